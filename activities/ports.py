@@ -1,0 +1,323 @@
+"""Ports: what the activities need from the outside. Backends implement them, one file per vendor.
+
+All methods are synchronous (activities run in threads), idempotent where they write, and raise only
+`leverframe.model.errors`. A backend module also has `BACKEND = Backend(...)` for `bootstrap` and `doctor`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from leverframe.model.changes import (
+    Author,
+    Car,
+    Change,
+    ChangeSpec,
+    CheckResult,
+    Conflicted,
+    Receipt,
+)
+from leverframe.model.facts import FlagObservation, FlagState, LandedCommit, ReleaseObservation
+from leverframe.model.frozen import Instant
+from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
+from leverframe.model.topology import Check, Probe, Repository
+from leverframe.model.untrusted import Untrusted
+
+Kind = Literal["changes", "track", "flags", "errors", "delivery", "metrics", "chat", "sandbox", "artifacts"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What `doctor` prints for one configured backend."""
+
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """One way to provide a port."""
+
+    kind: Kind
+    name: str
+    scopes: tuple[str, ...]
+    """The permissions it needs, in the vendor's words; empty for local ones."""
+    build: Callable[..., Any]
+
+
+class Changes(Protocol):
+    """The forge's record of changes: merge requests, their checks and comments."""
+
+    def open_change(self, spec: ChangeSpec) -> Change:
+        """Open a change, or return the open one of the same branch. A moved head updates it.
+
+        Raises:
+            Conflict: the branch name belongs to a change that has ended.
+        """
+        ...
+
+    def change(self, change: str) -> Change:
+        """Raises NotFound."""
+        ...
+
+    def list_changes(self, repository: str, *, limit: int = 50) -> list[Change]:
+        """Newest first."""
+        ...
+
+    def mark_landed(self, change: str, sha: str) -> Change: ...
+
+    def mark_ejected(self, change: str, detail: str) -> Change: ...
+
+    def comment(self, change: str, *, key: str, body: str) -> None:
+        """Write a Markdown comment; the same key again replaces its text."""
+        ...
+
+    def comments(self, change: str) -> list[tuple[str, str]]:
+        """`(key, body)` in the order they were first written."""
+        ...
+
+    def record_check(self, change: str, result: CheckResult) -> None:
+        """Keep the result for (sha, check); a later result replaces it."""
+        ...
+
+    def checks(self, sha: str) -> list[CheckResult]: ...
+
+    def health(self) -> Health: ...
+
+
+class Track(Protocol):
+    """Git: composing cars, landing them, and reading what landed. Never runs repository code or hooks."""
+
+    def tip(self, repository: Repository, branch: str | None = None) -> str:
+        """The commit a branch (default: the target) points at. Raises NotFound."""
+        ...
+
+    def compose(self, repository: Repository, *, change: Change, base: str, at: datetime) -> Car | Conflicted:
+        """The change merged onto `base` without a worktree. Same inputs, same SHA."""
+        ...
+
+    def land(
+        self,
+        repository: Repository,
+        *,
+        car: Car,
+        checks: Sequence[CheckResult],
+        author: Author,
+        at: datetime,
+    ) -> Receipt:
+        """One atomic compare-and-swap push of the tested commit and its receipt.
+
+        Idempotent: a car that has landed returns the receipt it landed with. Verifies that every
+        required check passed on exactly `car.sha` and that the base is its ancestor.
+
+        Raises:
+            TargetMoved: the target is neither at the car's base nor contains the car.
+            Refused: the remote refuses the push for good.
+            Unavailable: the remote did not answer and looking could not settle what happened.
+        """
+        ...
+
+    def receipts(self, repository: Repository, *, limit: int = 50) -> list[Receipt]:
+        """Newest first."""
+        ...
+
+    def revert_branch(
+        self, repository: Repository, *, commit: str, branch: str, message: str, at: datetime
+    ) -> str | Conflicted:
+        """Push a branch whose one commit undoes `commit` (a landed car) on the target's tip. Idempotent."""
+        ...
+
+    def overlay_branch(
+        self,
+        repository: Repository,
+        *,
+        environment: Environment,
+        sha: str,
+        branch: str,
+        message: str,
+        at: datetime,
+    ) -> str | None:
+        """Push a branch that re-points the overlay's `newTag`; None when it already names `sha`.
+
+        The edit keeps comments and order. Idempotent by branch.
+        """
+        ...
+
+    def overlay_sha(self, repository: Repository, environment: Environment) -> str | None:
+        """What the overlay on the target's tip names; None for a tag that is not a SHA."""
+        ...
+
+    def overlay_history(
+        self, repository: Repository, environment: Environment, *, limit: int = 10
+    ) -> list[str]:
+        """The distinct SHAs the overlay has named, newest first."""
+        ...
+
+    def export(self, repository: Repository, sha: str) -> Artifact:
+        """Write the commit's tree as a deterministic tar named by its SHA, once, and return it."""
+        ...
+
+    def commits(self, repository: Repository, *, limit: int) -> list[LandedCommit]:
+        """The target's first-parent line, newest first."""
+        ...
+
+    def blame(self, repository: Repository, *, sha: str, path: str, line: int) -> str | None:
+        """The landed commit (first-parent) that last changed the line; None when the file lacks it."""
+        ...
+
+    def has_file(self, repository: Repository, *, sha: str, path: str) -> bool:
+        """Whether the path is a regular file in that commit's tree."""
+        ...
+
+    def is_ancestor(self, repository: Repository, *, ancestor: str, descendant: str) -> bool: ...
+
+    def tag(self, repository: Repository, *, name: str, sha: str, message: str) -> None:
+        """Push an annotated marker tag; the same tag on the same commit is a success."""
+        ...
+
+    def health(self) -> Health: ...
+
+
+class Flags(Protocol):
+    """The flag backend: writes through its own door, reads through OpenFeature."""
+
+    def list(self) -> list[FlagState]: ...
+
+    def set(self, flag: str, on: bool, *, key: str, reason: str) -> bool:
+        """Switch a flag for everybody; True if it changed, False if it was so already.
+
+        `key` (a reservation id, or a person's name and time) is recorded beside the flag, so that a
+        retry finds what it did. Raises NotFound for an unknown flag.
+        """
+        ...
+
+    def evaluate(self, flag: str, *, targeting_key: str = "leverframe-verify") -> bool:
+        """Evaluate through the OpenFeature SDK, as the service does. Raises NotFound."""
+        ...
+
+    def health(self) -> Health: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorGroup:
+    """What the error tracker knows about one group within a time span."""
+
+    title: Untrusted
+    exception: Untrusted
+    trace: Untrusted
+    route: Untrusted
+    total: int
+    sampled: int
+    first_at: Instant
+    frames: tuple[tuple[str, Untrusted, int], ...]
+    """`(path as the event says, function, line)`, crash frame first, in-app only. Paths are hostile."""
+    flags: tuple[FlagObservation, ...]
+    """Every flag name in the sampled events, known or not."""
+    releases: tuple[ReleaseObservation, ...]
+
+
+class Errors(Protocol):
+    """The error tracker."""
+
+    def group(self, *, service: str, subject: str, since: datetime, max_events: int) -> ErrorGroup:
+        """Raises NotFound."""
+        ...
+
+    def count(self, *, service: str, subject: str, since: datetime) -> int:
+        """Events accepted at or after `since`."""
+        ...
+
+    def health(self) -> Health: ...
+
+
+class Delivery(Protocol):
+    """The environments: what runs, and the weights of the canary. The overlay in git says what should."""
+
+    def deploy_artifact(self, repository: Repository, artifact: Artifact) -> None:
+        """Make a built artifact available to the environments. Idempotent."""
+        ...
+
+    def state(self, service: str, environment: Environment) -> DeliveryState: ...
+
+    def set_weight(self, service: str, *, sha: str, percent: int) -> DeliveryState:
+        """Send `percent` of production's requests to the canary `sha`. Idempotent.
+
+        Raises:
+            Conflict: `sha` is not the canary that the overlay asks for.
+            Unavailable: the canary is not ready yet.
+        """
+        ...
+
+    def promote(self, service: str, *, sha: str) -> DeliveryState:
+        """The canary becomes stable. Idempotent."""
+        ...
+
+    def abort(self, service: str, *, sha: str) -> DeliveryState:
+        """All requests back to stable at once, whatever the overlay says. Idempotent."""
+        ...
+
+    def probe(self, service: str, environment: Environment, probes: Sequence[Probe]) -> list[str]:
+        """Send the declared smoke requests; one sentence for each that failed."""
+        ...
+
+    def health(self) -> Health: ...
+
+
+class Metrics(Protocol):
+    """Where the gate's one health document comes from."""
+
+    def release_health(self, service: str) -> HealthDocument:
+        """Raises Unavailable: blind is not green and not red."""
+        ...
+
+    def health(self) -> Health: ...
+
+
+class Chat(Protocol):
+    """Where a person is asked. Answers come back through the approval's Update, never through here."""
+
+    def post_approval(self, approval: str, *, title: str, body: str, expires_at: datetime) -> str:
+        """Show the question; returns where (a permalink or a hint). The same approval is posted once."""
+        ...
+
+    def close_approval(self, approval: str, *, text: str) -> None: ...
+
+    def health(self) -> Health: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeResult:
+    """What one declared request did to one commit inside the sandbox."""
+
+    probe: str
+    status: int
+    """HTTP status, or 0 when no response came."""
+    detail: str
+
+
+class Sandbox(Protocol):
+    """Runs repository code in a jail: no network, no credentials, bounded in every resource."""
+
+    def run_check(
+        self, check: Check, *, artifact: Path, sha: str, heartbeat: Callable[[], None]
+    ) -> CheckResult:
+        """Unpack the tar in a fresh root and run the check's command there."""
+        ...
+
+    def run_probes(
+        self,
+        repository: Repository,
+        probes: Sequence[Probe],
+        *,
+        artifact: Path,
+        sha: str,
+        flags: dict[str, bool],
+        heartbeat: Callable[[], None],
+    ) -> list[ProbeResult]:
+        """Start the service from the tar inside the jail with these flag values and send the probes."""
+        ...
+
+    def health(self) -> Health: ...

@@ -1,0 +1,1 @@
+"""What each agent sees, concludes and proposes. Pure: no I/O, no clock, no Temporal."""

@@ -1,0 +1,1 @@
+"""Leverframe: bounded remediation agents on one merge train and one canary, interlocked by policy."""

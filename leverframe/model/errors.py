@@ -1,0 +1,51 @@
+"""Every error that a room raises on purpose.
+
+LeverframeError
+├── BadInput             a person or an outside system sent something unusable: fix the input
+│   └── BadConfiguration     settings, policies or a repository's description are wrong
+├── NotFound             the named thing does not exist
+├── Conflict             the world moved, or an id was reused with other content
+│   ├── TargetMoved          the branch is not where the car was tested
+│   └── CanaryBusy           another release holds the canary
+├── Refused              a rule or an outside system said no; retrying can't help
+└── Unavailable          an outside system did not answer; retrying may help
+
+Activities turn these into Temporal's `ApplicationError` with the class name as type; all but
+`Unavailable` and `CanaryBusy` are final (see `activities.failures`).
+"""
+
+
+class LeverframeError(Exception):
+    """An error with a sentence for people: what was wrong, where, and what to do."""
+
+
+class BadInput(LeverframeError):
+    """Input from outside that can't be used as it is."""
+
+
+class BadConfiguration(BadInput):
+    """Settings, policies or a repository's description that can't be used as they are."""
+
+
+class NotFound(LeverframeError):
+    """The named thing does not exist."""
+
+
+class Conflict(LeverframeError):
+    """The world is not as the caller saw it."""
+
+
+class TargetMoved(Conflict):
+    """The target branch is not at the commit the car was tested on: compose and test again."""
+
+
+class CanaryBusy(Conflict):
+    """Another release of the service is in canary: wait for it."""
+
+
+class Refused(LeverframeError):
+    """A rule or an outside system said no, and asking again can't change it."""
+
+
+class Unavailable(LeverframeError):
+    """An outside system did not answer or is overloaded: ask again later."""

@@ -1,0 +1,95 @@
+"""Facts: what an agent asked for and an activity gathered. Agents see facts, never the world."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from leverframe.model.frozen import Frozen, Instant, Sha, Slug
+from leverframe.model.untrusted import Untrusted
+
+
+class FactsRequest(Frozen):
+    """What an agent needs to know before it can propose."""
+
+    repository: Slug
+    service: Slug
+    subject: str
+    since: Instant
+    """Only events accepted from here on count."""
+    max_events: int = Field(default=200, ge=1, le=1000)
+    max_commits: int = Field(default=20, ge=1, le=200)
+
+
+class Frame(Frozen):
+    """One in-app stack frame whose file exists in the repository at the live commit."""
+
+    path: str
+    function: Untrusted
+    line: int = Field(ge=1)
+    blamed: Sha | None = None
+    """The commit that last changed the line, as the target branch's first-parent history names it."""
+
+
+class FlagObservation(Frozen):
+    """How often one flag had one value in the sampled events."""
+
+    flag: str
+    """The name of a flag that the flag backend knows; unknown names are dropped."""
+    value: bool
+    errors: int = Field(ge=0)
+
+
+class FlagState(Frozen):
+    """One flag as its backend has it now."""
+
+    flag: str
+    on: bool
+    kill: bool = True
+    """Switching it off is safe: the backend's metadata does not say otherwise."""
+
+
+class ReleaseObservation(Frozen):
+    """How many sampled events came from one release."""
+
+    sha: Sha
+    errors: int = Field(ge=0)
+
+
+class LandedCommit(Frozen):
+    """One commit on the target branch's first-parent line, newest first."""
+
+    sha: Sha
+    subject: Untrusted
+    landed_at: Instant
+    paths: tuple[str, ...]
+    change: str | None = None
+    by_agent: bool = False
+
+
+class ErrorFacts(Frozen):
+    """Everything the embedded store, the forge and the flag backend know about one error group."""
+
+    kind: Literal["errors"] = "errors"
+    title: Untrusted
+    exception: Untrusted
+    trace: Untrusted
+    """A short, scrubbed stack trace for people."""
+    route: Untrusted
+    """The transaction name of the newest event, or an empty text."""
+    sampled: int = Field(ge=0)
+    total: int = Field(ge=0)
+    first_at: Instant
+    frames: tuple[Frame, ...] = ()
+    """Crash frame first."""
+    flags: tuple[FlagObservation, ...] = ()
+    flag_states: tuple[FlagState, ...] = ()
+    releases: tuple[ReleaseObservation, ...] = ()
+    live: Sha
+    """What production's overlay names now."""
+    previous: Sha | None = None
+    """What production's overlay named before that."""
+    commits: tuple[LandedCommit, ...] = ()
+
+
+Facts = ErrorFacts
+"""Every kind of facts; a union discriminated by `kind` as kinds are added."""

@@ -1,0 +1,49 @@
+"""Identities: a workflow id names the thing it is about, a digest names content."""
+
+import hashlib
+import json
+
+from pydantic import BaseModel
+
+
+def digest(value: BaseModel) -> str:
+    """SHA-256 (64 hex digits) of the value's canonical JSON: sorted keys, no spaces, UTF-8."""
+    canonical = json.dumps(
+        value.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def short_hash(*parts: str) -> str:
+    """Twelve hex digits that identify an ordered list of strings."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def watch_id(agent: str, service: str, subject: str) -> str:
+    """`watch/sentry_spike/shop/SHOP-1a2b3c4d5e6f`: one watch per agent and subject."""
+    return f"watch/{agent}/{service}/{subject}"
+
+
+def run_id(agent: str, service: str, subject: str, number: int) -> str:
+    """`run/sentry_spike/shop/SHOP-1a2b3c4d5e6f/1`: the n-th run that a watch started."""
+    return f"run/{agent}/{service}/{subject}/{number}"
+
+
+def ledger_id(organisation: str) -> str:
+    """`ledger/acme`: one policy ledger per organisation."""
+    return f"ledger/{organisation}"
+
+
+def approval_id(proposal_id: str, step: int) -> str:
+    """`approval/<proposal>/<step>`: one question to people."""
+    return f"approval/{proposal_id}/{step}"
+
+
+def train_id(repository: str, target: str) -> str:
+    """`train/shop/main`: one train per repository and target branch."""
+    return f"train/{repository}/{target}"
+
+
+def release_id(service: str, sha: str) -> str:
+    """`release/shop/<sha>`: one release per landed commit."""
+    return f"release/{service}/{sha}"

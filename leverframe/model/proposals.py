@@ -1,0 +1,105 @@
+"""Proposals: what an agent wants done, with evidence and a ladder of levers, fastest first."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from leverframe.model.frozen import Frozen, Sha, Slug
+from leverframe.model.ids import digest
+from leverframe.model.untrusted import Untrusted
+
+
+class Lever(StrEnum):
+    """The closed world of kinds of action."""
+
+    FLIP_FLAG = "flip_flag"
+    ROLL_BACK = "roll_back"
+    OPEN_MERGE_REQUEST = "open_merge_request"
+
+
+class Measurement(Frozen):
+    """A signal is real only with a measurement and a threshold."""
+
+    name: str
+    observed: int
+    threshold: int
+    unit: str
+
+
+class Suspect(Frozen):
+    """A possible cause, with why in words."""
+
+    kind: Literal["flag", "release", "commit"]
+    name: str
+    """The flag's name, or a SHA."""
+    score_ppm: int = Field(ge=0, le=1_000_000)
+    why: str
+
+
+class FlipFlag(Frozen):
+    """Switch one flag for everybody."""
+
+    lever: Literal[Lever.FLIP_FLAG] = Lever.FLIP_FLAG
+    flag: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+    on: bool
+
+
+class RollBack(Frozen):
+    """Put production's overlay back to an earlier SHA."""
+
+    lever: Literal[Lever.ROLL_BACK] = Lever.ROLL_BACK
+    service: Slug
+    to: Sha
+
+
+class RevertChange(Frozen):
+    """Open a merge request that reverts one landed commit."""
+
+    lever: Literal[Lever.OPEN_MERGE_REQUEST] = Lever.OPEN_MERGE_REQUEST
+    repository: Slug
+    commit: Sha
+    title: str = Field(max_length=120)
+    body: str
+    """Markdown, already safe: untrusted text in it was opened for Markdown."""
+
+
+Effect = Annotated[FlipFlag | RollBack | RevertChange, Field(discriminator="lever")]
+
+
+class Step(Frozen):
+    """One rung of the ladder."""
+
+    purpose: Literal["mitigate", "repair", "restore"]
+    """`mitigate`: the first that works is enough. `repair`: done once mitigation was tried.
+    `restore`: undoes a mitigation after the repair is proven in production."""
+    effect: Effect
+    why: str
+
+
+class Proposal(Frozen):
+    """What an agent wants done about one subject."""
+
+    id: str
+    """The run's workflow id: one proposal per run."""
+    agent: Slug
+    repository: Slug
+    service: Slug
+    subject: str
+    summary: str
+    title: Untrusted
+    evidence: tuple[Measurement, ...] = Field(min_length=1)
+    suspects: tuple[Suspect, ...] = ()
+    steps: tuple[Step, ...] = Field(min_length=1)
+    flag_under_test: str | None = None
+    """The flag to force on when the repair is checked against the declared probes."""
+
+    def digest(self) -> str:
+        """Names the exact content; approvals are bound to it."""
+        return digest(self)
+
+
+class NoAction(Frozen):
+    """An agent looked and proposes nothing."""
+
+    why: str

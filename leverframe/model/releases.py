@@ -1,0 +1,95 @@
+"""Releases: one landed SHA on its way to 100 % of real traffic."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from leverframe.model.changes import Receipt
+from leverframe.model.frozen import Frozen, Instant, Sha, Slug
+
+Environment = Literal["dev", "production"]
+
+LATENCY_EDGES_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
+"""Upper bounds of the latency histogram's buckets; the last bucket is everything slower."""
+
+
+class Artifact(Frozen):
+    """What was built, once, from one SHA."""
+
+    service: Slug
+    sha: Sha
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    path: str
+    """Where it lies, relative to the artifact directory."""
+
+
+class ArmCounts(Frozen):
+    """Cumulative counts of one SHA since the router started; they reset when it does."""
+
+    sha: Sha
+    requests: int = Field(ge=0)
+    errors: int = Field(ge=0)
+    """Responses 500 to 599 and broken connections."""
+    latency: tuple[int, ...] = Field(default=(0,) * (len(LATENCY_EDGES_MS) + 1), min_length=11, max_length=11)
+    """Requests per bucket of `LATENCY_EDGES_MS`."""
+
+
+class HealthDocument(Frozen):
+    """The one document that the gate reads: what real traffic did to each SHA."""
+
+    service: Slug
+    router_started_at: Instant
+    """Counts are comparable only between documents of the same start."""
+    taken_at: Instant
+    stable: Sha
+    canary: Sha | None
+    canary_percent: int = Field(ge=0, le=100)
+    arms: tuple[ArmCounts, ...]
+
+
+class DeliveryState(Frozen):
+    """What the environment really runs, as its reconciler reports it."""
+
+    environment: Environment
+    wanted: Sha | None
+    """What the overlay on the target branch names."""
+    stable: Sha | None
+    canary: Sha | None
+    canary_percent: int = 0
+    ready: bool
+    """Every instance that should run answers its health path."""
+    detail: str = ""
+
+
+class GateVerdict(Frozen):
+    """What the judge says at one poll. No data is never green."""
+
+    colour: Literal["green", "red", "hold"]
+    percent: int
+    reason: str
+    """A sentence with the counts in it."""
+    canary_requests: int
+    canary_errors: int
+    stable_requests: int
+    stable_errors: int
+
+
+class ReleaseRequest(Frozen):
+    """A landed commit that should reach production."""
+
+    receipt: Receipt
+    notify: tuple[str, ...] = ()
+
+
+class ReleaseOutcome(Frozen):
+    """How a release ended."""
+
+    service: Slug
+    sha: Sha
+    outcome: Literal["landed", "rolled_back", "superseded", "failed"]
+    """`landed`: at 100 % and marked."""
+    reached_percent: int
+    detail: str
+    marker: str | None = None
+    verdicts: tuple[GateVerdict, ...] = ()
+    """The deciding verdict of each step."""

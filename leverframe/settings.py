@@ -1,0 +1,193 @@
+"""The only reader of the environment and of `leverframe.toml`. Read by bootstrap and the shells.
+
+Order: environment (`LEVERFRAME_GATEWAY__PORT=9000`) over the TOML file over the defaults here. The
+file is `LEVERFRAME_CONFIG`, else `./leverframe.toml` if it exists.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import TomlConfigSettingsSource as TomlSource
+
+from leverframe.model.errors import BadConfiguration
+from leverframe.model.topology import Repository
+
+
+class Section(BaseModel):
+    """A table of the file: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TemporalSettings(Section):
+    """Where the engine is."""
+
+    address: str = "127.0.0.1:7233"
+    namespace: str = "default"
+    api_key: SecretStr | None = None
+    tls: bool = False
+    ui_url: str = "http://127.0.0.1:8233"
+    """Base address of the Temporal UI, for links that people open."""
+    build_id: str = ""
+    """Worker deployment version; empty switches worker versioning off."""
+
+
+class StoreSettings(Section):
+    """Where facts are kept."""
+
+    url: str = "sqlite:///{home}/store.db"
+    """A SQLAlchemy URL; `{home}` is replaced. `postgresql+psycopg://…` in production."""
+
+
+class GatewaySettings(Section):
+    """The door for events and webhooks."""
+
+    host: str = "127.0.0.1"
+    port: int = 8400
+    max_body_bytes: int = 1_048_576
+    """Larger bodies are refused, compressed or decompressed."""
+    max_pending_events: int = 50_000
+    """Accepted events not yet in the engine; past it the gateway answers 503."""
+    coalesce_ms: int = 200
+    sentry_projects: dict[str, str] = Field(default_factory=dict)
+    """Sentry project id → service."""
+    sentry_keys: dict[str, SecretStr] = Field(default_factory=dict)
+    """Sentry project id → the public key of its DSN."""
+    sentry_webhook_secret: SecretStr | None = None
+    """Client secret of the Sentry integration; without it the webhook is off."""
+
+
+class FlagSettings(Section):
+    """The flag backend."""
+
+    backend: Literal["flagd"] = "flagd"
+    path: str = "{home}/flags.json"
+    """The flagd definition file."""
+
+
+class DeliverySettings(Section):
+    """The environments."""
+
+    backend: Literal["local"] = "local"
+    admin_url: str = "http://127.0.0.1:8410"
+    """The router's own door: states, weights, health documents."""
+    production_port: int = 8411
+    dev_port: int = 8412
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Extra environment variables of the services that the local delivery starts."""
+
+
+class SandboxSettings(Section):
+    """Limits of one command in the jail."""
+
+    backend: Literal["auto", "bubblewrap", "unshare"] = "auto"
+    memory_mb: int = 1024
+    processes: int = 256
+    output_bytes: int = 1_000_000
+    disk_mb: int = 256
+
+
+class PolicySettings(Section):
+    """Where policies come from."""
+
+    directory: str = "{app}/policies/defaults"
+    """`{app}` is the directory of this installation."""
+
+
+class TelemetrySettings(Section):
+    """How we watch ourselves."""
+
+    log_format: Literal["auto", "json", "pretty"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    sentry_dsn: SecretStr | None = None
+    """Our own errors, never a payload. Refused when it points at our own gateway."""
+    otlp_endpoint: str = ""
+    metrics_port: int = 0
+    """Prometheus port of a worker; 0 is off. The gateway serves /metrics itself."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LEVERFRAME_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        nested_model_default_partial_update=True,
+    )
+
+    organisation: str = "acme"
+    home: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = Path("var")
+    """Where the embedded parts keep their files."""
+    repositories: tuple[Repository, ...] = ()
+    agents: dict[str, dict[str, int]] = {"sentry_spike": {}}
+    """Enabled agents and their tuning."""
+    temporal: TemporalSettings = TemporalSettings()
+    store: StoreSettings = StoreSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    flags: FlagSettings = FlagSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    policies: PolicySettings = PolicySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments (tests), then the environment, then the file."""
+        return init_settings, env_settings, TomlSource(settings_cls, config_file())
+
+    def place(self, template: str) -> str:
+        """A setting with `{home}` and `{app}` filled in."""
+        app = Path(__file__).resolve().parent.parent
+        return template.replace("{home}", str(self.home)).replace("{app}", str(app))
+
+    @property
+    def artifacts(self) -> Path:
+        """Where built artifacts lie: written by hands, read by sandbox and delivery."""
+        return self.home / "artifacts"
+
+    def repository(self, name: str) -> Repository:
+        """Raises BadConfiguration for a repository that is not declared."""
+        for repository in self.repositories:
+            if repository.name == name:
+                return repository
+        known = ", ".join(repository.name for repository in self.repositories) or "none"
+        raise BadConfiguration(f"repository {name!r} is not declared; declared: {known}")
+
+    def repository_of(self, service: str) -> Repository:
+        """The repository that builds a service. Raises BadConfiguration."""
+        for repository in self.repositories:
+            if repository.service.name == service:
+                return repository
+        raise BadConfiguration(f"no declared repository builds the service {service!r}")
+
+
+def config_file() -> Path | None:
+    """The TOML file in force, if any. Raises BadConfiguration when the named one is missing."""
+    named = os.environ.get("LEVERFRAME_CONFIG")
+    if named:
+        path = Path(named)
+        if not path.is_file():
+            raise BadConfiguration(f"LEVERFRAME_CONFIG names {named}, which is not a file")
+        return path
+    default = Path("leverframe.toml")
+    return default if default.is_file() else None
+
+
+def load() -> Settings:
+    """Read the settings. Raises BadConfiguration with one line for each wrong value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise BadConfiguration("the settings are wrong:\n  " + "\n  ".join(lines)) from error

@@ -1,0 +1,1 @@
+"""What each agent may do: documents, layers, one pure evaluation, and the ledger of reservations."""

@@ -1,0 +1,1 @@
+"""Deterministic orchestration: no vendor, no parsing, no arithmetic worth a name."""
