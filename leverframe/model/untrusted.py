@@ -18,12 +18,12 @@ _MENTION = re.compile(r"([@#])")
 
 
 def _visible(text: str, limit: int, *, lines: bool) -> str:
-    """The text without escape sequences, control, bidirectional and zero-width characters."""
+    """The text without escape sequences, control, bidirectional, zero-width and unassigned characters."""
     kept = []
     for char in _ANSI.sub("", text):
         if char in "\n\t" and lines:
             kept.append(char)
-        elif unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
+        elif unicodedata.category(char) in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"):
             kept.append(" " if char in "\n\r\t\u2028\u2029" else "")
         else:
             kept.append(char)
