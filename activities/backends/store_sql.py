@@ -1,0 +1,236 @@
+"""The store: one SQLAlchemy engine, the tables, and the way to the newest schema.
+
+SQLite on a laptop, PostgreSQL in production. Times are integer microseconds since the Unix epoch, UTC.
+Each backend writes its own queries against the tables here; only this file knows the dialects.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from leverframe.model.errors import BadConfiguration, Unavailable
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+_BUSY_SECONDS = 10
+_MIGRATION_LOCK = 0x6C65766672
+"""The PostgreSQL advisory lock that is held while the schema changes."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+error_events = Table(
+    "error_events",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("project", Text, primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("second", Integer, nullable=False, comment="Unix time, seconds"),
+    Column("received_at", BigInteger, nullable=False),
+    Column("flags", Text, nullable=False, comment="JSON list of [name, value]"),
+    Column("payload", LargeBinary, comment="zlib JSON of the scrubbed event; NULL when sampled out"),
+    Column("batch", Text, comment="The batch that carried the event to the engine"),
+    Column("delivered_at", BigInteger),
+    Index(None, "service", "subject", "received_at"),
+    Index(None, "delivered_at", "batch"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("repository", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("branch", Text, nullable=False),
+    Column("head", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("author_kind", Text, nullable=False),
+    Column("author_name", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("landed_as", Text),
+    Column("opened_at", BigInteger, nullable=False),
+    UniqueConstraint("repository", "branch"),
+    UniqueConstraint("repository", "number"),
+)
+
+checks = Table(
+    "checks",
+    metadata,
+    Column("sha", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("change_id", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("log", Text, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+
+comments = Table(
+    "comments",
+    metadata,
+    Column("change_id", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("posted_at", BigInteger, nullable=False),
+    Column("closed_text", Text),
+)
+
+
+def open_store(url: str) -> Engine:
+    """An engine on the newest schema. Safe when several processes start at once.
+
+    On SQLite every transaction takes the write lock as it begins, so that read-then-write is atomic;
+    `reading` gives a connection that does not.
+
+    Raises:
+        BadConfiguration: the URL is none, or names a database that is not supported.
+        Unavailable: the database does not answer.
+    """
+    parsed = _parse(url)
+    try:
+        if parsed.get_backend_name() == "sqlite":
+            return _open_sqlite(parsed)
+        engine = create_engine(parsed, pool_pre_ping=True)
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            _upgrade(connection)
+    except DBAPIError as error:
+        safe = parsed.render_as_string(hide_password=True)
+        raise Unavailable(f"the store {safe} can't be opened: {error.orig}") from error
+    return engine
+
+
+def reading(engine: Engine) -> Connection:
+    """A connection for reads only: on SQLite it does not wait for writers."""
+    return engine.connect().execution_options(reading=True)
+
+
+def insert(bind: Engine | Connection, table: Table) -> "sqlite.Insert | postgresql.Insert":
+    """The dialect's INSERT, which has `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    if bind.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_micros(instant: datetime) -> int:
+    """Microseconds since the Unix epoch of an aware time, exactly."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> datetime:
+    """The inverse of `to_micros`, in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise BadConfiguration("store.url is not a SQLAlchemy URL of a known database") from error
+    name = parsed.get_backend_name()
+    if name not in ("sqlite", "postgresql"):
+        raise BadConfiguration(f"store.url names {name}; supported: sqlite and postgresql")
+    if name == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise BadConfiguration("store.url must name a file: several processes share the store")
+    return parsed
+
+
+def _open_sqlite(url: URL) -> Engine:
+    path = Path(str(url.database))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    event.listen(engine, "connect", _tune_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    # The switch to WAL does not honour the busy timeout, so the first opening is serialised by a file lock.
+    with _locked(path.with_name(path.name + ".lock")), engine.begin() as connection:
+        _upgrade(connection)
+    return engine
+
+
+def _tune_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    # The driver's own BEGIN comes late and deferred; `_begin_sqlite` sends one at the right time.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={_BUSY_SECONDS * 1000}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reads = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    attributes: dict[str, Any] = config.attributes
+    attributes["connection"] = connection
+    command.upgrade(config, "head")
