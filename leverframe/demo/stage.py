@@ -1,0 +1,184 @@
+"""The stage: a home, a configuration file, and the whole fleet started by `leverframe up`."""
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import tomli_w
+
+from leverframe.demo.person import CommandFailed
+from leverframe.demo.shop_repository import create_repository, shop_repository
+from leverframe.model.releases import HealthDocument
+from leverframe.settings import Settings
+
+SENTRY_PROJECT = "1"
+PORTS = ("temporal", "ui", "gateway", "admin", "production", "dev")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback address that nobody listens on right now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@dataclass
+class Stage:
+    """Everything the story plays on, below `home`."""
+
+    home: Path
+    rate: int = 120
+    settings: Settings = field(init=False)
+    _fleet: subprocess.Popen[bytes] | None = None
+    _load: subprocess.Popen[bytes] | None = None
+
+    @property
+    def config(self) -> Path:
+        """The configuration file: `LEVERFRAME_CONFIG` for every command of the story."""
+        return self.home / "leverframe.toml"
+
+    @property
+    def remote(self) -> Path:
+        """The bare repository of the shop."""
+        return self.home / "shop.git"
+
+    @property
+    def ui_url(self) -> str:
+        """Base address of the Temporal UI."""
+        return self.settings.temporal.ui_url
+
+    @property
+    def shop_url(self) -> str:
+        """Where users reach the shop: the production side of the router."""
+        return f"http://127.0.0.1:{self.settings.delivery.production_port}"
+
+    def prepare(self) -> None:
+        """A fresh home: the shop's repository, its flags and the configuration file."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
+        flags = create_repository(self.remote)
+        (self.home / "flags.json").write_text(flags)
+        self.config.write_text(tomli_w.dumps(self._declaration()))
+        os.environ["LEVERFRAME_CONFIG"] = str(self.config)
+        self.settings = Settings()
+
+    def _declaration(self) -> dict[str, object]:
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        key = secrets.token_hex(16)
+        dsn = f"http://{key}@127.0.0.1:{ports['gateway']}/{SENTRY_PROJECT}"
+        flags = str(self.home / "flags.json")
+        repository = shop_repository(str(self.remote))
+        return {
+            "organisation": "acme",
+            "home": str(self.home),
+            # One tick is a second here and a minute in production: the story can't wait for minutes.
+            "agents": {"sentry_spike": {"tick_seconds": 1}},
+            "temporal": {
+                "address": f"127.0.0.1:{ports['temporal']}",
+                "ui_url": f"http://127.0.0.1:{ports['ui']}",
+            },
+            "gateway": {
+                "port": ports["gateway"],
+                "sentry_projects": {SENTRY_PROJECT: repository.service.name},
+                "sentry_keys": {SENTRY_PROJECT: key},
+            },
+            "flags": {"path": flags},
+            "delivery": {
+                "admin_url": f"http://127.0.0.1:{ports['admin']}",
+                "production_port": ports["production"],
+                "dev_port": ports["dev"],
+                "environment": {"SENTRY_DSN": dsn, "SHOP_FLAGS": flags},
+            },
+            "repositories": [repository.model_dump(mode="json", exclude_defaults=True)],
+        }
+
+    async def start(self, *, seconds: float = 60) -> None:
+        """Start the fleet and wait until each part is ready. Raises CommandFailed with the log's tail."""
+        log = (self.home / "up.log").open("ab")
+        self._fleet = subprocess.Popen(
+            [sys.executable, "-m", "leverframe", "up"],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + seconds
+        async with httpx.AsyncClient(timeout=2) as client:
+            while not await self._ready(client):
+                if self._fleet.poll() is not None or time.monotonic() > deadline:
+                    tail = (self.home / "up.log").read_text(errors="replace")[-2000:]
+                    raise CommandFailed(f"the fleet did not come up:\n{tail}")
+                await asyncio.sleep(0.2)
+
+    async def _ready(self, client: httpx.AsyncClient) -> bool:
+        gateway = f"http://127.0.0.1:{self.settings.gateway.port}/health/ready"
+        router = f"{self.settings.delivery.admin_url}/health/live"
+        try:
+            answers = [await client.get(url) for url in (gateway, router)]
+        except httpx.HTTPError:
+            return False
+        workers = {"hands", "sandbox"} <= set(self.pids())
+        return workers and all(answer.status_code == httpx.codes.OK for answer in answers)
+
+    def pids(self) -> dict[str, int]:
+        """Process ids of the fleet's parts by name: `temporal`, `router`, `gateway`, `hands`, `sandbox`."""
+        try:
+            pids: dict[str, int] = json.loads((self.home / "pids.json").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return pids
+
+    def kill(self, part: str) -> int:
+        """SIGKILL one part; the supervisor starts it again. Returns the process id that died."""
+        pid = self.pids()[part]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def start_load(self, rate: int | None = None) -> None:
+        """Users: a steady stream of requests from a process of its own."""
+        log = (self.home / "load.log").open("ab")
+        self._load = subprocess.Popen(
+            [
+                sys.executable, "-m", "leverframe.demo.load",
+                "--url", self.shop_url, "--rate", str(rate or self.rate),
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+
+    async def health(self) -> HealthDocument:
+        """The one document that the gate reads."""
+        url = f"{self.settings.delivery.admin_url}/health/release/{self.settings.repositories[0].service.name}"
+        async with httpx.AsyncClient(timeout=5) as client:
+            answer = await client.get(url)
+            answer.raise_for_status()
+        return HealthDocument.model_validate_json(answer.content)
+
+    def stop(self) -> None:
+        """Users go home, then the fleet stops in order."""
+        for process in (self._load, self._fleet):
+            if process is None or process.poll() is not None:
+                continue
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
