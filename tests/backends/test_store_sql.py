@@ -123,9 +123,13 @@ def test_an_insert_that_conflicts_can_do_nothing(store: Engine) -> None:
 
 
 def test_a_failed_transaction_leaves_nothing(store: Engine) -> None:
-    with pytest.raises(IntegrityError), store.begin() as connection:
-        connection.execute(comments.insert().values(_row("a", 1)))
-        connection.execute(comments.insert().values(_row("a", 2)))
+    def write_the_same_key_twice() -> None:
+        with store.begin() as connection:
+            connection.execute(comments.insert().values(_row("a", 1)))
+            connection.execute(comments.insert().values(_row("a", 2)))
+
+    with pytest.raises(IntegrityError):
+        write_the_same_key_twice()
     with reading(store) as connection:
         assert connection.scalar(select(func.count()).select_from(comments)) == 0
 

@@ -1,0 +1,59 @@
+# Everything a person or CI runs. `make` lists the targets.
+
+SHELL := /bin/bash
+export PYTHON
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.leverframe-setup
+REQUIREMENTS := requirements/dev.txt requirements/build.txt
+# One universal resolution serves every Python we support.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
+
+.PHONY: help setup test check static format demo lock test-postgres clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+setup: $(STAMP) ## Make .venv with everything in it, from pinned and hashed requirements
+
+$(STAMP): requirements/uv.txt $(REQUIREMENTS) pyproject.toml requirements/make-venv.sh
+	@requirements/make-venv.sh $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python $(REQUIREMENTS)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "Ready: $(BIN)/leverframe --help"
+
+test: setup ## Run the tests (ARGS="-k name" narrows them)
+	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+test-postgres: setup ## Run the store's tests on the PostgreSQL of LEVERFRAME_TEST_POSTGRES_URL (its tables are dropped)
+	@test -n "$$LEVERFRAME_TEST_POSTGRES_URL" || { echo "Set LEVERFRAME_TEST_POSTGRES_URL to an empty database, postgresql+psycopg://user@host/name" >&2; exit 2; }
+	@$(BIN)/pytest -m postgres $(ARGS)
+
+static: setup ## Check format, lint, types and import directions
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: static test ## Everything that CI checks
+
+format: setup ## Format the code and sort the imports
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+demo: setup ## Tell the whole story with real parts (KEEP=1 leaves it running)
+	@$(BIN)/leverframe demo $(if $(KEEP),--keep)
+
+lock: setup ## Compile the requirement files again (UPGRADE=1 takes newer versions)
+	@$(COMPILE) requirements/runtime.in --output-file requirements/runtime.txt
+	@$(COMPILE) requirements/dev.in --constraints requirements/runtime.txt --output-file requirements/dev.txt
+	@$(COMPILE) requirements/build.in --constraints requirements/dev.txt --output-file requirements/build.txt
+	@$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
+
+clean: ## Remove the environment, the caches and the embedded parts' files
+	rm -rf $(VENV) var dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
