@@ -56,5 +56,7 @@ class Person:
         environment = {**os.environ, "LEVERFRAME_CONFIG": str(self.config), **(extra or {})}
         done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise CommandFailed(f"{' '.join(command[:6])} … exited {done.returncode}: {done.stderr.strip()[-800:]}")
+            raise CommandFailed(
+                f"{' '.join(command[:6])} … exited {done.returncode}: {done.stderr.strip()[-800:]}"
+            )
         return done.stdout

@@ -1,6 +1,7 @@
 """The stage: a home, a configuration file, and the whole fleet started by `leverframe up`."""
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -44,8 +45,6 @@ class Stage:
     home: Path
     rate: int = 120
     settings: Settings = field(init=False)
-    _fleet: subprocess.Popen[bytes] | None = None
-    _load: subprocess.Popen[bytes] | None = None
 
     @property
     def config(self) -> Path:
@@ -69,6 +68,7 @@ class Stage:
 
     def prepare(self) -> None:
         """A fresh home: the shop's repository, its flags and the configuration file."""
+        self.stop()
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
         flags = create_repository(self.remote)
@@ -109,18 +109,11 @@ class Stage:
 
     async def start(self, *, seconds: float = 60) -> None:
         """Start the fleet and wait until each part is ready. Raises CommandFailed with the log's tail."""
-        log = (self.home / "up.log").open("ab")
-        self._fleet = subprocess.Popen(
-            [sys.executable, "-m", "leverframe", "up"],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        fleet = self._spawn("up", ["leverframe", "up"])
         deadline = time.monotonic() + seconds
         async with httpx.AsyncClient(timeout=2) as client:
             while not await self._ready(client):
-                if self._fleet.poll() is not None or time.monotonic() > deadline:
+                if fleet.poll() is not None or time.monotonic() > deadline:
                     tail = (self.home / "up.log").read_text(errors="replace")[-2000:]
                     raise CommandFailed(f"the fleet did not come up:\n{tail}")
                 await asyncio.sleep(0.2)
@@ -151,34 +144,58 @@ class Stage:
 
     def start_load(self, rate: int | None = None) -> None:
         """Users: a steady stream of requests from a process of its own."""
-        log = (self.home / "load.log").open("ab")
-        self._load = subprocess.Popen(
-            [
-                sys.executable, "-m", "leverframe.demo.load",
-                "--url", self.shop_url, "--rate", str(rate or self.rate),
-            ],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
+        arguments = ["--url", self.shop_url, "--rate", str(rate or self.rate)]
+        self._spawn("load", ["leverframe.demo.load", *arguments])
+
+    def _spawn(self, name: str, module: list[str]) -> subprocess.Popen[bytes]:
+        """Run one of our modules in a session of its own, so that it can outlive the story."""
+        with (self.home / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *module],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        (self.home / f"{name}.pid").write_text(str(process.pid))
+        return process
 
     async def health(self) -> HealthDocument:
         """The one document that the gate reads."""
-        url = f"{self.settings.delivery.admin_url}/health/release/{self.settings.repositories[0].service.name}"
+        url = (
+            f"{self.settings.delivery.admin_url}/health/release/{self.settings.repositories[0].service.name}"
+        )
         async with httpx.AsyncClient(timeout=5) as client:
             answer = await client.get(url)
             answer.raise_for_status()
         return HealthDocument.model_validate_json(answer.content)
 
     def stop(self) -> None:
-        """Users go home, then the fleet stops in order."""
-        for process in (self._load, self._fleet):
-            if process is None or process.poll() is not None:
-                continue
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        """Users go home, then the fleet stops in order; also those that an earlier story left running."""
+        for name in ("load", "up"):
+            file = self.home / f"{name}.pid"
+            if file.exists():
+                _terminate(int(file.read_text()))
+                file.unlink()
+
+
+def _terminate(pid: int, *, seconds: float = 30) -> None:
+    """SIGTERM to one of our own processes and SIGKILL to its group if it lingers."""
+    if not _is_ours(pid):
+        return
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while _is_ours(pid) and time.monotonic() < deadline:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.05)
+    if _is_ours(pid):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether the process lives and runs Leverframe: a pid file can be older than a reboot."""
+    done = subprocess.run(
+        ["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return "leverframe" in done.stdout and not done.stdout.startswith("Z")
