@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from leverframe.model.frozen import Frozen, Slug
+from leverframe.model.paths import all_match
 
 
 class Check(Frozen):
@@ -76,3 +77,11 @@ class Repository(Frozen):
     target: str = "main"
     checks: tuple[Check, ...] = Field(min_length=1)
     service: Service
+
+    def required_checks(self, paths: tuple[str, ...]) -> tuple[Check, ...]:
+        """The checks that a commit with these changed paths must pass: all that are not skipped."""
+        return tuple(check for check in self.checks if not all_match(paths, check.skip_when_only))
+
+    def only_overlays(self, paths: tuple[str, ...]) -> bool:
+        """Whether the paths change nothing but the service's overlays: nothing new to build."""
+        return bool(paths) and set(paths) <= set(self.service.overlays.values())

@@ -1,0 +1,364 @@
+"""The forge: changes from the forge's record, cars and landings from git. Runs on the hands queue.
+
+Every method is safe to run again: branches are named by what they are for, cars by their commit, and
+a landing answers with the receipt it left. What an agent does takes the `Reservation` for exactly that.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import Field
+from temporalio import activity
+
+from activities.failures import typed_failures
+from activities.ports import Changes, Track
+from leverframe.model.changes import (
+    Author,
+    Car,
+    CarEjected,
+    CarLanded,
+    CarOutcome,
+    Change,
+    ChangeSpec,
+    CheckResult,
+    Conflicted,
+    Priority,
+    Receipt,
+)
+from leverframe.model.errors import Conflict, NotFound, Refused
+from leverframe.model.frozen import Frozen, Instant, Sha, Slug
+from leverframe.model.ids import digest, short_hash
+from leverframe.model.proposals import Effect, RevertChange, RollBack
+from leverframe.model.releases import Artifact, Environment
+from leverframe.model.topology import Repository
+from leverframe.model.untrusted import Untrusted
+from policies.decision import Reservation
+
+RUN_TRAILER = "Leverframe-Run"
+"""The commit trailer that names the agent run behind a change."""
+
+RELEASE_MACHINERY = Author(kind="release", name="leverframe")
+
+RECENT_RECEIPTS = 200
+"""How far back a change that has landed before is looked for."""
+
+Composed = Car | Conflicted | CarEjected | CarLanded
+"""A car, or why there is none; `CarLanded` when the change is in already."""
+
+EffectT = TypeVar("EffectT", RevertChange, RollBack)
+
+
+class ComposeRequest(Frozen):
+    """Build the car of a change at exactly this head, dated `at`."""
+
+    change: str
+    head: Sha
+    at: Instant
+    """When the change was enqueued: it dates the commit, so that composing again gives the same SHA."""
+
+
+class LandRequest(Frozen):
+    """Put a tested car onto its target."""
+
+    car: Car
+    author: Author
+    checks: tuple[CheckResult, ...]
+    at: Instant
+
+
+class OverlayRequest(Frozen):
+    """Point an environment's overlay at a SHA."""
+
+    repository: Slug
+    environment: Environment
+    sha: Sha
+    priority: Priority = Priority.PROMOTION
+    reason: str = Field(min_length=1, max_length=500)
+    """One sentence of ours; it becomes the change's body."""
+    key: str = Field(min_length=1)
+    """Names the act. Forward, back and forward again are three acts with three keys."""
+    at: Instant
+
+
+class RevertRequest(Frozen):
+    """When a reservation's `RevertChange` is carried out."""
+
+    at: Instant
+
+
+class RollBackRequest(Frozen):
+    """When a reservation's `RollBack` is carried out, and why in words."""
+
+    at: Instant
+    reason: str = "an agent rolls production back"
+
+
+class TagRequest(Frozen):
+    """Put an annotated marker on a commit."""
+
+    repository: Slug
+    name: str
+    sha: Sha
+    message: str
+
+
+class ForgeActivities:
+    """Changes, cars, landings, overlays and artifacts of the declared repositories."""
+
+    def __init__(self, changes: Changes, track: Track, repositories: Mapping[str, Repository]) -> None:
+        self._changes = changes
+        self._track = track
+        self._repositories = repositories
+
+    @activity.defn(name="describe")
+    @typed_failures
+    def describe(self, repository: str) -> Repository:
+        """What the platform team declared. Raises NotFound."""
+        return self._repository(repository)
+
+    @activity.defn(name="open_change")
+    @typed_failures
+    def open_change(self, spec: ChangeSpec) -> Change:
+        """Open a change for a branch that exists. Idempotent by branch."""
+        self._repository(spec.repository)
+        return self._changes.open_change(spec)
+
+    @activity.defn(name="get_change")
+    @typed_failures
+    def get_change(self, change: str) -> Change:
+        """Raises NotFound."""
+        return self._changes.change(change)
+
+    @activity.defn(name="compose")
+    @typed_failures
+    def compose(self, request: ComposeRequest) -> Composed:
+        """The change on the target's tip as it would land, or why it can't ride (any more)."""
+        change = self._changes.change(request.change)
+        repository = self._repository(change.repository)
+        if settled := self._settled_before(repository, change, request.head):
+            return settled
+        base = self._track.tip(repository)
+        at_head = change.model_copy(update={"head": request.head})
+        car = self._track.compose(repository, change=at_head, base=base, at=request.at)
+        if isinstance(car, Car) and not car.paths:
+            return CarEjected(
+                change=change.id,
+                reason="empty",
+                detail=f"{repository.target} already contains everything in this change; close it.",
+            )
+        return car
+
+    @activity.defn(name="record_check")
+    @typed_failures
+    def record_check(self, change: str, result: CheckResult) -> None:
+        """Keep a check's result for its commit."""
+        self._changes.record_check(change, result)
+
+    @activity.defn(name="checks")
+    @typed_failures
+    def checks(self, sha: str) -> list[CheckResult]:
+        """What is known of a commit."""
+        return self._changes.checks(sha)
+
+    @activity.defn(name="land")
+    @typed_failures
+    def land(self, request: LandRequest) -> Receipt:
+        """Compare-and-swap the target to the tested commit. Raises TargetMoved, Refused."""
+        repository = self._repository(self._changes.change(request.car.change).repository)
+        return self._track.land(
+            repository, car=request.car, checks=request.checks, author=request.author, at=request.at
+        )
+
+    @activity.defn(name="settle_change")
+    @typed_failures
+    def settle_change(self, outcome: CarOutcome) -> None:
+        """Tell the change how its ride ended: its state and one comment."""
+        if isinstance(outcome, CarLanded):
+            receipt = outcome.receipt
+            self._changes.mark_landed(outcome.change, receipt.sha)
+            passed = ", ".join(result.check for result in receipt.checks) or "none needed"
+            body = f"Landed on {receipt.target} as {receipt.sha}, the commit that was tested ({passed})."
+        else:
+            if self._changes.mark_ejected(outcome.change, outcome.detail).state == "landed":
+                return
+            body = f"Taken off the train ({outcome.reason}): {outcome.detail}"
+        self._changes.comment(outcome.change, key="train", body=body)
+
+    @activity.defn(name="export")
+    @typed_failures
+    def export(self, repository: str, sha: str) -> Artifact:
+        """The one artifact of a commit."""
+        return self._track.export(self._repository(repository), sha)
+
+    @activity.defn(name="overlay_change")
+    @typed_failures
+    def overlay_change(self, request: OverlayRequest) -> Change | None:
+        """A change that re-points an overlay; None when it names the SHA already."""
+        return self._point_overlay(request, RELEASE_MACHINERY)
+
+    @activity.defn(name="overlay_sha")
+    @typed_failures
+    def overlay_sha(self, repository: str, environment: Environment) -> str | None:
+        """What the overlay on the target's tip names."""
+        return self._track.overlay_sha(self._repository(repository), environment)
+
+    @activity.defn(name="overlay_history")
+    @typed_failures
+    def overlay_history(self, repository: str, environment: Environment) -> list[str]:
+        """The distinct SHAs the overlay has named, newest first."""
+        return self._track.overlay_history(self._repository(repository), environment)
+
+    @activity.defn(name="is_ancestor")
+    @typed_failures
+    def is_ancestor(self, repository: str, ancestor: str, descendant: str) -> bool:
+        """Whether one commit is contained in another."""
+        return self._track.is_ancestor(self._repository(repository), ancestor=ancestor, descendant=descendant)
+
+    @activity.defn(name="tag")
+    @typed_failures
+    def tag(self, request: TagRequest) -> None:
+        """Push an annotated marker tag. Idempotent."""
+        self._track.tag(
+            self._repository(request.repository),
+            name=request.name,
+            sha=request.sha,
+            message=request.message,
+        )
+
+    @activity.defn(name="revert")
+    @typed_failures
+    def revert(self, reservation: Reservation, request: RevertRequest) -> Change:
+        """Open the change that undoes a landed commit.
+
+        Raises:
+            Refused: the reservation is for something else.
+            Conflict: the commit no longer reverts cleanly, or is undone already.
+        """
+        effect = _effect_of(reservation, RevertChange)
+        if effect.repository != reservation.repository:
+            raise Refused(f"the reservation is for {reservation.repository}, not for {effect.repository}")
+        repository = self._repository(effect.repository)
+        branch = f"leverframe/revert-{effect.commit[:12]}-{short_hash(reservation.id)}"
+        head = self._track.revert_branch(
+            repository,
+            commit=effect.commit,
+            branch=branch,
+            message=_message(effect.title, f"This reverts commit {effect.commit}.", reservation),
+            at=request.at,
+        )
+        if isinstance(head, Conflicted):
+            named = Untrusted(", ".join(head.paths[:5])).for_terminal()
+            raise Conflict(f"{effect.commit[:12]} no longer reverts cleanly: later changes touch {named}")
+        return self._changes.open_change(
+            ChangeSpec(
+                repository=repository.name,
+                branch=branch,
+                head=head,
+                title=effect.title,
+                body=effect.body,
+                author=Author(kind="agent", name=reservation.agent),
+            )
+        )
+
+    @activity.defn(name="roll_back")
+    @typed_failures
+    def roll_back(self, reservation: Reservation, request: RollBackRequest) -> Change | None:
+        """Open the hotfix that puts production's overlay back; None when it is back already.
+
+        Raises:
+            Refused: the reservation is for something else.
+        """
+        effect = _effect_of(reservation, RollBack)
+        repository = self._repository(reservation.repository)
+        if repository.service.name != effect.service:
+            raise Refused(f"{repository.name} builds {repository.service.name}, not {effect.service}")
+        overlay = OverlayRequest(
+            repository=repository.name,
+            environment="production",
+            sha=effect.to,
+            priority=Priority.HOTFIX,
+            reason=request.reason,
+            key=reservation.id,
+            at=request.at,
+        )
+        return self._point_overlay(overlay, Author(kind="agent", name=reservation.agent), reservation)
+
+    def _repository(self, name: str) -> Repository:
+        if name not in self._repositories:
+            raise NotFound(f"repository {name!r} is not declared")
+        return self._repositories[name]
+
+    def _settled_before(
+        self, repository: Repository, change: Change, head: str
+    ) -> CarEjected | CarLanded | None:
+        """Why a change can't ride at `head`, if so."""
+        if change.state == "landed":
+            for receipt in self._track.receipts(repository, limit=RECENT_RECEIPTS):
+                if receipt.change == change.id and receipt.head == head:
+                    return CarLanded(change=change.id, receipt=receipt)
+            detail = f"The change has landed as {change.landed_as}; open a new one for what is left."
+            return CarEjected(change=change.id, reason="empty", detail=detail)
+        if change.state == "closed":
+            detail = "The change was closed; open it again to land it."
+            return CarEjected(change=change.id, reason="withdrawn", detail=detail)
+        try:
+            tip = self._track.tip(repository, change.branch)
+        except NotFound:
+            detail = f"The branch {change.branch} is gone; push it and enqueue the change again."
+            return CarEjected(change=change.id, reason="withdrawn", detail=detail)
+        if tip != head:
+            detail = (
+                f"The change was enqueued at {head[:12]} and is at {tip[:12]} now; "
+                "enqueue the new head when it is ready."
+            )
+            return CarEjected(change=change.id, reason="head_moved", detail=detail)
+        return None
+
+    def _point_overlay(
+        self, request: OverlayRequest, author: Author, reservation: Reservation | None = None
+    ) -> Change | None:
+        repository = self._repository(request.repository)
+        branch = f"leverframe/overlay-{request.environment}-{request.sha[:12]}-{short_hash(request.key)}"
+        title = f"Point {repository.service.name} in {request.environment} at {request.sha[:12]}"
+        head = self._track.overlay_branch(
+            repository,
+            environment=request.environment,
+            sha=request.sha,
+            branch=branch,
+            message=_message(title, request.reason, reservation),
+            at=request.at,
+        )
+        if head is None:
+            return None
+        return self._changes.open_change(
+            ChangeSpec(
+                repository=repository.name,
+                branch=branch,
+                head=head,
+                title=title,
+                body=request.reason,
+                author=author,
+                priority=request.priority,
+            )
+        )
+
+
+def _effect_of(reservation: Reservation, kind: type[EffectT]) -> EffectT:
+    """The reserved effect, if it is of this kind and untouched. Raises Refused."""
+    effect: Effect = reservation.effect
+    if not isinstance(effect, kind):
+        raise Refused(
+            f"the reservation {reservation.id} is for {effect.lever.value}, not for {kind.__name__}"
+        )
+    if digest(effect) != reservation.effect_digest:
+        raise Refused(f"the effect of reservation {reservation.id} is not the one that policy allowed")
+    return effect
+
+
+def _message(title: str, body: str, reservation: Reservation | None) -> str:
+    """A commit message; an agent's ends in the trailer that names its run."""
+    text = f"{title}\n\n{body}\n"
+    if reservation is None:
+        return text
+    # A reservation's id is `<run>/<step>`.
+    return f"{text}\n{RUN_TRAILER}: {reservation.id.rpartition('/')[0] or reservation.id}\n"
