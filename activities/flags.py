@@ -1,0 +1,83 @@
+"""Switching flags for an agent that holds a reservation, and looking whether a flip took effect."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from temporalio import activity
+
+from activities.failures import typed_failures
+from activities.ports import Flags
+from leverframe.model.errors import Refused
+from leverframe.model.facts import FlagState
+from leverframe.model.frozen import Frozen, Instant
+from leverframe.model.ids import digest
+from leverframe.model.proposals import FlipFlag
+from policies.decision import Reservation
+
+_WAIT_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+
+
+class FlipResult(Frozen):
+    """What a flip did."""
+
+    changed: bool
+    """False when the flag had that value already, for example in a retry."""
+    written_at: Instant
+
+
+class FlagCheck(Frozen):
+    """What a flag evaluates to, as the service sees it."""
+
+    ok: bool
+    value: bool
+    waited_ms: int
+
+
+class FlagActivities:
+    """The activities on flags."""
+
+    def __init__(self, flags: Flags, *, wait_seconds: float = _WAIT_SECONDS) -> None:
+        self._flags = flags
+        self._wait_seconds = wait_seconds
+
+    @activity.defn(name="flip")
+    @typed_failures
+    def flip(self, reservation: Reservation) -> FlipResult:
+        """Switch exactly the flag that was reserved. Idempotent by reservation.
+
+        Raises:
+            Refused: the reservation is for another lever, or its effect was changed after it was granted.
+            NotFound: the backend knows no such flag.
+        """
+        effect = reservation.effect
+        if not isinstance(effect, FlipFlag):
+            raise Refused(f"reservation {reservation.id} is for {effect.lever}, not for a flag")
+        if digest(effect) != reservation.effect_digest:
+            raise Refused(f"reservation {reservation.id} does not cover this effect: its digest differs")
+        reason = f"{reservation.agent} on {reservation.subject}"
+        changed = self._flags.set(effect.flag, effect.on, key=reservation.id, reason=reason)
+        return FlipResult(changed=changed, written_at=datetime.now(UTC))
+
+    @activity.defn(name="verify_flag")
+    @typed_failures
+    def verify_flag(self, flag: str, expected: bool) -> FlagCheck:
+        """Evaluate until the flag has the expected value, at most five seconds. Raises NotFound."""
+        return _wait_for(lambda: self._flags.evaluate(flag), expected, self._wait_seconds)
+
+    @activity.defn(name="list_flags")
+    @typed_failures
+    def list_flags(self) -> list[FlagState]:
+        """Every flag as the backend has it now."""
+        return self._flags.list()
+
+
+def _wait_for(evaluate: Callable[[], bool], expected: bool, seconds: float) -> FlagCheck:
+    began = time.monotonic()
+    while True:
+        value = evaluate()
+        waited = time.monotonic() - began
+        if value == expected or waited >= seconds:
+            return FlagCheck(ok=value == expected, value=value, waited_ms=round(waited * 1000))
+        time.sleep(_POLL_SECONDS)

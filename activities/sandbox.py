@@ -1,0 +1,122 @@
+"""Running repository code: checks of a car, and probes of a commit. Holds no credential."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field
+from temporalio import activity
+
+from activities.failures import typed_failures
+from activities.ports import Sandbox
+from leverframe.model.changes import CheckResult
+from leverframe.model.errors import BadConfiguration, Conflict, NotFound, Refused
+from leverframe.model.frozen import Frozen, Sha, Slug
+from leverframe.model.releases import Artifact
+from leverframe.model.topology import Check, Probe, Repository
+
+
+class CheckRequest(Frozen):
+    """Run one declared check on one built commit."""
+
+    repository: Slug
+    sha: Sha
+    check: Slug
+    """The check's name; its command comes from our own declaration of the repository."""
+    artifact: Artifact
+
+
+class ProbeRequest(Frozen):
+    """Send declared requests to one built commit, with these flag values."""
+
+    repository: Slug
+    sha: Sha
+    artifact: Artifact
+    flags: dict[str, bool] = Field(default_factory=dict)
+    probes: tuple[Slug, ...] = ()
+    """Names of declared probes; empty means all of them."""
+
+
+class ProbeOutcome(Frozen):
+    """What one declared request did inside the sandbox."""
+
+    probe: Slug
+    status: int = Field(ge=0, le=599)
+    """HTTP status, or 0 when no response came."""
+    detail: str
+
+    @property
+    def ok(self) -> bool:
+        """A success or a redirect: what a smoke test expects."""
+        return 200 <= self.status < 400
+
+
+class SandboxActivities:
+    """The activities of the sandbox queue."""
+
+    def __init__(self, sandbox: Sandbox, repositories: Mapping[str, Repository], artifacts: Path) -> None:
+        self._sandbox = sandbox
+        self._repositories = repositories
+        self._artifacts = artifacts
+
+    @activity.defn(name="run_check")
+    @typed_failures
+    def run_check(self, request: CheckRequest) -> CheckResult:
+        """Raises BadConfiguration, NotFound (the artifact), Conflict (it is another commit's) or Refused."""
+        check = self._check(request.repository, request.check)
+        return self._sandbox.run_check(
+            check,
+            artifact=self._located(request.artifact, request.sha),
+            sha=request.sha,
+            heartbeat=activity.heartbeat,
+        )
+
+    @activity.defn(name="run_probes")
+    @typed_failures
+    def run_probes(self, request: ProbeRequest) -> list[ProbeOutcome]:
+        """Raises BadConfiguration, NotFound (the artifact), Conflict (it is another commit's) or Refused."""
+        repository = self._repository(request.repository)
+        results = self._sandbox.run_probes(
+            repository,
+            self._probes(repository, request.probes),
+            artifact=self._located(request.artifact, request.sha),
+            sha=request.sha,
+            flags=request.flags,
+            heartbeat=activity.heartbeat,
+        )
+        return [ProbeOutcome(probe=one.probe, status=one.status, detail=one.detail) for one in results]
+
+    def _repository(self, name: str) -> Repository:
+        try:
+            return self._repositories[name]
+        except KeyError:
+            raise BadConfiguration(f"repository {name!r} is not declared on this sandbox worker") from None
+
+    def _check(self, repository: str, name: str) -> Check:
+        for check in self._repository(repository).checks:
+            if check.name == name:
+                return check
+        raise BadConfiguration(f"repository {repository!r} declares no check {name!r}")
+
+    @staticmethod
+    def _probes(repository: Repository, names: tuple[str, ...]) -> list[Probe]:
+        declared = {probe.name: probe for probe in repository.service.probes}
+        if unknown := sorted(set(names) - declared.keys()):
+            raise BadConfiguration(f"repository {repository.name!r} declares no probe {', '.join(unknown)}")
+        return [declared[name] for name in names or declared]
+
+    def _located(self, artifact: Artifact, sha: str) -> Path:
+        """The artifact's file, once it is shown to be the commit's and unchanged since it was built."""
+        if artifact.sha != sha:
+            raise Conflict(f"the artifact is of {artifact.sha[:12]}, the request is about {sha[:12]}")
+        path = (self._artifacts / artifact.path).resolve()
+        if not path.is_relative_to(self._artifacts.resolve()):
+            raise Refused(f"the artifact path {artifact.path!r} leaves the artifact directory")
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            raise NotFound(f"no artifact {artifact.path!r} in the artifact directory") from None
+        if artifact.digest != f"sha256:{found}":
+            raise Conflict(f"the artifact {artifact.path!r} is not the one that was built: digest differs")
+        return path
