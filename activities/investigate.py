@@ -1,0 +1,159 @@
+"""Facts about an error group: what the events say, checked against git and the flag backend.
+
+Everything in an event can be forged, so nothing of it is a fact until a source of ours agrees: a path is
+kept if the live commit has such a file, a flag if the backend knows it, a line if git can blame it.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from temporalio import activity
+
+from activities.failures import typed_failures
+from activities.ports import Changes, ErrorGroup, Errors, Flags, Track
+from leverframe.model.errors import NotFound
+from leverframe.model.facts import (
+    ErrorFacts,
+    Facts,
+    FactsRequest,
+    FlagObservation,
+    FlagState,
+    Frame,
+    LandedCommit,
+)
+from leverframe.model.topology import Repository
+
+MAX_FRAMES = 5
+"""Frames that are kept and blamed: the crash frame and its callers."""
+_MAX_CANDIDATES = 30
+_MAX_PATH = 500
+_MAX_PARTS = 24
+_RECENT_CHANGES = 200
+
+
+class InvestigateActivities:
+    """Reads only. Runs on the hands queue."""
+
+    def __init__(
+        self,
+        errors: Errors,
+        track: Track,
+        changes: Changes,
+        flags: Flags,
+        repositories: Mapping[str, Repository],
+    ) -> None:
+        self._errors = errors
+        self._track = track
+        self._changes = changes
+        self._flags = flags
+        self._repositories = repositories
+
+    @activity.defn(name="gather")
+    @typed_failures
+    def gather(self, request: FactsRequest) -> Facts:
+        """What is known of an error group, the live release and what landed lately.
+
+        Raises:
+            NotFound: no such group, no such repository, or production's overlay names no commit.
+        """
+        repository = self._repository(request.repository)
+        group = self._errors.group(
+            service=request.service,
+            subject=request.subject,
+            since=request.since,
+            max_events=request.max_events,
+        )
+        history = self._track.overlay_history(repository, "production", limit=2)
+        if not history:
+            raise NotFound(f"the production overlay of {repository.name} names no commit")
+        states = self._flags.list()
+        return ErrorFacts(
+            title=group.title,
+            exception=group.exception,
+            trace=group.trace,
+            route=group.route,
+            sampled=group.sampled,
+            total=group.total,
+            first_at=group.first_at,
+            frames=self._frames(repository, history[0], group),
+            flags=_known_flags(group, states),
+            flag_states=tuple(states),
+            releases=group.releases,
+            live=history[0],
+            previous=history[1] if len(history) > 1 else None,
+            commits=self._commits(repository, request.max_commits),
+        )
+
+    @activity.defn(name="count_since")
+    @typed_failures
+    def count_since(self, service: str, subject: str, since: datetime) -> int:
+        """Events of the group accepted at or after `since`."""
+        return self._errors.count(service=service, subject=subject, since=since)
+
+    def _repository(self, name: str) -> Repository:
+        if name not in self._repositories:
+            raise NotFound(f"repository {name!r} is not declared")
+        return self._repositories[name]
+
+    def _frames(self, repository: Repository, live: str, group: ErrorGroup) -> tuple[Frame, ...]:
+        """The first frames whose files the live commit has, each with its line's commit."""
+        frames: list[Frame] = []
+        prefix = ""
+        for told, function, line in group.frames[:_MAX_CANDIDATES]:
+            path = self._file(repository, live, told, prefix) if line >= 1 else None
+            if path is None:
+                continue
+            prefix = told.removesuffix(path)
+            blamed = self._track.blame(repository, sha=live, path=path, line=line)
+            frames.append(Frame(path=path, function=function, line=line, blamed=blamed))
+            if len(frames) == MAX_FRAMES:
+                break
+        return tuple(frames)
+
+    def _file(self, repository: Repository, live: str, told: str, prefix: str) -> str | None:
+        """The file of the live commit that an event's path means: the longest suffix that exists.
+
+        `prefix` is the deployment directory that an earlier frame had: tried first, it saves look-ups.
+        """
+        candidates = suffixes(told)
+        if prefix and told.startswith(prefix):
+            guess = told[len(prefix) :]
+            candidates = [guess, *candidates] if guess in candidates else candidates
+        for candidate in candidates:
+            if self._track.has_file(repository, sha=live, path=candidate):
+                return candidate
+        return None
+
+    def _commits(self, repository: Repository, limit: int) -> tuple[LandedCommit, ...]:
+        """What landed, newest first, with what the forge knows of who made it."""
+        landed = {
+            change.landed_as: change
+            for change in self._changes.list_changes(repository.name, limit=_RECENT_CHANGES)
+        }
+        commits = []
+        for commit in self._track.commits(repository, limit=limit):
+            change = landed.get(commit.sha)
+            if change is None:
+                commits.append(commit)
+                continue
+            by_agent = commit.by_agent or change.author.kind == "agent"
+            commits.append(commit.model_copy(update={"change": change.id, "by_agent": by_agent}))
+        return tuple(commits)
+
+
+def suffixes(told: str) -> list[str]:
+    """The paths inside a repository that an event's path may mean, longest first.
+
+    None for a path that climbs, is absurdly long, or has a character that no source file has.
+    """
+    if len(told) > _MAX_PATH or not told.isprintable():
+        return []
+    parts = [part for part in told.replace("\\", "/").split("/") if part and part != "."]
+    if ".." in parts or not parts or len(parts) > _MAX_PARTS:
+        return []
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _known_flags(group: ErrorGroup, states: list[FlagState]) -> tuple[FlagObservation, ...]:
+    names = {state.flag for state in states}
+    return tuple(seen for seen in group.flags if seen.flag in names)
