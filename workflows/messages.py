@@ -10,6 +10,7 @@ from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Effect
 from leverframe.model.releases import ReleaseOutcome
+from leverframe.model.untrusted import Untrusted
 from policies.decision import Approval, Finding
 
 
@@ -30,7 +31,13 @@ class WatchStart(Frozen):
     """Ids of the newest batches that were folded in, oldest first; bounded."""
     runs: int = 0
     active_run: str | None = None
+    active_since: Instant | None = None
     quiet_since: Instant | None = None
+    title: Untrusted = Untrusted("")
+    events: int = 0
+    """Events folded in, each once."""
+    batches: int = 0
+    escalations: int = 0
 
 
 class RunRequest(Frozen):

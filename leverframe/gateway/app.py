@@ -1,0 +1,129 @@
+"""The gateway: the one door for events and webhooks. It verifies, stores and signals; it decides nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import uvicorn
+import uvloop
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from temporalio.client import Client
+
+from activities.inbox import Inbox
+from activities.ports import Metrics
+from leverframe.gateway.counters import Counters
+from leverframe.gateway.health import HealthPages
+from leverframe.gateway.inbox import CoalescingInbox, Pace
+from leverframe.gateway.replies import Refusal, Replies
+from leverframe.gateway.sentry_intake import EventDoor, SentryIntake
+from leverframe.gateway.sentry_webhook import SentryWebhook
+from leverframe.gateway.watches import Watches
+from leverframe.model.errors import BadConfiguration, BadInput, Unavailable
+from leverframe.settings import GatewaySettings, Settings
+from workflows.queues import HANDS
+
+MAX_CONNECTIONS = 4000
+"""Past it the server itself answers 503: each connection may hold one body in memory."""
+
+DRAIN_SECONDS = 15
+
+
+def build_app(
+    settings: Settings,
+    *,
+    client: Client,
+    store: Inbox,
+    metrics: Metrics,
+    counters: Counters | None = None,
+    pace: Pace | None = None,
+    task_queue: str = HANDS,
+    agents: Sequence[str] | None = None,
+) -> Starlette:
+    """Put the gateway together; its loops run between the application's start-up and shutdown.
+
+    Args:
+        settings: projects, keys, limits, repositories and enabled agents.
+        client: the engine; a lazy one lets the gateway start while the engine is away.
+        store: where accepted events are kept.
+        metrics: source of the release health documents.
+        counters: to read them from outside.
+        pace: to override what the settings say.
+        task_queue: where watches run.
+        agents: to override which enabled agents watch errors.
+
+    Raises:
+        BadConfiguration: a project has no key, or its service is not declared.
+    """
+    _check_projects(settings)
+    counters = counters or Counters()
+    watches = Watches(
+        settings, client, counters, task_queue=task_queue, agents=None if agents is None else tuple(agents)
+    )
+    inbox = CoalescingInbox(store, watches.send, counters, pace or _pace(settings.gateway))
+    door = EventDoor(inbox, counters)
+    running: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        task = asyncio.create_task(inbox.run())
+        running.append(task)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def working() -> bool:
+        return bool(running) and not running[-1].done()
+
+    replies = Replies(counters)
+    pages = HealthPages(
+        settings=settings, client=client, store=store, metrics=metrics, counters=counters, working=working
+    )
+    return Starlette(
+        routes=[
+            *SentryIntake(settings.gateway, door, counters).routes(),
+            *SentryWebhook(settings.gateway, door, watches, counters).routes(),
+            *pages.routes(),
+        ],
+        exception_handlers={
+            Refusal: replies.refusal,
+            BadInput: replies.bad_input,
+            Unavailable: replies.unavailable,
+            HTTPException: replies.http,
+        },
+        lifespan=lifespan,
+    )
+
+
+def serve_app(app: Starlette, settings: GatewaySettings) -> None:
+    """Serve until SIGTERM or SIGINT; then answer what came in and stop."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(server.serve())
+
+
+def _pace(settings: GatewaySettings) -> Pace:
+    return Pace(coalesce=settings.coalesce_ms / 1000, max_pending=settings.max_pending_events)
+
+
+def _check_projects(settings: Settings) -> None:
+    gateway = settings.gateway
+    for project, service in gateway.sentry_projects.items():
+        settings.repository_of(service)
+        if project not in gateway.sentry_keys:
+            raise BadConfiguration(f"gateway.sentry_keys has no key for the Sentry project {project!r}")
+        if not gateway.sentry_keys[project].get_secret_value():
+            raise BadConfiguration(f"the key of the Sentry project {project!r} is empty")
