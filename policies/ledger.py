@@ -19,6 +19,7 @@ from policies.reservations import (
     Entry,
     Installed,
     LedgerState,
+    PauseRequest,
     Phase,
     SpentApproval,
     Standing,
@@ -94,7 +95,7 @@ def commit(state: LedgerState, reservation: str, now: datetime) -> tuple[LedgerS
         NotFound: the ledger does not know the reservation.
     """
     current = _tidied(state, now)
-    entry = _known(current, reservation)
+    entry = known(current, reservation)
     if entry.phase is Phase.COMMITTED:
         return current, Committed(reservation=reservation)
     if entry.phase is not Phase.RESERVED:
@@ -119,7 +120,7 @@ def release(state: LedgerState, reservation: str, now: datetime) -> tuple[Ledger
         NotFound: the ledger does not know the reservation.
     """
     current = _tidied(state, now)
-    entry = _known(current, reservation)
+    entry = known(current, reservation)
     if entry.phase is not Phase.RESERVED:
         return current, _standing(entry)
     released = entry.model_copy(update={"phase": Phase.RELEASED, "lifted": ()})
@@ -137,7 +138,7 @@ def settle(
         NotFound: the ledger does not know the reservation.
     """
     current = _tidied(state, now)
-    entry = _known(current, reservation)
+    entry = known(current, reservation)
     if not entry.open:
         return current, _standing(entry)
     settled = entry.model_copy(update={"phase": Phase.SETTLED, "outcome": outcome, "lifted": ()})
@@ -155,11 +156,11 @@ def lapse(state: LedgerState, now: datetime) -> LedgerState:
     return state.model_copy(update={"entries": entries})
 
 
-def pause(state: LedgerState, *, by: str, reason: str, now: datetime) -> LedgerState:
+def pause(state: LedgerState, request: PauseRequest, now: datetime) -> LedgerState:
     """Stop every reserve and commit until `resume`. A second pause keeps the first."""
     if state.pause is not None:
         return state
-    return state.model_copy(update={"pause": Pause(by=by, reason=reason, since=now)})
+    return state.model_copy(update={"pause": Pause(by=request.by, reason=request.reason, since=now)})
 
 
 def resume(state: LedgerState) -> LedgerState:
@@ -252,7 +253,8 @@ def _standing(entry: Entry) -> Standing:
     return Standing(reservation=entry.id, phase=entry.phase, outcome=entry.outcome)
 
 
-def _known(state: LedgerState, reservation: str) -> Entry:
+def known(state: LedgerState, reservation: str) -> Entry:
+    """The reservation of that id. Raises NotFound when the ledger does not know it."""
     entry = state.entry(reservation)
     if entry is None:
         raise NotFound(f"the ledger does not know the reservation {reservation}")

@@ -116,6 +116,13 @@ class Standing(Frozen):
     outcome: Outcome | None = None
 
 
+class PauseRequest(Frozen):
+    """Somebody stops every effect, or lets them go on, and says why."""
+
+    by: str = Field(min_length=1, max_length=100)
+    reason: str = Field(min_length=1, max_length=500)
+
+
 class Installed(Frozen):
     """Which policy is in force now."""
 
