@@ -1,0 +1,302 @@
+"""Everything is put together here: backends from the settings, the engine's client, and the activities.
+
+The only file that names a vendor. Backends are imported when they are built, so that a command loads only
+what it uses.
+"""
+
+import functools
+import importlib
+import importlib.metadata
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
+from temporalio.service import RPCError
+
+from activities.inbox import Inbox
+from activities.ports import (
+    Backend,
+    Changes,
+    Chat,
+    Delivery,
+    Errors,
+    Flags,
+    Kind,
+    Metrics,
+    Sandbox,
+    Track,
+)
+from leverframe.model.errors import BadConfiguration, Unavailable
+from leverframe.model.topology import Repository
+from leverframe.settings import Settings, TelemetrySettings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from policies.documents import PolicySnapshot
+
+Activity = Callable[..., object]
+
+ROOTS = ("leverframe", "agents", "workflows", "activities", "policies")
+TREE = Path(__file__).resolve().parent.parent
+
+BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
+    {
+        ("changes", "store"): "activities.backends.changes_store",
+        ("track", "git"): "activities.backends.track_git",
+        ("flags", "flagd"): "activities.backends.flags_flagd",
+        ("errors", "store"): "activities.backends.errors_store",
+        ("delivery", "local"): "activities.backends.delivery_local",
+        ("metrics", "http"): "activities.backends.metrics_http",
+        ("chat", "store"): "activities.backends.chat_store",
+        ("sandbox", "jail"): "activities.backends.sandbox_jail",
+    }
+)
+"""Kind and name of each backend → the module that declares it."""
+
+CONNECT_SECONDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """One configured backend for each port."""
+
+    changes: Changes
+    track: Track
+    flags: Flags
+    errors: Errors
+    delivery: Delivery
+    metrics: Metrics
+    chat: Chat
+    sandbox: Sandbox
+
+
+def assert_own_roots() -> None:
+    """Each root package is ours alone: other distributions install packages of the same names.
+
+    Raises:
+        BadConfiguration: a root was imported from elsewhere, or another distribution owns files in it.
+    """
+    owners = importlib.metadata.packages_distributions()
+    for root in ROOTS:
+        place = Path(inspect.getfile(importlib.import_module(root))).resolve()
+        if not place.is_relative_to(TREE):
+            raise BadConfiguration(f"the package {root!r} comes from {place.parent}, not from {TREE}")
+        foreign = sorted({owner for owner in owners.get(root, ()) if owner.lower() != "leverframe"})
+        if foreign:
+            raise BadConfiguration(
+                f"the package {root!r} is also installed by {', '.join(foreign)}: "
+                "run Leverframe in an environment of its own"
+            )
+
+
+def backend(kind: Kind, name: str) -> Backend:
+    """What a backend declares about itself. Raises BadConfiguration for one that there is not."""
+    module = BACKENDS.get((kind, name))
+    if module is None:
+        known = ", ".join(known for of, known in BACKENDS if of == kind)
+        raise BadConfiguration(f"there is no {kind} backend {name!r}; there are: {known}")
+    return cast(Backend, importlib.import_module(module).BACKEND)
+
+
+async def connect(settings: Settings, *, runtime: Runtime | None = None, lazy: bool = False) -> Client:
+    """A client of the engine, with our payload converter and, when spans are wanted, tracing.
+
+    Args:
+        settings: where the engine is.
+        runtime: the SDK's runtime, if not the usual one.
+        lazy: connect at the first call, so that a process can start while the engine is away.
+
+    Raises:
+        Unavailable: nothing answers at `temporal.address`, or it refuses the key.
+    """
+    temporal = settings.temporal
+    try:
+        return await Client.connect(
+            temporal.address,
+            namespace=temporal.namespace,
+            api_key=temporal.api_key.get_secret_value() if temporal.api_key else None,
+            tls=temporal.tls or None,
+            data_converter=pydantic_data_converter,
+            plugins=_plugins(settings.telemetry),
+            connect_timeout=timedelta(seconds=CONNECT_SECONDS),
+            runtime=runtime or _quiet_runtime(),
+            lazy=lazy,
+        )
+    except (RuntimeError, RPCError) as error:
+        raise Unavailable(
+            f"the Temporal server at {temporal.address} does not answer: start it with `leverframe up`, "
+            "or correct temporal.address"
+        ) from error
+
+
+def _plugins(telemetry: TelemetrySettings) -> list[Any]:
+    if not telemetry.otlp_endpoint:
+        return []
+    from temporalio.contrib.opentelemetry import OpenTelemetryPlugin  # noqa: PLC0415 - slow, and rarely wanted
+
+    return [OpenTelemetryPlugin(add_temporal_spans=True)]
+
+
+def worker_runtime(settings: Settings) -> Runtime | None:
+    """The runtime that serves a worker's Prometheus metrics; None when they are off. Once per process."""
+    port = settings.telemetry.metrics_port
+    if not port:
+        return None
+    metrics = PrometheusConfig(
+        bind_address=f"0.0.0.0:{port}",
+        counters_total_suffix=True,
+        unit_suffix=True,
+        durations_as_seconds=True,
+    )
+    return Runtime(telemetry=TelemetryConfig(logging=_forwarded_logs(), metrics=metrics))
+
+
+@functools.cache
+def _quiet_runtime() -> Runtime:
+    return Runtime(telemetry=TelemetryConfig(logging=_forwarded_logs()))
+
+
+def _forwarded_logs() -> LoggingConfig:
+    """The SDK's own log lines go where ours go; by default it writes to stdout, which belongs to answers."""
+    return LoggingConfig(
+        filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
+        forwarding=LogForwardingConfig(logger=logging.getLogger("temporalio.core")),
+    )
+
+
+def build_ports(settings: Settings) -> Ports:
+    """Every port: for the hands, and for people's commands.
+
+    Raises:
+        BadConfiguration: a backend can't be built from these settings.
+        Unavailable: the store does not answer.
+    """
+    store = _store(settings)
+    return Ports(
+        changes=_build("changes", "store", store),
+        track=_build(
+            "track",
+            "git",
+            mirrors=settings.home / "mirrors",
+            artifacts=settings.artifacts,
+            repositories=settings.repositories,
+        ),
+        flags=_build("flags", settings.flags.backend, Path(settings.place(settings.flags.path))),
+        errors=_build("errors", "store", store),
+        delivery=_build(
+            "delivery",
+            settings.delivery.backend,
+            admin_url=settings.delivery.admin_url,
+            ports={"production": settings.delivery.production_port, "dev": settings.delivery.dev_port},
+        ),
+        metrics=build_metrics(settings),
+        chat=_build("chat", "store", store),
+        sandbox=build_sandbox(settings),
+    )
+
+
+def build_metrics(settings: Settings) -> Metrics:
+    """Where health documents come from."""
+    template = settings.delivery.admin_url.rstrip("/") + "/health/release/{service}"
+    return cast(Metrics, _build("metrics", "http", url_template=template))
+
+
+def build_inbox(settings: Settings) -> Inbox:
+    """Where the gateway keeps what it accepted. Raises BadConfiguration, Unavailable."""
+    return cast(Inbox, _build("errors", "store", _store(settings)))
+
+
+def build_sandbox(settings: Settings) -> Sandbox:
+    """The jail, with its limits."""
+    limits = settings.sandbox
+    return cast(
+        Sandbox,
+        _build(
+            "sandbox",
+            "jail",
+            limits.backend,
+            memory_mb=limits.memory_mb,
+            processes=limits.processes,
+            output_bytes=limits.output_bytes,
+            disk_mb=limits.disk_mb,
+        ),
+    )
+
+
+def hands_activities(settings: Settings, client: Client) -> list[Activity]:
+    """What the hands queue can do: all that needs a credential, and nothing that runs repository code."""
+    from activities.chat import ChatActivities  # noqa: PLC0415 - the activities load in workers only
+    from activities.delivery import DeliveryActivities  # noqa: PLC0415
+    from activities.engine import EngineActivities  # noqa: PLC0415
+    from activities.flags import FlagActivities  # noqa: PLC0415
+    from activities.forge import ForgeActivities  # noqa: PLC0415
+    from activities.investigate import InvestigateActivities  # noqa: PLC0415
+    from activities.ledger import LedgerActivities  # noqa: PLC0415
+
+    ports = build_ports(settings)
+    declared = _by_name(settings)
+    return _methods(
+        ForgeActivities(ports.changes, ports.track, declared),
+        FlagActivities(ports.flags),
+        DeliveryActivities(ports.delivery, ports.metrics, declared),
+        InvestigateActivities(ports.errors, ports.track, ports.changes, ports.flags, declared),
+        LedgerActivities(client, settings.organisation),
+        ChatActivities(ports.chat),
+        EngineActivities(client),
+    )
+
+
+def sandbox_activities(settings: Settings) -> list[Activity]:
+    """What the sandbox queue can do: run repository code in the jail. Builds no other port."""
+    from activities.sandbox import SandboxActivities  # noqa: PLC0415 - the activities load in workers only
+
+    sandbox = build_sandbox(settings)
+    return _methods(SandboxActivities(sandbox, _by_name(settings), settings.artifacts))
+
+
+def load_policy(settings: Settings) -> "PolicySnapshot":
+    """The policy in the configured directory. Raises BadConfiguration with every problem found."""
+    from activities.policy_files import read_policies  # noqa: PLC0415 - YAML loads when it is used
+    from policies.documents import parse  # noqa: PLC0415
+
+    return parse(read_policies(Path(settings.place(settings.policies.directory))))
+
+
+def _store(settings: Settings) -> "Engine":
+    from activities.backends.store_sql import open_store  # noqa: PLC0415 - SQLAlchemy loads when it is used
+
+    return open_store(settings.place(settings.store.url))
+
+
+def _build(kind: Kind, name: str, *arguments: object, **options: object) -> Any:
+    return backend(kind, name).build(*arguments, **options)
+
+
+def _by_name(settings: Settings) -> Mapping[str, Repository]:
+    return {repository.name: repository for repository in settings.repositories}
+
+
+def _methods(*holders: object) -> list[Activity]:
+    """The methods that are declared as activities."""
+    return [
+        method
+        for holder in holders
+        for _, method in inspect.getmembers(holder, inspect.ismethod)
+        if hasattr(method, "__temporal_activity_definition")
+    ]

@@ -1,0 +1,94 @@
+"""What most commands begin with: settings, quiet logs, and the engine's client with its errors in words."""
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from leverframe import settings as settings_file
+from leverframe.model.errors import BadConfiguration
+from leverframe.model.topology import Repository
+from leverframe.settings import Settings
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+T = TypeVar("T")
+
+ANSWER = timedelta(seconds=10)
+"""How long a command waits for one answer of the engine."""
+
+OfRepository = Annotated[
+    str, typer.Option("--repository", help="A declared repository; needed when there are several.")
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence; it is recorded.")]
+
+
+def load() -> Settings:
+    """The settings, with logs on stderr for warnings only. Raises BadConfiguration."""
+    from leverframe import telemetry  # noqa: PLC0415 - `--help` does not need it
+
+    settings = settings_file.load()
+    telemetry.start_logs(settings, process="cli", level="warning")
+    return settings
+
+
+def chosen(settings: Settings, repository: str) -> Repository:
+    """The named repository, or the only one. Raises BadConfiguration."""
+    if repository:
+        return settings.repository(repository)
+    if len(settings.repositories) == 1:
+        return settings.repositories[0]
+    names = ", ".join(declared.name for declared in settings.repositories) or "none is declared"
+    raise BadConfiguration(f"which repository? Give --repository; declared: {names}")
+
+
+def me() -> str:
+    """The person at this terminal, as the operating system names them."""
+    return getpass.getuser()
+
+
+def ask(settings: Settings, question: "Callable[[Client], Awaitable[T]]") -> T:
+    """Connect to the engine and ask it something. Raises the LeverframeError that fits the failure."""
+
+    async def connected() -> T:
+        from leverframe.bootstrap import connect  # noqa: PLC0415 - the SDK loads when it is used
+
+        async with engine_errors():
+            return await question(await connect(settings))
+
+    return asyncio.run(connected())
+
+
+@asynccontextmanager
+async def engine_errors() -> AsyncIterator[None]:
+    """The engine's errors as ours, in words."""
+    from temporalio.client import (  # noqa: PLC0415 - the SDK loads when it is used
+        WorkflowQueryFailedError,
+        WorkflowUpdateFailedError,
+        WorkflowUpdateRPCTimeoutOrCancelledError,
+    )
+    from temporalio.service import RPCError, RPCStatusCode  # noqa: PLC0415
+
+    from leverframe.model.errors import NotFound, Refused, Unavailable  # noqa: PLC0415
+
+    try:
+        yield
+    except WorkflowUpdateFailedError as error:
+        raise Refused(getattr(error.cause, "message", "") or str(error)) from error
+    except WorkflowQueryFailedError as error:
+        raise Refused(str(error)) from error
+    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        raise Unavailable("no worker answered in time: is `leverframe worker` running?") from error
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise NotFound(f"the engine does not know it, or it has ended: {error.message}") from error
+        if error.status is RPCStatusCode.INVALID_ARGUMENT:
+            raise NotFound(f"the engine does not accept that id: {error.message}") from error
+        raise Unavailable(
+            f"the engine did not answer ({error.status.name.lower()}): is `leverframe worker` running?"
+        ) from error
