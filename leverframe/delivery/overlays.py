@@ -1,0 +1,99 @@
+"""Overlays: what the target branch says should run, read from the git remote."""
+
+import asyncio
+import re
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from leverframe.model.errors import Unavailable
+from leverframe.model.releases import Environment
+from leverframe.model.topology import Repository
+
+_SHA = re.compile(r"[0-9a-f]{40}")
+_TIMEOUT_SECONDS = 20
+
+
+def named_sha(overlay: str, image: str) -> str | None:
+    """The `newTag` of the image in a `kustomization.yaml`, when it is a full SHA; otherwise None."""
+    try:
+        document = YAML(typ="safe").load(overlay)
+    except YAMLError:
+        return None
+    images = document.get("images") if isinstance(document, dict) else None
+    for entry in images if isinstance(images, list) else []:
+        if isinstance(entry, dict) and entry.get("name") == image:
+            tag = entry.get("newTag")
+            return tag if isinstance(tag, str) and _SHA.fullmatch(tag) else None
+    return None
+
+
+class Overlays:
+    """Reads overlays through a small bare clone of its own, fetched only when the target has moved."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._tips: dict[str, str] = {}
+        self._named: dict[str, dict[Environment, str | None]] = {}
+
+    async def read(self, repository: Repository) -> dict[Environment, str | None]:
+        """What each environment's overlay names on the target's tip. Raises Unavailable."""
+        tip = await self._tip(repository)
+        if self._tips.get(repository.name) != tip:
+            self._named[repository.name] = await self._at(repository, tip)
+            self._tips[repository.name] = tip
+        return self._named[repository.name]
+
+    async def _tip(self, repository: Repository) -> str:
+        answer = await _git("ls-remote", "--", repository.url, f"refs/heads/{repository.target}")
+        tip = answer.partition("\t")[0].strip()
+        if not _SHA.fullmatch(tip):
+            raise Unavailable(f"{repository.name} has no branch {repository.target}")
+        return tip
+
+    async def _at(self, repository: Repository, tip: str) -> dict[Environment, str | None]:
+        mirror = self._root / f"{repository.name}.git"
+        if not (mirror / "HEAD").is_file():
+            await _git("init", "--quiet", "--bare", str(mirror))
+        branch = f"+refs/heads/{repository.target}:refs/heads/{repository.target}"
+        await _git(
+            "--git-dir",
+            str(mirror),
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--depth=1",
+            "--",
+            repository.url,
+            branch,
+        )
+        named: dict[Environment, str | None] = {}
+        for environment, path in repository.service.overlays.items():
+            try:
+                text = await _git("--git-dir", str(mirror), "show", f"{tip}:{path}")
+            except Unavailable:
+                await _git("--git-dir", str(mirror), "cat-file", "-e", f"{tip}^{{commit}}")
+                text = ""  # the commit is there, so the file is not
+            named[environment] = named_sha(text, repository.service.image)
+        return named
+
+
+async def _git(*arguments: str) -> str:
+    """Run git without hooks or questions. Raises Unavailable with git's last line."""
+    process = await asyncio.create_subprocess_exec(
+        "git", "-c", "core.hooksPath=/dev/null", "-c", "core.askPass=false", *arguments,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), _TIMEOUT_SECONDS)
+    except TimeoutError as error:
+        raise Unavailable(f"git {arguments[0]} took more than {_TIMEOUT_SECONDS} seconds") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        last = err.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+        raise Unavailable(f"git {arguments[0]} failed: {last[0]}")
+    return out.decode(errors="replace")

@@ -1,0 +1,133 @@
+"""The reconciler: keeps every environment at what its overlay in git names."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import structlog
+
+from leverframe.delivery.artifacts import Trees
+from leverframe.delivery.deployment import Deployment
+from leverframe.delivery.overlays import Overlays
+from leverframe.delivery.state_file import SavedState, StateFile
+from leverframe.model.errors import NotFound, Unavailable
+from leverframe.model.releases import Environment, HealthDocument
+from leverframe.model.topology import Repository
+
+LOCAL_POLL_SECONDS = 0.5
+REMOTE_POLL_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """All deployments of all declared services, the loop that reads git, and the state that survives."""
+
+    def __init__(
+        self,
+        *,
+        repositories: tuple[Repository, ...],
+        home: Path,
+        artifacts: Path,
+        variables: Mapping[str, str],
+        http: aiohttp.ClientSession,
+    ) -> None:
+        self.trees = Trees(root=home / "trees", artifacts=artifacts)
+        self.started_at = datetime.now(UTC)
+        self._repositories = repositories
+        self._file = StateFile(home / "state.json")
+        self._overlays = Overlays(home / "git")
+        saved = self._file.load()
+        self.deployments: dict[tuple[str, Environment], Deployment] = {
+            (repository.service.name, environment): Deployment(
+                service=repository.service,
+                environment=environment,
+                arms=saved.arms(repository.service.name, environment),
+                trees=self.trees,
+                variables=variables,
+                home=home,
+                http=http,
+                changed=self._save,
+            )
+            for repository in repositories
+            for environment in repository.service.overlays
+        }
+
+    def deployment(self, service: str, environment: Environment) -> Deployment:
+        """Raises NotFound for a service or environment that is not declared."""
+        try:
+            return self.deployments[service, environment]
+        except KeyError:
+            raise NotFound(f"no {environment} environment of a service {service!r} is declared") from None
+
+    async def run(self) -> None:
+        """Follow the overlays until cancelled. A repository that can't be read keeps what runs."""
+        for deployment in self.deployments.values():
+            deployment.follow(None)
+        async with asyncio.TaskGroup() as group:
+            for repository in self._repositories:
+                group.create_task(self._follow(repository))
+
+    async def refresh(self, service: str) -> None:
+        """Read the overlays of one service now. Raises Unavailable."""
+        for repository in self._repositories:
+            if repository.service.name == service:
+                await self._read(repository)
+
+    async def close(self) -> None:
+        """Stop every instance, gracefully."""
+        await asyncio.gather(*(deployment.close() for deployment in self.deployments.values()))
+
+    def health(self, service: str) -> HealthDocument:
+        """What production's requests did to each SHA. Raises Unavailable before the first stable."""
+        deployment = self.deployment(service, "production")
+        if deployment.arms.stable is None:
+            raise Unavailable(f"{service} has no stable release yet")
+        return HealthDocument(
+            service=service,
+            router_started_at=self.started_at,
+            taken_at=datetime.now(UTC),
+            stable=deployment.arms.stable,
+            canary=deployment.arms.canary,
+            canary_percent=deployment.arms.percent,
+            arms=deployment.route.counts.arms(),
+        )
+
+    async def _follow(self, repository: Repository) -> None:
+        pause = _poll_seconds(repository)
+        blind = False
+        while True:
+            try:
+                await self._read(repository)
+                blind = False
+            except Unavailable as error:
+                if not blind:
+                    log.warning("overlays.unreadable", repository=repository.name, reason=str(error))
+                blind = True
+            await asyncio.sleep(pause)
+
+    async def _read(self, repository: Repository) -> None:
+        named = await self._overlays.read(repository)
+        for environment, sha in named.items():
+            self.deployments[repository.service.name, environment].follow(sha)
+
+    def _save(self) -> None:
+        services: dict[str, dict[Environment, object]] = {}
+        for (service, environment), deployment in self.deployments.items():
+            services.setdefault(service, {})[environment] = deployment.arms
+        self._file.save(SavedState.model_validate({"services": services}))
+
+    def prune(self, service: str) -> None:
+        """Remove old trees that no environment of the service needs."""
+        in_use: frozenset[str] = frozenset()
+        for (name, _), deployment in self.deployments.items():
+            if name == service:
+                in_use |= deployment.in_use()
+        self.trees.prune(service, in_use=in_use)
+
+
+def _poll_seconds(repository: Repository) -> float:
+    """A remote over the network is asked less often."""
+    return LOCAL_POLL_SECONDS if Path(repository.url).is_dir() else REMOTE_POLL_SECONDS

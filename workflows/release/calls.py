@@ -1,0 +1,274 @@
+"""What a release asks of the outside: each activity with its patience and a summary in words."""
+
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.delivery import DeliveryActivities, SlotRequest, WaitRequest
+    from activities.engine import EngineActivities
+    from activities.forge import RELEASE_MACHINERY, ForgeActivities, OverlayRequest, TagRequest
+    from leverframe.model.changes import Change, Enqueue, Priority
+    from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
+    from leverframe.model.topology import Repository
+    from workflows.queues import HANDS
+
+ANSWER = timedelta(seconds=30)
+"""How long one attempt of a short call may take."""
+BUILD = timedelta(minutes=10)
+READY_SECONDS = 120.0
+"""How long an environment may take to run a SHA after its overlay has landed."""
+HEARTBEAT = timedelta(seconds=15)
+SLOT = timedelta(days=1)
+"""How long a release waits for the one before it to leave the canary."""
+PATIENCE = timedelta(hours=1)
+"""How long a call that changes nothing for users is asked again."""
+
+UNTIL_IT_WORKS = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=15)
+)
+TWICE = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=2)
+
+
+def reason(error: BaseException) -> str:
+    """Why a call failed, in the words of who refused it."""
+    if is_cancelled_exception(error):
+        return "a person cancelled the release"
+    cause = error.cause if isinstance(error, ActivityError) else error
+    return cause.message if isinstance(cause, ApplicationError) else str(cause or error)
+
+
+def is_conflict(error: ActivityError) -> bool:
+    """Whether the world was not as the call saw it: somebody else moved."""
+    return isinstance(error.cause, ApplicationError) and error.cause.type == "Conflict"
+
+
+class Calls:
+    """The activities of one release."""
+
+    def __init__(self, *, repository: str, sha: str) -> None:
+        self._repository = repository
+        self._sha = sha
+        self._short = sha[:12]
+
+    async def describe(self) -> Repository:
+        """What the platform team declared."""
+        return await workflow.execute_activity_method(
+            ForgeActivities.describe,
+            self._repository,
+            task_queue=HANDS,
+            start_to_close_timeout=ANSWER,
+            schedule_to_close_timeout=PATIENCE,
+            summary=f"Read how {self._repository} is released",
+        )
+
+    async def export(self) -> Artifact:
+        """Build the one artifact of the SHA."""
+        return await workflow.execute_activity_method(
+            ForgeActivities.export,
+            args=[self._repository, self._sha],
+            task_queue=HANDS,
+            start_to_close_timeout=BUILD,
+            schedule_to_close_timeout=PATIENCE,
+            summary=f"Build {self._short} once",
+        )
+
+    async def deploy_artifact(self, artifact: Artifact) -> None:
+        """Hand it to the environments."""
+        await workflow.execute_activity_method(
+            DeliveryActivities.deploy_artifact,
+            args=[self._repository, artifact],
+            task_queue=HANDS,
+            start_to_close_timeout=BUILD,
+            schedule_to_close_timeout=PATIENCE,
+            summary=f"Hand the artifact {artifact.digest[:19]} to the environments",
+        )
+
+    async def overlay_sha(self, environment: Environment) -> str | None:
+        """What git says should run."""
+        return await workflow.execute_activity_method(
+            ForgeActivities.overlay_sha,
+            args=[self._repository, environment],
+            task_queue=HANDS,
+            start_to_close_timeout=ANSWER,
+            schedule_to_close_timeout=PATIENCE,
+            summary=f"Read what the overlay of {environment} names",
+        )
+
+    async def is_in(self, descendant: str) -> bool:
+        """Whether another commit contains ours."""
+        return await workflow.execute_activity_method(
+            ForgeActivities.is_ancestor,
+            args=[self._repository, self._sha, descendant],
+            task_queue=HANDS,
+            start_to_close_timeout=ANSWER,
+            schedule_to_close_timeout=PATIENCE,
+            summary=f"Is {self._short} contained in {descendant[:12]}?",
+        )
+
+    async def overlay_change(
+        self, environment: Environment, sha: str, *, priority: Priority, why: str, key: str, at: datetime
+    ) -> Change | None:
+        """Open the change that re-points an overlay; None when it names the SHA already."""
+        return await workflow.execute_activity_method(
+            ForgeActivities.overlay_change,
+            OverlayRequest(
+                repository=self._repository,
+                environment=environment,
+                sha=sha,
+                priority=priority,
+                reason=why[:500],
+                key=key,
+                at=at,
+            ),
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(minutes=2),
+            retry_policy=UNTIL_IT_WORKS,
+            summary=f"Point the overlay of {environment} at {sha[:12]}",
+        )
+
+    async def enqueue(self, target: str, change: Change, priority: Priority) -> None:
+        """Put the overlay's change on the train; the train tells us how it went."""
+        await workflow.execute_activity_method(
+            EngineActivities.enqueue,
+            args=[
+                self._repository,
+                target,
+                Enqueue(
+                    change=change.id,
+                    head=change.head,
+                    priority=priority,
+                    author=RELEASE_MACHINERY,
+                    notify=(workflow.info().workflow_id,),
+                ),
+            ],
+            task_queue=HANDS,
+            start_to_close_timeout=ANSWER,
+            retry_policy=UNTIL_IT_WORKS,
+            summary=f"Put {change.id} on the train",
+        )
+
+    async def get_change(self, change: str) -> Change:
+        """Look the change up, when the train has been silent for long."""
+        return await workflow.execute_activity_method(
+            ForgeActivities.get_change,
+            change,
+            task_queue=HANDS,
+            start_to_close_timeout=ANSWER,
+            retry_policy=UNTIL_IT_WORKS,
+            summary=f"Look how {change} is doing",
+        )
+
+    async def state(self, service: str, environment: Environment) -> DeliveryState:
+        """What runs."""
+        return await workflow.execute_activity_method(
+            DeliveryActivities.delivery_state,
+            args=[service, environment],
+            task_queue=HANDS,
+            start_to_close_timeout=ANSWER,
+            schedule_to_close_timeout=PATIENCE,
+            summary=f"Look at what {environment} runs",
+        )
+
+    async def canary_slot(self, named: str | None, every: timedelta) -> DeliveryState:
+        """Wait until no other release is in canary, or the overlay has moved on from `named`."""
+        return await workflow.execute_activity_method(
+            DeliveryActivities.canary_slot,
+            SlotRequest(repository=self._repository, sha=self._sha, named=named),
+            task_queue=HANDS,
+            start_to_close_timeout=ANSWER,
+            schedule_to_close_timeout=SLOT,
+            retry_policy=RetryPolicy(initial_interval=every, backoff_coefficient=1.0),
+            summary="Wait until no other release is in canary",
+        )
+
+    async def wait_reconciled(self, environment: Environment) -> DeliveryState:
+        """Wait until the environment runs the SHA and is ready."""
+        return await workflow.execute_activity_method(
+            DeliveryActivities.wait_reconciled,
+            WaitRequest(
+                repository=self._repository,
+                environment=environment,
+                sha=self._sha,
+                limit_seconds=READY_SECONDS,
+            ),
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(seconds=2 * READY_SECONDS),
+            schedule_to_close_timeout=PATIENCE,
+            heartbeat_timeout=HEARTBEAT,
+            summary=f"Wait until {environment} runs {self._short}",
+        )
+
+    async def probe(self, environment: Environment) -> list[str]:
+        """Send the declared smoke requests."""
+        return await workflow.execute_activity_method(
+            DeliveryActivities.probe,
+            args=[self._repository, environment],
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(minutes=2),
+            schedule_to_close_timeout=PATIENCE,
+            summary=f"Send the smoke requests to {environment}",
+        )
+
+    async def set_weight(self, service: str, percent: int, patience: timedelta) -> None:
+        """Give the canary its share. Raises ActivityError on Conflict, or after `patience`."""
+        await workflow.execute_activity_method(
+            DeliveryActivities.set_weight,
+            args=[service, self._sha, percent],
+            task_queue=HANDS,
+            start_to_close_timeout=ANSWER,
+            schedule_to_close_timeout=patience,
+            retry_policy=UNTIL_IT_WORKS,
+            summary=f"Send {percent} % of production's requests to {self._short}",
+        )
+
+    async def release_health(self, service: str) -> HealthDocument | None:
+        """What real traffic did; None when it can't be known now."""
+        try:
+            return await workflow.execute_activity_method(
+                DeliveryActivities.release_health,
+                service,
+                task_queue=HANDS,
+                start_to_close_timeout=timedelta(seconds=10),
+                retry_policy=TWICE,
+                summary="Read what real requests did",
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return None
+
+    async def promote(self, service: str) -> None:
+        """The canary becomes stable. Raises ActivityError on Conflict."""
+        await workflow.execute_activity_method(
+            DeliveryActivities.promote,
+            args=[service, self._sha],
+            task_queue=HANDS,
+            start_to_close_timeout=ANSWER,
+            retry_policy=UNTIL_IT_WORKS,
+            summary=f"Make {self._short} stable",
+        )
+
+    async def abort(self, service: str) -> None:
+        """All requests back to stable; asked again until it is so."""
+        await workflow.execute_activity_method(
+            DeliveryActivities.abort,
+            args=[service, self._sha],
+            task_queue=HANDS,
+            start_to_close_timeout=ANSWER,
+            retry_policy=UNTIL_IT_WORKS,
+            summary="Send all requests back to stable",
+        )
+
+    async def tag(self, name: str, message: str) -> None:
+        """Mark the commit as live."""
+        await workflow.execute_activity_method(
+            ForgeActivities.tag,
+            TagRequest(repository=self._repository, name=name, sha=self._sha, message=message),
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(minutes=1),
+            schedule_to_close_timeout=PATIENCE,
+            summary=f"Mark it as {name}",
+        )

@@ -1,0 +1,52 @@
+"""The story of a release, as a person reads it in the Temporal UI. Pure."""
+
+from typing import Literal
+
+from leverframe.model.frozen import Frozen, Sha, Slug
+from leverframe.model.untrusted import Untrusted
+
+State = Literal["done", "now", "failed"]
+
+_MARKS: dict[State, str] = {"done": "✓", "now": "…", "failed": "✗"}
+
+
+class Row(Frozen):
+    """One step of the way and what is known of it."""
+
+    step: str
+    state: State
+    text: str
+
+
+class Progress(Frozen):
+    """How far a release is; the answer of the query `progress`."""
+
+    service: Slug
+    sha: Sha
+    percent: int = 0
+    """Share of production's requests that it gets now."""
+    rows: tuple[Row, ...] = ()
+    outcome: str | None = None
+
+    def told(self, step: str, state: State, text: str) -> "Progress":
+        """The same story with a step's row written or replaced."""
+        row = Row(step=step, state=state, text=text)
+        if any(known.step == step for known in self.rows):
+            rows = tuple(row if known.step == step else known for known in self.rows)
+        else:
+            rows = (*self.rows, row)
+        return self.model_copy(update={"rows": rows})
+
+    def markdown(self) -> str:
+        """A heading and a table. Every text is escaped: parts of it come from outside."""
+        heading = f"**{self.service}** at `{self.sha[:12]}`: {self._headline()}"
+        lines = [
+            f"| {_MARKS[row.state]} {row.step} | {Untrusted(row.text).for_markdown(limit=400)} |"
+            for row in self.rows
+        ]
+        return "\n".join([heading, "", "| step | what happened |", "|---|---|", *lines])
+
+    def _headline(self) -> str:
+        if self.outcome is not None:
+            return self.outcome.replace("_", " ")
+        return f"{self.percent} % of production" if self.percent else "on its way"
