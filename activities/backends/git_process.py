@@ -1,0 +1,240 @@
+"""The one way to run git: no configuration, hook, prompt, pager or locale of the machine takes part.
+
+Repository content is data. Nothing here checks a tree out, and no filter, merge driver, hook or
+transport helper that a repository or a user's configuration names is ever run on this side.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+from leverframe.model.errors import BadConfiguration, BadInput, LeverframeError, Refused, Unavailable
+from leverframe.model.untrusted import Untrusted
+
+IDENTITY = ("Leverframe", "train@leverframe.invalid")
+"""The committer of everything we make, whatever the machine is called."""
+
+_PASSED_ON = ("PATH", "HOME", "SSH_AUTH_SOCK", "TMPDIR")
+
+_SETTINGS = (
+    ("core.hooksPath", os.devnull),
+    ("core.fsmonitor", "false"),
+    ("core.attributesFile", os.devnull),
+    ("core.quotePath", "false"),
+    ("credential.helper", ""),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("protocol.allow", "never"),
+    ("protocol.file.allow", "always"),
+    ("protocol.https.allow", "always"),
+    ("protocol.http.allow", "always"),
+    ("protocol.ssh.allow", "always"),
+    ("tar.umask", "0022"),
+    ("merge.directoryRenames", "false"),
+)
+
+_SHA = re.compile(r"[0-9a-f]{40}")
+_CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
+
+_CORRUPTED = re.compile(
+    r"not a git repository \(or any|not a git repository: |is corrupt|bad object|unable to read|"
+    r"object file .* is empty|garbage at end|invalid sha1 pointer|could not read object|packfile .* cannot"
+    r"|unable to create '.*\.lock'|bad index file|missing (?:blob|tree|commit) object"
+    r"|bad config line|unresolved deltas",
+    re.IGNORECASE,
+)
+_REFUSED = re.compile(
+    r"permission denied|authentication failed|could not read username|access denied|\b40[13]\b"
+    r"|does not support --atomic|refusing to merge unrelated histories|does not support push options"
+    r"|transport '.*' not allowed|repository not found|does not appear to be a git repository",
+    re.IGNORECASE,
+)
+
+
+class MirrorCorrupted(Unavailable):
+    """The private copy of a repository is damaged; it is thrown away, and the next attempt has a new one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What a git command left behind."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Standard output without its last newline. Bytes that are no UTF-8 are shown as escapes."""
+        return readable(self.out).removesuffix("\n")
+
+    @property
+    def fields(self) -> list[str]:
+        """Standard output of a `-z` command."""
+        return [readable(field) for field in self.out.split(b"\0")[:-1]]
+
+
+class Git:
+    """Runs git on one bare repository.
+
+    Each call is bounded in time and in the bytes it may print; a child that overstays is killed with
+    everything it started.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        timeout: timedelta = timedelta(seconds=60),
+        max_output: int = 16_000_000,
+    ) -> None:
+        self.directory = directory
+        self._timeout = timeout
+        self._max_output = max_output
+
+    def run(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        environment: Mapping[str, str] | None = None,
+        allow: Collection[int] = (0,),
+        into: IO[bytes] | None = None,
+    ) -> Finished:
+        """Run `git <arguments>` and wait. `into` takes the output instead, unbounded.
+
+        Raises:
+            Unavailable: a time limit, a lock, a network or disk error: worth another attempt.
+            MirrorCorrupted: the repository in `directory` is damaged.
+            Refused: the remote or git says no for good.
+            BadInput: more output than can be held.
+        """
+        command = ["git", "--no-pager", "--literal-pathspecs", f"--git-dir={self.directory}", *arguments]
+        name = arguments[0]
+        with (
+            tempfile.TemporaryFile() as given,
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+        ):
+            given.write(stdin)
+            given.seek(0)
+            code = self._wait(command, given, into or out, err, environment or {})
+            finished = Finished(code=code, out=self._read(name, out), err=_shown(self._tail(err)))
+        if code not in allow:
+            raise classify(name, finished)
+        return finished
+
+    def _wait(
+        self,
+        command: list[str],
+        stdin: IO[bytes],
+        out: IO[bytes],
+        err: IO[bytes],
+        environment: Mapping[str, str],
+    ) -> int:
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=out,
+                stderr=err,
+                env=_environment() | dict(environment),
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise BadConfiguration("git is not installed, or not on PATH") from error
+        try:
+            return child.wait(self._timeout.total_seconds())
+        except subprocess.TimeoutExpired as error:
+            seconds = self._timeout.total_seconds()
+            raise Unavailable(f"git {command[4]} took longer than {seconds:g} s") from error
+        finally:
+            if child.returncode is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+
+    def _read(self, name: str, stream: IO[bytes]) -> bytes:
+        size = stream.seek(0, os.SEEK_END)
+        if size > self._max_output:
+            raise BadInput(f"git {name} printed {size} bytes, more than the {self._max_output} that are read")
+        stream.seek(0)
+        return stream.read()
+
+    @staticmethod
+    def _tail(stream: IO[bytes], limit: int = 8000) -> str:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - limit))
+        return readable(stream.read())
+
+
+def readable(raw: bytes) -> str:
+    """Text for people and models: bytes that are no UTF-8 become visible escapes."""
+    return raw.decode("utf-8", errors="backslashreplace")
+
+
+def is_sha(text: str) -> bool:
+    """Whether the text is a full object id."""
+    return _SHA.fullmatch(text) is not None
+
+
+def the_sha(text: str) -> str:
+    """The same text, proven to be an object id, so never an option or a revision expression.
+
+    Raises:
+        BadInput: it is anything else.
+    """
+    if not is_sha(text):
+        raise BadInput(f"{Untrusted(text).for_terminal(60)!r} is not a full commit id (40 hex digits)")
+    return text
+
+
+def classify(command: str, finished: Finished) -> LeverframeError:
+    """The error of ours for a command that failed; what is not known is worth another attempt."""
+    told = finished.err.strip() or f"exit status {finished.code}"
+    message = f"git {command}: {told[-600:]}"
+    if _REFUSED.search(told):
+        return Refused(message)
+    if _CORRUPTED.search(told):
+        return MirrorCorrupted(message)
+    return Unavailable(message)
+
+
+def identity(name: str, email: str, seconds: int, role: str) -> dict[str, str]:
+    """The variables that fix who (`AUTHOR` or `COMMITTER`) and when (Unix time, UTC) in a commit."""
+    return {
+        f"GIT_{role}_NAME": name,
+        f"GIT_{role}_EMAIL": email,
+        f"GIT_{role}_DATE": f"@{seconds} +0000",
+    }
+
+
+def _environment() -> dict[str, str]:
+    ours = {
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "true",
+        "SSH_ASKPASS": "true",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=15",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_CONFIG_COUNT": str(len(_SETTINGS)),
+    }
+    for index, (key, value) in enumerate(_SETTINGS):
+        ours[f"GIT_CONFIG_KEY_{index}"] = key
+        ours[f"GIT_CONFIG_VALUE_{index}"] = value
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return passed | ours
+
+
+def _shown(text: str) -> str:
+    """A remote's words without credentials in addresses and without control characters."""
+    return Untrusted(_CREDENTIALS.sub(r"\1***@", text)).for_model(8000)

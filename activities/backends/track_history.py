@@ -1,0 +1,119 @@
+"""Reading what landed: the first-parent line, blame, and the artifact of a commit."""
+
+import hashlib
+import itertools
+import os
+import re
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from activities.backends.git_process import Git
+from activities.backends.track_compose import entry, tree_of
+from activities.backends.track_landing import receipts
+from leverframe.model.changes import Receipt
+from leverframe.model.errors import Conflict, NotFound
+from leverframe.model.facts import LandedCommit
+from leverframe.model.releases import Artifact
+from leverframe.model.untrusted import Untrusted
+
+MAX_PATHS_SHOWN = 200
+"""Paths listed of one commit; the rest would only swell a workflow's messages."""
+
+_FIELDS = ("%H", "%P", "%ct", "%s", "%(trailers:key=Leverframe-Run,valueonly)")
+
+
+def commits(git: Git, target: str, limit: int) -> list[LandedCommit]:
+    """The newest commits of the target's first-parent line.
+
+    Who did it is what the receipt says; a commit without one is an agent's if its trailer says so.
+    """
+    log = git.run(
+        "log", "-z", "--first-parent", f"--max-count={limit}", f"--format={'%x00'.join(_FIELDS)}",
+        f"refs/heads/{target}", "--",
+    ).fields  # fmt: skip
+    known: dict[str, Receipt] = {}
+    for written in itertools.islice(receipts(git, target), limit):
+        known.setdefault(written.sha, written)
+    landed = []
+    for at in range(0, len(log), len(_FIELDS)):
+        sha, parents, seconds, subject, run = log[at : at + len(_FIELDS)]
+        receipt = known.get(sha)
+        landed.append(
+            LandedCommit(
+                sha=sha,
+                subject=Untrusted(subject),
+                landed_at=receipt.landed_at if receipt else datetime.fromtimestamp(int(seconds), UTC),
+                paths=_paths(git, sha, parents.split()[:1]),
+                change=receipt.change if receipt else None,
+                by_agent=receipt.author.kind == "agent" if receipt else bool(run.strip()),
+            )
+        )
+    return landed
+
+
+def blame(git: Git, sha: str, path: str, line: int) -> str | None:
+    """The first-parent commit that last changed a line; None when the commit has no such line."""
+    try:
+        entry(git, sha, path)
+    except NotFound:
+        return None
+    told = git.run(
+        "blame", "--first-parent", "--porcelain", "-L", f"{line},{line}", sha, "--", path, allow=(0, 128)
+    )
+    found = re.match(r"[0-9a-f]{40}", told.text)
+    return found.group() if found else None
+
+
+def export(git: Git, sha: str, service: str, artifacts: Path) -> Artifact:
+    """Write `<artifacts>/<service>/<sha>.tar` once; its digest stands beside it in `sha256sum`'s format.
+
+    The tar depends on the commit only: git's own order, the commit's time, no owner, no attributes.
+
+    Raises:
+        Conflict: the file is not the one that was built.
+    """
+    folder = artifacts / service
+    folder.mkdir(parents=True, exist_ok=True)
+    tar, note = folder / f"{sha}.tar", folder / f"{sha}.tar.sha256"
+    if not tar.exists():
+        _build(git, sha, tar, note)
+    digest = _digest(tar)
+    if note.read_text() != f"{digest}  {tar.name}\n":
+        raise Conflict(f"the artifact {tar} is not what was built: remove it and {note.name} to build again")
+    return Artifact(service=service, sha=sha, digest=f"sha256:{digest}", path=f"{service}/{tar.name}")
+
+
+def _build(git: Git, sha: str, tar: Path, note: Path) -> None:
+    with tempfile.NamedTemporaryFile(dir=tar.parent, prefix=".", suffix=".tmp", delete=False) as made:
+        building = Path(made.name)
+        try:
+            git.run("archive", "--format=tar", sha, into=made)
+            made.flush()
+            os.fsync(made.fileno())
+            # The note first: a tar that can be seen can be verified. Two builders write the same bytes.
+            _write_note(note, f"{_digest(building)}  {tar.name}\n")
+            building.chmod(0o644)
+            building.replace(tar)
+        finally:
+            building.unlink(missing_ok=True)
+
+
+def _write_note(note: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=note.parent, prefix=".", suffix=".tmp", delete=False) as made:
+        made.write(text)
+        made.flush()
+        os.fsync(made.fileno())
+    Path(made.name).replace(note)
+    note.chmod(0o644)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _paths(git: Git, sha: str, parents: list[str]) -> tuple[str, ...]:
+    before = parents[0] if parents else git.run("hash-object", "-t", "tree", os.devnull).text
+    listed = git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", before, tree_of(git, sha))
+    return tuple(listed.fields[:MAX_PATHS_SHOWN])

@@ -1,0 +1,144 @@
+"""A private bare copy of a repository's remote: where cars are built and history is read.
+
+The remote holds the truth; a mirror can be thrown away at any time and is made again.
+"""
+
+import fcntl
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+from activities.backends.git_process import Git, MirrorCorrupted, the_sha
+from leverframe.model.errors import BadConfiguration, NotFound
+from leverframe.model.topology import Repository
+
+REFSPECS = tuple(f"+refs/{name}/*:refs/{name}/*" for name in ("heads", "tags", "train"))
+
+_ATTRIBUTES = "* -export-ignore -export-subst -text -ident -filter -working-tree-encoding merge\n"
+"""Highest precedence: what a tree says about itself can't change how it is merged or exported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """What the remote said to a push."""
+
+    ok: bool
+    answers: Mapping[str, str]
+    """Remote ref → git's flag (`*` new, `=` same, `!` rejected …) and its words."""
+    told: str
+    """What git printed besides; the remote's own words are in it."""
+
+
+class Mirror:
+    """One repository's mirror, shared by threads and processes through a file lock."""
+
+    def __init__(self, home: Path, repository: Repository, *, timeout: timedelta) -> None:
+        self._directory = home / f"{repository.name}.git"
+        self._lock = home / f"{repository.name}.lock"
+        self._repository = repository
+        self._git = Git(self._directory, timeout=timeout)
+
+    @contextmanager
+    def synced(self) -> Iterator[Git]:
+        """Git on the mirror just after a fetch. Nobody replaces the mirror within the block."""
+        with self._held(fcntl.LOCK_EX) as lock:
+            try:
+                self._fetch()
+            except MirrorCorrupted:
+                self._discard()
+                self._fetch()
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield self._git
+
+    @contextmanager
+    def containing(self, *shas: str) -> Iterator[Git]:
+        """Git on a mirror that has these commits; it fetches only when one is missing.
+
+        Raises:
+            NotFound: the remote does not have one of them.
+        """
+        with self._held(fcntl.LOCK_SH):
+            if not self._missing(shas):
+                yield self._git
+                return
+        with self.synced() as git:
+            if missing := self._missing(shas):
+                raise NotFound(f"{self._repository.name} has no commit {missing[0]}")
+            yield git
+
+    def push(
+        self, git: Git, refspecs: Sequence[str], *, expected: Mapping[str, str], atomic: bool = False
+    ) -> Push:
+        """Push, each ref only if the remote still has it where `expected` says (`""`: not at all).
+
+        Raises:
+            Unavailable: no answer in time, so what happened is not known.
+            Refused: the remote refuses before it looks at any ref.
+        """
+        leases = [f"--force-with-lease={ref}:{value}" for ref, value in expected.items()]
+        atomically = ["--atomic"] if atomic else []
+        done = git.run(
+            "push", "--porcelain", "--no-verify", "--no-signed", *atomically, *leases, "--", self.url,
+            *refspecs, allow=(0, 1),
+        )  # fmt: skip
+        answers = {}
+        for line in done.text.splitlines():
+            flag, _, rest = line.partition("\t")
+            pair, tab, words = rest.partition("\t")
+            if tab and len(flag) == 1:
+                answers[pair.partition(":")[2]] = f"{flag} {words}"
+        return Push(ok=done.code == 0, answers=answers, told=done.err)
+
+    @property
+    def url(self) -> str:
+        """The remote; a plain path is made absolute, so that it means the same in every process."""
+        url = self._repository.url
+        if url.startswith("-"):
+            raise BadConfiguration(f"repository {self._repository.name}: {url!r} is not a git remote")
+        remote = "://" in url or re.match(r"[^/]+:", url)
+        return url if remote else str(Path(url).expanduser().resolve())
+
+    @contextmanager
+    def _held(self, mode: int) -> Iterator[IO[bytes]]:
+        """The file lock; a mirror found damaged in the block is thrown away."""
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock.open("ab") as lock:
+            fcntl.flock(lock, mode)
+            try:
+                yield lock
+            except MirrorCorrupted:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._discard()
+                raise
+
+    def _fetch(self) -> None:
+        if not self._directory.is_dir():
+            attributes = self._directory / "info" / "attributes"
+            attributes.parent.mkdir(parents=True)
+            attributes.write_text(_ATTRIBUTES)
+            self._git.run("init", "--quiet", "--bare", "--template=", str(self._directory))
+        self._git.run(
+            "fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head",
+            "--no-recurse-submodules", "--", self.url, *REFSPECS,
+        )  # fmt: skip
+
+    def _missing(self, shas: Sequence[str]) -> list[str]:
+        if not self._directory.is_dir():
+            return list(shas)
+        asked = "".join(f"{the_sha(sha)}\n" for sha in shas).encode()
+        try:
+            told = self._git.run("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked)
+        except MirrorCorrupted:
+            return list(shas)
+        present = {line.split()[0] for line in told.text.splitlines() if line.endswith(" commit")}
+        return [sha for sha in shas if sha not in present]
+
+    def _discard(self) -> None:
+        # Locks of a git that was killed lie inside, too, so this is also the way out of those.
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._directory)
