@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 from activities.inbox import Inbox
 from activities.ports import Metrics
+from leverframe.bootstrap import build_inbox, build_metrics, connect
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.health import HealthPages
 from leverframe.gateway.inbox import CoalescingInbox, Pace
@@ -97,12 +98,24 @@ def build_app(
     )
 
 
-def serve_app(app: Starlette, settings: GatewaySettings) -> None:
-    """Serve until SIGTERM or SIGINT; then answer what came in and stop."""
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what came in and stop. Starts without the engine, too.
+
+    Raises:
+        BadConfiguration: the settings can't be used.
+        Unavailable: the store can't be opened.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    client = await connect(settings, lazy=True)
+    app = build_app(settings, client=client, store=build_inbox(settings), metrics=build_metrics(settings))
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
+        host=settings.gateway.host,
+        port=settings.gateway.port,
         http="httptools",
         log_config=None,
         access_log=False,
@@ -110,9 +123,7 @@ def serve_app(app: Starlette, settings: GatewaySettings) -> None:
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    server = uvicorn.Server(config)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(server.serve())
+    await uvicorn.Server(config).serve()
 
 
 def _pace(settings: GatewaySettings) -> Pace:

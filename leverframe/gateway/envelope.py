@@ -79,7 +79,7 @@ def _header(body: bytes, position: int, what: str) -> tuple[dict[str, object], i
     end = _line_end(body, position)
     if end - position > MAX_HEADER_BYTES:
         raise BadInput(f"{what} is longer than {MAX_HEADER_BYTES} bytes")
-    return parse_object(body[position:end], what), end + 1
+    return parse_object(body[position:end], what), min(end + 1, len(body))
 
 
 def _line_end(body: bytes, position: int) -> int:
