@@ -63,7 +63,7 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("errors", "store"): "activities.backends.errors_store",
         ("delivery", "local"): "activities.backends.delivery_local",
         ("metrics", "http"): "activities.backends.metrics_http",
-        ("chat", "store"): "activities.backends.chat_store",
+        ("chat", "terminal"): "activities.backends.chat_store",
         ("sandbox", "jail"): "activities.backends.sandbox_jail",
     }
 )
@@ -181,34 +181,58 @@ def _forwarded_logs() -> LoggingConfig:
 
 
 def build_ports(settings: Settings) -> Ports:
-    """Every port: for the hands, and for people's commands.
+    """Every port: for the hands, and for what watches the whole.
 
     Raises:
         BadConfiguration: a backend can't be built from these settings.
         Unavailable: the store does not answer.
     """
-    store = _store(settings)
-    return Ports(
-        changes=_build("changes", "store", store),
-        track=_build(
+    return Ports(**{kind: build() for kind, build in port_builders(settings).items()})
+
+
+def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
+    """Field of `Ports` → what builds it, so that one broken backend does not hide the others."""
+    store = functools.cache(lambda: _store(settings))
+    return {
+        "changes": lambda: build_changes(settings, store()),
+        "track": lambda: build_track(settings),
+        "flags": lambda: build_flags(settings),
+        "errors": lambda: _build("errors", "store", store()),
+        "delivery": lambda: _build(
+            "delivery",
+            settings.delivery.backend,
+            admin_url=settings.delivery.admin_url,
+            ports={"production": settings.delivery.production_port, "dev": settings.delivery.dev_port},
+        ),
+        "metrics": lambda: build_metrics(settings),
+        "chat": lambda: _build("chat", "terminal", store()),
+        "sandbox": lambda: build_sandbox(settings),
+    }
+
+
+def build_changes(settings: Settings, store: "Engine | None" = None) -> Changes:
+    """The record of changes, in a store that is open already or in one opened for it."""
+    return cast(Changes, _build("changes", "store", store or _store(settings)))
+
+
+def build_track(settings: Settings) -> Track:
+    """Git, with mirrors below the home."""
+    return cast(
+        Track,
+        _build(
             "track",
             "git",
             mirrors=settings.home / "mirrors",
             artifacts=settings.artifacts,
             repositories=settings.repositories,
         ),
-        flags=_build("flags", settings.flags.backend, Path(settings.place(settings.flags.path))),
-        errors=_build("errors", "store", store),
-        delivery=_build(
-            "delivery",
-            settings.delivery.backend,
-            admin_url=settings.delivery.admin_url,
-            ports={"production": settings.delivery.production_port, "dev": settings.delivery.dev_port},
-        ),
-        metrics=build_metrics(settings),
-        chat=_build("chat", "store", store),
-        sandbox=build_sandbox(settings),
     )
+
+
+def build_flags(settings: Settings) -> Flags:
+    """The flag backend."""
+    path = Path(settings.place(settings.flags.path))
+    return cast(Flags, _build("flags", settings.flags.backend, path))
 
 
 def build_metrics(settings: Settings) -> Metrics:

@@ -64,6 +64,12 @@ def ask(settings: Settings, question: "Callable[[Client], Awaitable[T]]") -> T:
     return asyncio.run(connected())
 
 
+async def query(client: "Client", workflow: str, name: str, answer: type[T]) -> T:
+    """A workflow's answer, of the type that it declares."""
+    reply: T = await client.get_workflow_handle(workflow).query(name, result_type=answer, rpc_timeout=ANSWER)
+    return reply
+
+
 @asynccontextmanager
 async def engine_errors() -> AsyncIterator[None]:
     """The engine's errors as ours, in words."""

@@ -1,0 +1,140 @@
+"""`leverframe doctor`: is everything that is configured there, and what does it not protect?"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from pydantic import BaseModel
+
+from leverframe.cli.exits import Exit
+from leverframe.cli.output import AsJson, print_json, print_table
+from leverframe.cli.session import engine_errors, load
+from leverframe.model.errors import LeverframeError
+from leverframe.settings import Settings
+
+if TYPE_CHECKING:
+    from activities.ports import Health
+
+Colour = Literal["green", "red"]
+
+
+class Finding(BaseModel):
+    """One line of the doctor's report."""
+
+    part: str
+    colour: Colour
+    detail: str
+    remedy: str = ""
+
+
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Register search attributes that are missing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check every configured part. Exits 1 when something is red."""
+    settings = load()
+    findings = [
+        _checked("packages", _packages),
+        *asyncio.run(_engine(settings, fix=fix)),
+        _checked("policy", lambda: _policy(settings)),
+        *_backends(settings),
+    ]
+    if as_json:
+        print_json(findings)
+    else:
+        print_table(
+            ("PART", "", "WHAT IS THERE", "WHAT TO DO"),
+            [(each.part, each.colour, each.detail, each.remedy) for each in findings],
+            empty="Nothing is configured.",
+        )
+    if any(each.colour == "red" for each in findings):
+        raise typer.Exit(Exit.FAILED)
+
+
+def _checked(part: str, check: Callable[[], str]) -> Finding:
+    """What a check says; an error of ours is red and its sentence is the detail."""
+    try:
+        return Finding(part=part, colour="green", detail=check())
+    except LeverframeError as error:
+        return Finding(part=part, colour="red", detail=str(error))
+
+
+def _packages() -> str:
+    from leverframe.bootstrap import TREE, assert_own_roots  # noqa: PLC0415 - load when they are used
+
+    assert_own_roots()
+    return f"all root packages come from {TREE}"
+
+
+def _policy(settings: Settings) -> str:
+    from leverframe.bootstrap import load_policy  # noqa: PLC0415 - YAML loads when it is used
+
+    snapshot = load_policy(settings)
+    files = ", ".join(document.file for document in snapshot.documents)
+    return f"{snapshot.digest[:12]}: {files}"
+
+
+async def _engine(settings: Settings, *, fix: bool) -> list[Finding]:
+    """The engine, its search attributes and who polls our queues."""
+    from leverframe.bootstrap import connect  # noqa: PLC0415 - the SDK loads when it is used
+    from leverframe.engine import (  # noqa: PLC0415
+        ensure_search_attributes,
+        has_worker,
+        missing_search_attributes,
+    )
+    from workflows.queues import HANDS, SANDBOX  # noqa: PLC0415
+
+    findings = []
+    try:
+        client = await connect(settings)
+        findings.append(
+            Finding(part="engine", colour="green", detail=f"answers at {settings.temporal.address}")
+        )
+        async with engine_errors():
+            registered = await ensure_search_attributes(client) if fix else ()
+            missing = await missing_search_attributes(client)
+            findings.append(_attributes(missing, registered))
+            for queue in (HANDS, SANDBOX):
+                findings.append(_queue(queue, polled=await has_worker(client, queue)))
+    except LeverframeError as error:
+        findings.append(Finding(part="engine", colour="red", detail=str(error)))
+    return findings
+
+
+def _attributes(missing: tuple[str, ...], registered: tuple[str, ...]) -> Finding:
+    if missing:
+        return Finding(
+            part="search attributes",
+            colour="red",
+            detail=f"missing: {', '.join(missing)}",
+            remedy="run `leverframe doctor --fix`",
+        )
+    detail = f"registered now: {', '.join(registered)}" if registered else "all are registered"
+    return Finding(part="search attributes", colour="green", detail=detail)
+
+
+def _queue(queue: str, *, polled: bool) -> Finding:
+    if polled:
+        return Finding(part=queue, colour="green", detail="a worker polls the queue")
+    name = queue.rpartition("-")[2]
+    return Finding(
+        part=queue,
+        colour="red",
+        detail="no worker polled the queue lately",
+        remedy=f"run `leverframe worker --queue {name}`",
+    )
+
+
+def _backends(settings: Settings) -> Iterator[Finding]:
+    """The health of every configured backend, and the permissions it needs."""
+    from leverframe.bootstrap import port_builders  # noqa: PLC0415 - backends load when they are used
+
+    for kind, build in port_builders(settings).items():
+        try:
+            health: Health = build().health()
+        except LeverframeError as error:
+            yield Finding(part=kind, colour="red", detail=str(error))
+            continue
+        colour: Colour = "green" if health.ok else "red"
+        yield Finding(part=kind, colour=colour, detail=health.detail, remedy=health.remedy)

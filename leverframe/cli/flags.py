@@ -1,0 +1,55 @@
+"""`leverframe flags`: look at flags, and switch one as a person."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import typer
+from pydantic import BaseModel
+
+from leverframe.cli.output import AsJson, print_json, print_table, say
+from leverframe.cli.session import Reason, load, me
+
+app = typer.Typer(help="Feature flags, as the flag backend has them.", no_args_is_help=True)
+
+
+class Switched(BaseModel):
+    """What a switch did."""
+
+    flag: str
+    on: bool
+    changed: bool
+
+
+@app.command("list")
+def list_flags(as_json: AsJson = False) -> None:
+    """List every flag and whether it is on."""
+    from leverframe.bootstrap import build_flags  # noqa: PLC0415 - backends load when they are used
+
+    states = build_flags(load()).list()
+    if as_json:
+        print_json(states)
+        return
+    print_table(
+        ("FLAG", "STATE", "SAFE TO KILL"),
+        [(state.flag, "on" if state.on else "off", "yes" if state.kill else "no") for state in states],
+        empty="The flag backend knows no flag.",
+    )
+
+
+@app.command("set")
+def set_flag(
+    flag: Annotated[str, typer.Argument(help="The flag's name.")],
+    state: Annotated[Literal["on", "off"], typer.Argument(help="What it should be, for everybody.")],
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """Switch a flag for everybody. A person's own act: no policy is asked."""
+    from leverframe.bootstrap import build_flags  # noqa: PLC0415 - backends load when they are used
+
+    on = state == "on"
+    key = f"{me()}/{datetime.now(UTC).isoformat()}"
+    changed = build_flags(load()).set(flag, on, key=key, reason=reason)
+    if as_json:
+        print_json(Switched(flag=flag, on=on, changed=changed))
+    else:
+        say(f"{flag} is {state}" + ("" if changed else ", as it was"))
