@@ -24,7 +24,7 @@ from leverframe.model.ids import ledger_id
 from leverframe.model.outcomes import Outcome
 from policies.decision import Decision, ReserveRequest
 from policies.documents import PolicySnapshot
-from policies.reservations import CommitAnswer, Installed, LedgerStart, PauseRequest, Standing
+from policies.reservations import CommitAnswer, Installed, LedgerStart, PauseRequest, PauseState, Standing
 
 LEDGER = "PolicyLedgerWorkflow"
 DRAINING = "Draining"
@@ -55,11 +55,19 @@ class LedgerDoor:
     the ledger knows each reservation by its id), and BadInput, Conflict or NotFound in the ledger's words.
     """
 
-    def __init__(self, client: Client, organisation: str, *, task_queue: str | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        organisation: str,
+        *,
+        task_queue: str | None = None,
+        answer_within: timedelta = ANSWER_WITHIN,
+    ) -> None:
         """`task_queue` is where the ledger runs; left out, it is the queue of the activity that asks."""
         self._client = client
-        self._organisation = organisation
+        self.organisation = organisation
         self._task_queue = task_queue
+        self._answer_within = answer_within
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
 
     async def reserve(self, request: ReserveRequest) -> Decision:
@@ -77,34 +85,31 @@ class LedgerDoor:
     async def install(self, snapshot: PolicySnapshot) -> Installed:
         return await self._ask(Installed, "install", snapshot)
 
-    async def pause(self, request: PauseRequest) -> None:
-        await self._ask(RootModel[None], "pause", request)
+    async def pause(self, request: PauseRequest) -> PauseState:
+        return await self._ask(PauseState, "pause", request)
 
-    async def resume(self, request: PauseRequest) -> None:
-        await self._ask(RootModel[None], "resume", request)
+    async def resume(self, request: PauseRequest) -> PauseState:
+        return await self._ask(PauseState, "resume", request)
 
     async def _ask(self, answer: type[AnswerT], update: str, *args: object) -> AnswerT:
         start = WithStartWorkflowOperation[object, object](
             LEDGER,
-            LedgerStart(organisation=self._organisation),
-            id=ledger_id(self._organisation),
+            LedgerStart(organisation=self.organisation),
+            id=ledger_id(self.organisation),
             task_queue=self._task_queue or activity.info().task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"Policy ledger of {self._organisation}",
+            static_summary=f"Policy ledger of {self.organisation}",
         )
-        async with self._in_flight:
-            try:
+        try:
+            # The client asks a silent server again for longer than a caller should wait.
+            async with self._in_flight, asyncio.timeout(self._answer_within.total_seconds()):
                 reply = await self._client.execute_update_with_start_workflow(
-                    update,
-                    args=args,
-                    start_workflow_operation=start,
-                    result_type=answer,
-                    rpc_timeout=ANSWER_WITHIN,
+                    update, args=args, start_workflow_operation=start, result_type=answer
                 )
-            except WorkflowUpdateFailedError as error:
-                raise _own_error(error) from error
-            except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-                raise Unavailable(f"the policy ledger did not answer: {error}") from error
+        except WorkflowUpdateFailedError as error:
+            raise _own_error(error) from error
+        except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError) as error:
+            raise Unavailable(f"the policy ledger did not answer: {error}") from error
         if not isinstance(reply, answer):
             raise Unavailable(f"the policy ledger answered {update} with something else")
         return reply
@@ -116,8 +121,10 @@ class LedgerActivities:
     Runs on the hands queue, where the ledger runs too.
     """
 
-    def __init__(self, client: Client, organisation: str) -> None:
-        self._door = LedgerDoor(client, organisation)
+    def __init__(
+        self, client: Client, organisation: str, *, answer_within: timedelta = ANSWER_WITHIN
+    ) -> None:
+        self._door = LedgerDoor(client, organisation, answer_within=answer_within)
 
     @activity.defn(name="reserve")
     async def reserve(self, request: ReserveRequest) -> Decision:

@@ -123,6 +123,12 @@ class PauseRequest(Frozen):
     reason: str = Field(min_length=1, max_length=500)
 
 
+class PauseState(Frozen):
+    """Whether the ledger is paused now, and by whom."""
+
+    pause: Pause | None
+
+
 class Installed(Frozen):
     """Which policy is in force now."""
 

@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         LedgerStart,
         LedgerState,
         PauseRequest,
+        PauseState,
         Standing,
         next_lapse,
     )
@@ -83,12 +84,14 @@ class PolicyLedgerWorkflow:
         return standing
 
     @workflow.update(description="Stop every reserve and commit.")
-    def pause(self, request: PauseRequest) -> None:
+    def pause(self, request: PauseRequest) -> PauseState:
         self._become(ledger.pause(self._state, request, workflow.now()))
+        return PauseState(pause=self._state.pause)
 
     @workflow.update(description="Let the policy decide again.")
-    def resume(self, request: PauseRequest) -> None:
+    def resume(self, request: PauseRequest) -> PauseState:
         self._become(ledger.resume(self._state))
+        return PauseState(pause=self._state.pause)
 
     @workflow.update(description="Put a policy in force.")
     def install(self, snapshot: PolicySnapshot) -> Installed:

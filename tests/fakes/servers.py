@@ -1,0 +1,43 @@
+"""Real Temporal servers for tests, from the binary beside the interpreter."""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from workflows import attributes
+
+SERVER = str(Path(sys.executable).parent / "temporal")
+STARTUP = timedelta(seconds=60)
+TUNED = (
+    "history.transferProcessorMaxPollRPS=2000",
+    'history.timerProcessorMaxTimeShift="1ms"',
+    "frontend.WorkflowTimeSkippingEnabled=true",
+)
+ARGUMENTS = [word for value in TUNED for word in ("--dynamic-config-value", value)]
+
+
+async def running_server() -> WorkflowEnvironment:
+    """A server whose clock is the real one; it stops when its block ends."""
+    return await WorkflowEnvironment.start_local(
+        dev_server_existing_path=SERVER,
+        dev_server_log_level="error",
+        dev_server_startup_timeout=STARTUP,
+        dev_server_extra_args=ARGUMENTS,
+        search_attributes=list(attributes.ALL),
+        data_converter=pydantic_data_converter,
+    )
+
+
+async def skipping_server() -> WorkflowEnvironment:
+    """A server that skips the time in which a workflow only waits for a timer."""
+    return await WorkflowEnvironment.start_time_skipping_v2(
+        dev_server_existing_path=SERVER,
+        dev_server_log_level="error",
+        dev_server_startup_timeout=STARTUP,
+        dev_server_extra_args=ARGUMENTS,
+        search_attributes=list(attributes.ALL),
+        data_converter=pydantic_data_converter,
+    )
