@@ -24,6 +24,8 @@ from leverframe.model.signals import ErrorBatch, Signal
 
 MIN_SAMPLED = 5
 """Fewer events than this name no suspect."""
+_BEFORE_ESCALATION = timedelta(hours=1)
+"""The tracker's word comes late: its errors are older."""
 
 
 class SpikeState(Frozen):
@@ -152,7 +154,7 @@ def _due(state: SpikeState, reading: Reading) -> Due:
         )
     since = datetime.fromtimestamp(reading.onset, UTC)
     if not reading.alarm and state.escalating_since:
-        since = min(since, state.escalating_since)
+        since = min(since, state.escalating_since - _BEFORE_ESCALATION)
     return Due(reason=reason, evidence=tuple(evidence), since=since)
 
 

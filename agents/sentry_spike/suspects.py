@@ -6,6 +6,7 @@ one threshold each. A suspect below it is shown to people and not acted on.
 
 import re
 from collections import defaultdict
+from datetime import timedelta
 
 from leverframe.model.facts import ErrorFacts, LandedCommit
 from leverframe.model.frozen import Frozen
@@ -17,11 +18,15 @@ STRONG_RELEASE_PPM = 600_000
 STRONG_COMMIT_PPM = 400_000
 _FLAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 """What an effect can name."""
+_SHORTEST_NAME = 4
+"""Letters of a flag's name below which finding it in a path is chance."""
 _FRAMES = 5
 _FRAME_WEIGHT = 0.6
 """Each frame further from the crash counts this much less."""
-_NEW_WITH_RELEASE = 0.7
+_BEGAN_WITH_RELEASE = 0.7
 _OLDER_THAN_RELEASE = 0.3
+_BEGINS_WITHIN = timedelta(hours=6)
+"""A release takes hours through its canary; errors that begin later than this began by themselves."""
 _OUT_OF_WINDOW = 0.5
 _UNLISTED = 0.2
 
@@ -66,8 +71,8 @@ def rank(facts: ErrorFacts) -> Suspects:
 def rank_flags(facts: ErrorFacts) -> tuple[Suspect, ...]:
     """Flags that are on now, safe to switch off, and were on when the errors happened.
 
-    The score is the share of sampled errors with the flag on, shared out among flags that were on just as
-    often: two flags that are always on together accuse each other.
+    The score is the share of sampled errors with the flag on, divided among the flags that were on about
+    as often: two flags that are always on together accuse each other, unless the crash path names one.
     """
     if not facts.sampled:
         return ()
@@ -79,9 +84,14 @@ def rank_flags(facts: ErrorFacts) -> tuple[Suspect, ...]:
             errors[seen.flag] += seen.errors
     shares = {flag: min(1.0, count / facts.sampled) for flag, count in errors.items()}
     ranked = []
+    named = frozenset(flag for flag in shares if _names(facts, flag))
     for flag, share in shares.items():
-        rivals = sum(1 for other in shares.values() if other >= 0.9 * share)
+        rivals = sum(
+            1 for other in shares if shares[other] >= 0.9 * share and (other in named or flag not in named)
+        )
         why = f"on in {share:.0%} of {facts.sampled} sampled errors, and on now"
+        if flag in named:
+            why += "; the crash path is named after it"
         if rivals > 1:
             why += f"; it shares the suspicion with {rivals - 1} more"
         ranked.append(Suspect(kind="flag", name=flag, score_ppm=int(share / rivals * WHOLE), why=why))
@@ -92,7 +102,7 @@ def judge_release(facts: ErrorFacts) -> Suspect | None:
     """Whether the live release is to blame: its share of errors, and whether the group came with it.
 
     All traffic runs on the live release, so a high share alone says little: it counts fully only when a
-    crash frame's line came with this release, and most when the group was never seen before it.
+    line on the crash path came with this release, and less when the errors merely began soon after it.
     """
     total = sum(seen.errors for seen in facts.releases)
     if not total:
@@ -104,8 +114,8 @@ def judge_release(facts: ErrorFacts) -> Suspect | None:
     live = next((commit for commit in facts.commits if commit.sha == facts.live), None)
     if any(frame.blamed in window for frame in facts.frames[:_FRAMES] if frame.blamed):
         weight, why = 1.0, "a line on the crash path came with it"
-    elif live is not None and facts.first_at >= live.landed_at:
-        weight, why = _NEW_WITH_RELEASE, "the first error came after it landed"
+    elif live is not None and timedelta(0) <= facts.first_at - live.landed_at <= _BEGINS_WITHIN:
+        weight, why = _BEGAN_WITH_RELEASE, "the errors began soon after it landed"
     else:
         weight, why = _OLDER_THAN_RELEASE, "nothing on the crash path came with it"
     return Suspect(
@@ -154,6 +164,17 @@ def short(suspect: Suspect) -> str:
 def made_by_agent(facts: ErrorFacts, sha: str) -> bool:
     """Whether a commit on the target branch was made by an agent."""
     return any(commit.by_agent for commit in facts.commits if commit.sha == sha)
+
+
+def _names(facts: ErrorFacts, flag: str) -> bool:
+    """Whether a path or function on the crash path carries the flag's name, whatever parts its words."""
+    wanted = _plain(flag)
+    told = (f"{frame.path} {frame.function.for_terminal()}" for frame in facts.frames[:_FRAMES])
+    return len(wanted) >= _SHORTEST_NAME and any(wanted in _plain(text) for text in told)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def _age(

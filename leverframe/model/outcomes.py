@@ -44,9 +44,11 @@ class RunReport(Frozen):
     repository: Slug
     service: Slug
     subject: str
-    outcome: Outcome
+    outcome: Outcome | None = None
+    """None while the run goes on."""
     detail: str
+    """How it ended, or what it is doing."""
     detected_at: Instant
-    ended_at: Instant
+    ended_at: Instant | None = None
     proposal: Proposal | None = None
     steps: tuple[StepReport, ...] = ()

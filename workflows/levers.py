@@ -1,0 +1,295 @@
+"""The levers: what each effect does in the world, and how one knows that it worked.
+
+Every write is keyed by its reservation, so pulling a lever again after a crash finds what it did before.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.engine import EngineActivities
+    from activities.flags import FlagActivities
+    from activities.forge import ForgeActivities, RevertRequest, RollBackRequest
+    from activities.investigate import InvestigateActivities
+    from activities.sandbox import ProbeOutcome, ProbeRequest, SandboxActivities
+    from leverframe.model.changes import Author, CarLanded, CarOutcome, Change, Enqueue, Priority
+    from leverframe.model.facts import ErrorFacts
+    from leverframe.model.outcomes import Outcome
+    from leverframe.model.proposals import FlipFlag, Proposal, RevertChange, RollBack
+    from leverframe.model.releases import ReleaseOutcome
+    from leverframe.model.topology import Repository
+    from leverframe.model.untrusted import Untrusted
+    from policies.decision import Reservation
+    from workflows.messages import RunRequest
+    from workflows.queues import HANDS, SANDBOX
+
+CAR_SETTLES_WITHIN = timedelta(hours=6)
+RELEASE_SETTLES_WITHIN = timedelta(hours=24)
+QUIET_SHORTEST = timedelta(seconds=3)
+QUIET_LONGEST = timedelta(minutes=5)
+QUIET_EVENTS = 10
+"""A quiet window is one in which this many errors would have come at the old rate: chance, e⁻¹⁰."""
+QUIET_WINDOWS = 10
+"""Windows that are waited for before errors count as not stopped."""
+
+
+@dataclass
+class Mailbox:
+    """What trains and releases have told this run."""
+
+    cars: dict[str, CarOutcome] = field(default_factory=dict)
+    """By change."""
+    releases: dict[str, ReleaseOutcome] = field(default_factory=dict)
+    """By landed SHA."""
+
+
+@dataclass(kw_only=True)
+class Pulled:
+    """What pulling a lever did."""
+
+    result: Literal["done", "failed"]
+    detail: str
+    outcome: Outcome
+    """What the ledger is told."""
+    proven: bool = False
+    """The repair is in production and the regression check passed."""
+
+
+@dataclass(kw_only=True)
+class Levers:
+    """Pulls the levers of one run."""
+
+    request: RunRequest
+    proposal: Proposal
+    facts: ErrorFacts
+    mailbox: Mailbox
+    _described: Repository | None = None
+
+    def since_detected(self, instant: datetime) -> int:
+        """Whole milliseconds from the detection."""
+        return max(0, round((instant - self.request.detected_at) / timedelta(milliseconds=1)))
+
+    async def flip(self, reservation: Reservation, effect: FlipFlag, timings: dict[str, int]) -> Pulled:
+        """Switch the flag, see it through OpenFeature, and see the errors stay away."""
+        word = "on" if effect.on else "off"
+        flipped = await workflow.execute_activity_method(
+            FlagActivities.flip,
+            reservation,
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(seconds=15),
+            schedule_to_close_timeout=timedelta(minutes=10),
+            summary=f"switch the flag {effect.flag} {word}",
+        )
+        timings["detected_to_flipped"] = self.since_detected(flipped.written_at)
+        check = await workflow.execute_activity_method(
+            FlagActivities.verify_flag,
+            args=[effect.flag, effect.on],
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(seconds=15),
+            schedule_to_close_timeout=timedelta(minutes=10),
+            summary=f"evaluate {effect.flag} as the service does",
+        )
+        if not check.ok:
+            detail = f"{effect.flag} was written {word}, but still evaluates the other way"
+            return Pulled(result="failed", detail=detail, outcome=Outcome.FAILED)
+        timings["detected_to_verified"] = self.since_detected(workflow.now())
+        detail = f"{effect.flag} is {word}, verified by an evaluation"
+        return await self._seen_quiet(detail, timings)
+
+    async def roll_back(self, reservation: Reservation, effect: RollBack, timings: dict[str, int]) -> Pulled:
+        """Put production's overlay back, as a hotfix on the train, and see the errors stay away."""
+        change = await workflow.execute_activity_method(
+            ForgeActivities.roll_back,
+            args=[reservation, RollBackRequest(at=workflow.now(), reason=self.proposal.summary[:400])],
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(minutes=2),
+            schedule_to_close_timeout=timedelta(minutes=30),
+            summary=f"point production at {effect.to[:12]}",
+        )
+        if change is not None:
+            car = await self._carry(change)
+            if not isinstance(car, CarLanded):
+                return _not_landed(change, car)
+            timings["detected_to_landed"] = self.since_detected(workflow.now())
+        return await self._seen_quiet(f"production is back on {effect.to[:12]}", timings)
+
+    async def revert(self, reservation: Reservation, effect: RevertChange, timings: dict[str, int]) -> Pulled:
+        """Open the revert, ride train and canary to the end, and check that the error is gone."""
+        change = await workflow.execute_activity_method(
+            ForgeActivities.revert,
+            args=[reservation, RevertRequest(at=workflow.now())],
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(minutes=2),
+            schedule_to_close_timeout=timedelta(minutes=30),
+            summary=f"open a merge request that reverts {effect.commit[:12]}",
+        )
+        timings["detected_to_opened"] = self.since_detected(workflow.now())
+        car = await self._carry(change)
+        if not isinstance(car, CarLanded):
+            return _not_landed(change, car)
+        landed = car.receipt.sha
+        timings["detected_to_landed"] = self.since_detected(workflow.now())
+        release = await self._released(landed)
+        if release is None:
+            detail = f"{change.id} landed as {landed[:12]}; no end of its release in {RELEASE_SETTLES_WITHIN}"
+            return Pulled(result="failed", detail=detail, outcome=Outcome.FAILED)
+        if release.outcome != "landed":
+            detail = f"{change.id} landed as {landed[:12]}; its release: {release.outcome}: {release.detail}"
+            return Pulled(result="failed", detail=detail, outcome=Outcome(release.outcome))
+        timings["detected_to_released"] = self.since_detected(workflow.now())
+        said = f"{change.id} landed as {landed[:12]} and reached {release.reached_percent} % of production"
+        return await self._checked(said, effect, landed)
+
+    async def _carry(self, change: Change) -> CarOutcome | None:
+        """Put the change on the train as a hotfix and wait for its end; None when it takes too long."""
+        repository = await self._repository()
+        await workflow.execute_activity_method(
+            EngineActivities.enqueue,
+            args=[
+                repository.name,
+                repository.target,
+                Enqueue(
+                    change=change.id,
+                    head=change.head,
+                    priority=Priority.HOTFIX,
+                    author=Author(kind="agent", name=self.request.agent),
+                    notify=(workflow.info().workflow_id,),
+                ),
+            ],
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(seconds=30),
+            schedule_to_close_timeout=timedelta(minutes=30),
+            summary=f"put {change.id} on the train of {repository.name} as a hotfix",
+        )
+        await _waited(
+            lambda: change.id in self.mailbox.cars, CAR_SETTLES_WITHIN, f"{change.id} rides the train"
+        )
+        return self.mailbox.cars.get(change.id)
+
+    async def _released(self, landed: str) -> ReleaseOutcome | None:
+        """How the release of a landed commit ended; None when it takes too long."""
+        await _waited(
+            lambda: landed in self.mailbox.releases,
+            RELEASE_SETTLES_WITHIN,
+            f"{landed[:12]} walks the canary",
+        )
+        return self.mailbox.releases.get(landed)
+
+    async def _checked(self, said: str, effect: RevertChange, landed: str) -> Pulled:
+        """The regression check: with the flag forced on, probes that failed before pass now."""
+        flag = self.proposal.flag_under_test
+        forced = f" with {flag} forced on" if flag else ""
+        try:
+            before = await self._probe(effect.commit)
+            after = await self._probe(landed)
+        except ActivityError as error:
+            detail = f"{said}; the regression check could not run: {reason_of(error)}"
+            return Pulled(result="done", detail=detail, outcome=Outcome.LANDED)
+        failed_before = {probe.probe for probe in before if not probe.ok}
+        failing = sorted(probe.probe for probe in after if not probe.ok)
+        if failing:
+            detail = f"{said}, but{forced} these probes still fail: {', '.join(failing)}"
+            return Pulled(result="failed", detail=detail, outcome=Outcome.LANDED)
+        if not failed_before:
+            detail = f"{said}; no declared probe shows the error, so the regression check proves nothing"
+            return Pulled(result="done", detail=detail, outcome=Outcome.LANDED)
+        names = ", ".join(sorted(failed_before))
+        detail = (
+            f"{said}; regression check{forced}: {names} failed on {effect.commit[:12]} "
+            f"and {'pass' if len(failed_before) > 1 else 'passes'} on {landed[:12]}"
+        )
+        return Pulled(result="done", detail=detail, outcome=Outcome.LANDED, proven=True)
+
+    async def _probe(self, sha: str) -> list[ProbeOutcome]:
+        """Send the declared probes to a commit in the sandbox; none are declared, none are sent."""
+        if not (await self._repository()).service.probes:
+            return []
+        artifact = await workflow.execute_activity_method(
+            ForgeActivities.export,
+            args=[self.request.repository, sha],
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(minutes=5),
+            schedule_to_close_timeout=timedelta(minutes=30),
+            summary=f"the artifact of {sha[:12]}",
+        )
+        flag = self.proposal.flag_under_test
+        return await workflow.execute_activity_method(
+            SandboxActivities.run_probes,
+            ProbeRequest(
+                repository=self.request.repository,
+                sha=sha,
+                artifact=artifact,
+                flags={flag: True} if flag else {},
+            ),
+            task_queue=SANDBOX,
+            start_to_close_timeout=timedelta(minutes=10),
+            schedule_to_close_timeout=timedelta(minutes=30),
+            heartbeat_timeout=timedelta(minutes=1),
+            summary=f"probe {sha[:12]}" + (f" with {flag} forced on" if flag else ""),
+        )
+
+    async def _repository(self) -> Repository:
+        if self._described is None:
+            self._described = await workflow.execute_activity_method(
+                ForgeActivities.describe,
+                self.request.repository,
+                task_queue=HANDS,
+                start_to_close_timeout=timedelta(seconds=15),
+                schedule_to_close_timeout=timedelta(minutes=10),
+                summary=f"look up {self.request.repository}",
+            )
+        return self._described
+
+    async def _seen_quiet(self, said: str, timings: dict[str, int]) -> Pulled:
+        """Wait for a window without errors; the lever failed when none comes."""
+        window = quiet_window(self.facts, self.request.due.since, self.request.detected_at)
+        errors = 0
+        for _ in range(QUIET_WINDOWS):
+            since = workflow.now()
+            await workflow.sleep(window, summary=f"a quiet window of {window.total_seconds():.0f} s")
+            errors = await workflow.execute_activity_method(
+                InvestigateActivities.count_since,
+                args=[self.request.service, self.request.subject, since],
+                task_queue=HANDS,
+                start_to_close_timeout=timedelta(seconds=30),
+                schedule_to_close_timeout=timedelta(minutes=10),
+                summary="count the errors since",
+            )
+            if errors == 0:
+                timings["detected_to_quiet"] = self.since_detected(workflow.now())
+                detail = f"{said}; no error in {window.total_seconds():.0f} s since"
+                return Pulled(result="done", detail=detail, outcome=Outcome.LANDED)
+        detail = f"{said}, but errors go on: {errors} in the last {window.total_seconds():.0f} s"
+        return Pulled(result="failed", detail=detail, outcome=Outcome.LANDED)
+
+
+def quiet_window(facts: ErrorFacts, since: datetime, detected_at: datetime) -> timedelta:
+    """How long silence must last to mean something at the rate that the errors came before."""
+    lasted = max(detected_at - min(since, facts.first_at), timedelta(seconds=1))
+    return min(QUIET_LONGEST, max(QUIET_SHORTEST, lasted * QUIET_EVENTS / max(1, facts.total)))
+
+
+def reason_of(error: BaseException) -> str:
+    """Why an activity or a child failed, in one line that is safe anywhere."""
+    return Untrusted(str(error.__cause__ or error)).for_terminal(300)
+
+
+async def _waited(settled: Callable[[], bool], within: timedelta, what: str) -> None:
+    """Wait for word, but not for ever: the caller looks whether it came."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await workflow.wait_condition(settled, timeout=within, timeout_summary=what)
+
+
+def _not_landed(change: Change, car: CarOutcome | None) -> Pulled:
+    if car is None or isinstance(car, CarLanded):
+        detail = f"the train did not settle {change.id} within {CAR_SETTLES_WITHIN}"
+    else:
+        detail = f"the train took {change.id} off ({car.reason}): {Untrusted(car.detail).for_terminal(300)}"
+    return Pulled(result="failed", detail=detail, outcome=Outcome.FAILED)

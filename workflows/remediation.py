@@ -1,0 +1,193 @@
+"""One agent run, from a detection to an outcome: investigate, propose, climb the ladder, settle.
+
+It carries every agent, so no agent can forget the policy, the train or the canary: agents only propose.
+A crash at any point leads to the same end, because every effect is keyed by its reservation, which is
+`<run>/<step>`.
+"""
+
+import asyncio
+from datetime import timedelta
+from urllib.parse import quote
+
+from temporalio import workflow
+from temporalio.common import VersioningBehavior
+from temporalio.exceptions import ActivityError, ChildWorkflowError, TemporalError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.investigate import InvestigateActivities
+    from agents.contract import RunContext
+    from agents.registry import agent
+    from leverframe.model.changes import CarOutcome
+    from leverframe.model.errors import LeverframeError
+    from leverframe.model.facts import Facts
+    from leverframe.model.outcomes import Outcome, RunReport, StepReport
+    from leverframe.model.proposals import FlipFlag, NoAction, Proposal, Step
+    from leverframe.model.releases import ReleaseOutcome
+    from workflows import attributes
+    from workflows.levers import Levers, Mailbox, reason_of
+    from workflows.messages import RunRequest, RunSettled
+    from workflows.queues import HANDS
+    from workflows.run_story import tell
+    from workflows.rungs import Climber, Ledger, Rung
+
+
+@workflow.defn(
+    name="RemediationWorkflow",
+    versioning_behavior=VersioningBehavior.PINNED,
+    failure_exception_types=[LeverframeError],
+)
+class RemediationWorkflow:
+    """The thing that a person opens to see what an agent did and why."""
+
+    @workflow.init
+    def __init__(self, request: RunRequest) -> None:
+        self._request = request
+        self._proposal: Proposal | None = None
+        self._taken: list[tuple[Rung, StepReport]] = []
+        self._mailbox = Mailbox()
+        self._ledger = Ledger()
+        self._detail = "looking into it"
+        self._outcome: Outcome | None = None
+
+    @workflow.run
+    async def run(self, request: RunRequest) -> RunReport:
+        """The whole run. It ends with a report, whatever happens on the way."""
+        self._now("gathering facts")
+        try:
+            outcome, detail = await self._carry_out()
+        except (ActivityError, ChildWorkflowError, asyncio.CancelledError) as error:
+            outcome = Outcome.FAILED
+            detail = "somebody cancelled the run" if is_cancelled_exception(error) else reason_of(error)
+        return await self._settle(outcome, detail)
+
+    @workflow.signal(description="A change of this run has left the train")
+    def car_settled(self, outcome: CarOutcome) -> None:
+        """Keep it for whoever waits; a second word on the same change replaces the first."""
+        self._mailbox.cars[outcome.change] = outcome
+
+    @workflow.signal(description="A release of this run has ended")
+    def release_settled(self, outcome: ReleaseOutcome) -> None:
+        """Keep it for whoever waits."""
+        self._mailbox.releases[outcome.sha] = outcome
+
+    @workflow.query(description="What the run has found and done so far")
+    def report(self) -> RunReport:
+        """The report as of now; its outcome is None while the run goes on."""
+        return RunReport(
+            run=workflow.info().workflow_id,
+            agent=self._request.agent,
+            repository=self._request.repository,
+            service=self._request.service,
+            subject=self._request.subject,
+            outcome=self._outcome,
+            detail=self._detail,
+            detected_at=self._request.detected_at,
+            ended_at=workflow.now() if self._outcome else None,
+            proposal=self._proposal,
+            steps=tuple(report for _, report in self._taken),
+        )
+
+    async def _carry_out(self) -> tuple[Outcome, str]:
+        """Facts, a proposal, and its ladder."""
+        responsible = agent(self._request.agent)
+        context = self._context()
+        facts: Facts = await workflow.execute_activity_method(
+            InvestigateActivities.gather,
+            responsible.needs(self._request.due, context),
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(minutes=2),
+            schedule_to_close_timeout=timedelta(minutes=30),
+            summary=f"gather facts about {self._request.subject}",
+        )
+        answer = responsible.propose(self._request.due, facts, context)
+        if isinstance(answer, NoAction):
+            return Outcome.REJECTED, f"no action: {answer.why}"
+        self._proposal = answer
+        levers = Levers(request=self._request, proposal=answer, facts=facts, mailbox=self._mailbox)
+        return await self._ladder(answer, Climber(levers=levers, ledger=self._ledger, tell=self._now))
+
+    async def _ladder(self, proposal: Proposal, climber: Climber) -> tuple[Outcome, str]:
+        """The first mitigation that works, then every repair, then what a proven repair lets restore."""
+        mitigation: Rung | None = None
+        for index, step in _of(proposal, "mitigate"):
+            rung, report = await self._take(climber, index, step)
+            if report.result == "done":
+                mitigation = rung
+                break
+        repairs = [await self._take(climber, index, step) for index, step in _of(proposal, "repair")]
+        # A subject has one mitigation at a time: this one is over before it may be undone.
+        if mitigation is not None:
+            await self._ledger.settle(mitigation.reservation, mitigation.outcome)
+        if mitigation is not None and repairs and all(rung.proven for rung, _ in repairs):
+            for index, step in _of(proposal, "restore"):
+                if _undoes(step, mitigation.step):
+                    await self._take(climber, index, step)
+        return _conclusion(self._taken)
+
+    async def _take(self, climber: Climber, index: int, step: Step) -> tuple[Rung, StepReport]:
+        """One step; what is over is settled at once, a standing mitigation later."""
+        rung, report = await climber.take(index, step)
+        self._taken.append((rung, report))
+        self._now(report.detail)
+        if step.purpose != "mitigate" or report.result != "done":
+            await self._ledger.settle(rung.reservation, rung.outcome)
+        return rung, report
+
+    async def _settle(self, outcome: Outcome, detail: str) -> RunReport:
+        """Give every reservation its end, tell the watch, and write the last page."""
+        for reservation in tuple(self._ledger.unsettled):
+            await self._ledger.settle(reservation, outcome)
+        self._outcome = outcome
+        self._now(detail)
+        workflow.upsert_search_attributes([attributes.OUTCOME.value_set(outcome.value)])
+        watch = workflow.get_external_workflow_handle(self._request.watch)
+        try:
+            await watch.signal("run_settled", RunSettled(run=workflow.info().workflow_id, outcome=outcome))
+        except TemporalError as error:
+            workflow.logger.warning("the watch %s was not told: %s", self._request.watch, error)
+        return self.report()
+
+    def _context(self) -> RunContext:
+        info = workflow.info()
+        where = f"/namespaces/{info.namespace}/workflows/{quote(info.workflow_id, safe='')}"
+        return RunContext(
+            run=info.workflow_id,
+            run_url=self._request.ui_url.rstrip("/") + where,
+            repository=self._request.repository,
+            service=self._request.service,
+            subject=self._request.subject,
+            now=workflow.now(),
+        )
+
+    def _now(self, detail: str) -> None:
+        """Say what is going on, for the query and for the page in the Temporal UI."""
+        self._detail = detail
+        workflow.set_current_details(tell(self._request, self.report()))
+
+
+def _of(proposal: Proposal, purpose: str) -> list[tuple[int, Step]]:
+    """The steps of one purpose, with their places in the ladder."""
+    return [(index, step) for index, step in enumerate(proposal.steps) if step.purpose == purpose]
+
+
+def _undoes(restore: Step, mitigation: Step) -> bool:
+    """Whether a restore step undoes exactly the mitigation that worked."""
+    on, off = restore.effect, mitigation.effect
+    return isinstance(on, FlipFlag) and isinstance(off, FlipFlag) and on.flag == off.flag
+
+
+def _conclusion(taken: list[tuple[Rung, StepReport]]) -> tuple[Outcome, str]:
+    """The run's outcome: the repair's if there was one; a mitigation stands in for a repair not allowed."""
+    said = "; ".join(report.detail for _, report in taken)
+    mitigated = any(report.purpose == "mitigate" and report.result == "done" for _, report in taken)
+    rung, report = next((one for one in reversed(taken) if one[1].purpose == "repair"), taken[-1])
+    match report.result:
+        case "done":
+            return Outcome.LANDED, said
+        case "failed":
+            ended = (Outcome.ROLLED_BACK, Outcome.SUPERSEDED)
+            return rung.outcome if rung.outcome in ended else Outcome.FAILED, said
+        case "expired":
+            return Outcome.LANDED if mitigated else Outcome.EXPIRED, said
+        case _:
+            return Outcome.LANDED if mitigated else Outcome.REJECTED, said

@@ -1,0 +1,87 @@
+"""The story of a run in Markdown: what a person on call reads first in the Temporal UI."""
+
+from leverframe.model.outcomes import RunReport, StepReport
+from leverframe.model.proposals import Measurement, Proposal
+from leverframe.model.untrusted import Untrusted
+from policies.explain import effect_words
+from workflows.messages import RunRequest
+
+_MARKS = {"done": "✅", "denied": "⛔", "rejected": "⛔", "expired": "⌛", "failed": "❌", "skipped": "–"}
+_SUSPECTS = 5
+
+
+def tell(request: RunRequest, report: RunReport) -> str:
+    """The whole page. Everything that may carry outside text is opened for Markdown."""
+    parts = [
+        f"## {request.agent} on `{request.subject}` in {request.service}",
+        f"**{_standing(report)}** {_plain(report.detail)}",
+        f"**Why:** {_plain(request.due.reason)}. It began {request.due.since:%Y-%m-%d %H:%M:%S} UTC and was "
+        f"detected {request.detected_at:%H:%M:%S} UTC.",
+    ]
+    if report.proposal is not None:
+        parts.insert(1, f"> {report.proposal.title.for_markdown()}")
+        parts.append("### Ladder\n\n" + _ladder(report.proposal, report.steps))
+    findings = [f"- {_plain(finding)}" for step in report.steps for finding in step.findings]
+    if findings:
+        parts.append("### What policy said\n\n" + "\n".join(findings))
+    if report.proposal is not None and report.proposal.suspects:
+        parts.append("### Suspects\n\n" + _suspects(report.proposal))
+    parts.append("### Evidence\n\n" + _evidence(request.due.evidence))
+    return "\n\n".join(parts)
+
+
+def evidence_markdown(proposal: Proposal, why: str) -> str:
+    """What people see when they are asked about one step."""
+    return "\n\n".join(
+        (
+            _plain(why),
+            f"## The error\n\n{proposal.title.for_markdown()}",
+            f"## Evidence\n\n{_evidence(proposal.evidence)}",
+            f"## Suspects\n\n{_suspects(proposal)}" if proposal.suspects else "",
+        )
+    ).strip()
+
+
+def _standing(report: RunReport) -> str:
+    return f"{report.outcome.value}:" if report.outcome else "Now:"
+
+
+def _ladder(proposal: Proposal, steps: tuple[StepReport, ...]) -> str:
+    told = {step.reservation: step for step in steps}
+    rows = []
+    for index, step in enumerate(proposal.steps):
+        name = f"| {step.purpose} | {_plain(effect_words(step.effect))} "
+        report = told.get(f"{proposal.id}/{index}")
+        if report is None:
+            rows.append(name + "|  |  |  |")
+            continue
+        timings = ", ".join(
+            f"{key.replace('_', ' ')} {value:,} ms" for key, value in report.timings_ms.items()
+        )
+        rows.append(
+            name + f"| {report.verdict} | {_MARKS[report.result]} {report.result}: {_plain(report.detail)} "
+            f"| {timings} |"
+        )
+    return "\n".join(["| step | effect | policy | result | time |", "|---|---|---|---|---|", *rows])
+
+
+def _suspects(proposal: Proposal) -> str:
+    rows = [
+        f"| {suspect.kind} | {_plain(suspect.name if suspect.kind == 'flag' else suspect.name[:12])} "
+        f"| {suspect.score_ppm / 10_000:.0f} % | {_plain(suspect.why)} |"
+        for suspect in proposal.suspects[:_SUSPECTS]
+    ]
+    return "\n".join(["| kind | name | weight | why |", "|---|---|--:|---|", *rows])
+
+
+def _evidence(measurements: tuple[Measurement, ...]) -> str:
+    rows = [
+        f"| {_plain(one.name)} | {one.observed:,} | {one.threshold:,} | {_plain(one.unit)} |"
+        for one in measurements
+    ]
+    return "\n".join(["| what | seen | needed | unit |", "|---|--:|--:|---|", *rows])
+
+
+def _plain(text: str) -> str:
+    """Words of ours, or of an error from outside: shown, never formatted."""
+    return Untrusted(text).for_markdown(500)
