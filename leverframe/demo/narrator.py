@@ -1,7 +1,7 @@
 """Tells the story: live on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -47,9 +47,9 @@ class Narrator:
         self.summary.append((name, value))
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator["Progress"]:
+    def waiting(self, what: str) -> Iterator["Waiting"]:
         """While something goes on: a spinner on a terminal, one line elsewhere."""
-        progress = Progress(self, what)
+        progress = Waiting(self, what)
         if not self.console.is_terminal:
             self.say(f"… {what}")
             yield progress
@@ -61,7 +61,7 @@ class Narrator:
             finally:
                 self._status = None
 
-    def table(self, title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    def table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         """A small table; cells are printed as they are, without markup."""
         table = Table(title=title, title_justify="left", title_style="dim", box=None, pad_edge=False)
         for column in columns:
@@ -82,7 +82,7 @@ class Narrator:
 
 
 @dataclass
-class Progress:
+class Waiting:
     """What a wait reports while it lasts."""
 
     narrator: Narrator

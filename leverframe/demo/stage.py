@@ -20,6 +20,7 @@ import tomli_w
 from leverframe.demo.person import CommandFailed
 from leverframe.demo.shop_repository import create_repository, shop_repository
 from leverframe.model.releases import HealthDocument
+from leverframe.model.topology import CanaryStep, Repository
 from leverframe.settings import Settings
 
 SENTRY_PROJECT = "1"
@@ -66,23 +67,28 @@ class Stage:
         """Where users reach the shop: the production side of the router."""
         return f"http://127.0.0.1:{self.settings.delivery.production_port}"
 
-    def prepare(self) -> None:
-        """A fresh home: the shop's repository, its flags and the configuration file."""
+    def prepare(self, *, quick: bool = False) -> None:
+        """A fresh home: the shop's repository, its flags and the configuration file.
+
+        `quick` shortens the canary to two steps, for tests that are about something else.
+        """
         self.stop()
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
         flags = create_repository(self.remote)
         (self.home / "flags.json").write_text(flags)
-        self.config.write_text(tomli_w.dumps(self._declaration()))
+        self.config.write_text(tomli_w.dumps(self._declaration(quick)))
         os.environ["LEVERFRAME_CONFIG"] = str(self.config)
         self.settings = Settings()
 
-    def _declaration(self) -> dict[str, object]:
+    def _declaration(self, quick: bool) -> dict[str, object]:
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         key = secrets.token_hex(16)
         dsn = f"http://{key}@127.0.0.1:{ports['gateway']}/{SENTRY_PROJECT}"
         flags = str(self.home / "flags.json")
         repository = shop_repository(str(self.remote))
+        if quick:
+            repository = _two_steps(repository)
         return {
             "organisation": "acme",
             "home": str(self.home),
@@ -179,6 +185,16 @@ class Stage:
                 file.unlink()
 
 
+def _two_steps(repository: Repository) -> Repository:
+    """The same repository with a canary of 25 % and 100 %."""
+    service = repository.service
+    steps = tuple(
+        CanaryStep(percent=percent, min_requests=20, min_seconds=1, max_seconds=90) for percent in (25, 100)
+    )
+    canary = service.canary.model_copy(update={"steps": steps})
+    return repository.model_copy(update={"service": service.model_copy(update={"canary": canary})})
+
+
 def _terminate(pid: int, *, seconds: float = 30) -> None:
     """SIGTERM to one of our own processes and SIGKILL to its group if it lingers."""
     if not _is_ours(pid):
@@ -195,7 +211,11 @@ def _terminate(pid: int, *, seconds: float = 30) -> None:
 
 def _is_ours(pid: int) -> bool:
     """Whether the process lives and runs Leverframe: a pid file can be older than a reboot."""
-    done = subprocess.run(
-        ["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return "leverframe" in done.stdout and not done.stdout.startswith("Z")
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/stat").read_text()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"leverframe" in command and ") Z " not in status
+    if Path("/proc/self").exists():
+        return False
+    done = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return "leverframe" in done.stdout

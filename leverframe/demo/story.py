@@ -145,7 +145,7 @@ class Story:
         for step in denied:
             for finding in step.findings:
                 self.narrator.bad(f"{step.lever.value}: {finding}")
-        self.narrator.good(f"outcome {report.outcome.value}; ada turned the flag off herself")
+        self.narrator.good(f"outcome {report.outcome}; ada turned the flag off herself")
         self.narrator.remember("Policy cap", f"{len(denied)} step(s) denied: {denied[0].findings[0]}")
 
     async def close(self) -> None:

@@ -10,13 +10,14 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from leverframe.bootstrap import Ports
-from leverframe.demo.narrator import Progress
+from leverframe.demo.narrator import Waiting
 from leverframe.demo.person import CommandFailed
 from leverframe.model.changes import Change
 from leverframe.model.ids import release_id
 from leverframe.model.outcomes import RunReport
 from leverframe.model.releases import ReleaseOutcome
 from leverframe.model.topology import Repository
+from workflows.release.story import Progress
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class View:
         return await until(f"the train to settle {change}", look, seconds=seconds)
 
     async def release(
-        self, sha: str, progress: Progress | None = None, *, seconds: float = 150
+        self, sha: str, progress: Waiting | None = None, *, seconds: float = 150
     ) -> ReleaseOutcome:
         """How the release of a landed SHA ended, telling its progress on the way."""
         handle = self.client.get_workflow_handle(
@@ -64,7 +65,7 @@ class View:
                 description = await handle.describe()
                 if description.status == WorkflowExecutionStatus.RUNNING:
                     if progress is not None:
-                        progress.note(await handle.query("headline", result_type=str))
+                        progress.note(_headline(await handle.query("progress", result_type=Progress)))
                     return None
             except RPCError as error:
                 if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
@@ -91,11 +92,14 @@ class View:
     async def report(self, run: str) -> RunReport | None:
         """The run's report so far, or None while it has none."""
         try:
-            return await self.client.get_workflow_handle(run).query("report", result_type=RunReport)
+            report: RunReport = await self.client.get_workflow_handle(run).query(
+                "report", result_type=RunReport
+            )
         except RPCError as error:
             if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
                 return None
             raise
+        return report
 
     async def report_when(
         self, run: str, wanted: Callable[[RunReport], bool], what: str, *, seconds: float
@@ -107,3 +111,11 @@ class View:
             return report if report is not None and wanted(report) else None
 
         return await until(what, look, seconds=seconds)
+
+
+def _headline(progress: Progress) -> str:
+    """Where the release is now, in a line."""
+    if not progress.rows:
+        return "begins"
+    row = progress.rows[-1]
+    return f"{row.step}: {row.text}" if progress.percent == 0 else f"{progress.percent} % of production"

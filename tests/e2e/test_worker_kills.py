@@ -1,0 +1,106 @@
+"""The story ends the same however often the workers die: one change, one flip, one landing, one release."""
+
+import asyncio
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from leverframe.bootstrap import build_ports, connect
+from leverframe.demo.person import Person
+from leverframe.demo.shop_changes import first_change, shop_change
+from leverframe.demo.stage import Stage
+from leverframe.demo.view import View, until
+from leverframe.model.outcomes import Outcome
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+FLAG = "new-pricing"
+
+
+class FlagDiary:
+    """Watches the flag file from outside and writes down every value that the flag takes."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.values: list[bool] = []
+
+    async def keep(self) -> None:
+        while True:
+            value = json.loads(self.file.read_text())["flags"][FLAG]["defaultVariant"] == "on"
+            if not self.values or self.values[-1] != value:
+                self.values.append(value)
+            await asyncio.sleep(0.01)
+
+
+class Killer:
+    """Kills a worker at seeded random times until it is told to stop."""
+
+    def __init__(self, stage: Stage, seed: int) -> None:
+        self.stage = stage
+        self.random = random.Random(seed)  # noqa: S311  reproducible, not secret
+        self.kills = 0
+
+    async def rampage(self) -> None:
+        while True:
+            await asyncio.sleep(self.random.uniform(2, 9))
+            part = self.random.choice(["hands", "hands", "sandbox"])
+            try:
+                self.stage.kill(part)
+            except (ProcessLookupError, KeyError):
+                continue  # it is still starting after the last time
+            self.kills += 1
+
+
+@pytest.mark.parametrize("seed", [20261122])
+async def test_the_story_survives_workers_killed_at_random_points(tmp_path: Path, seed: int) -> None:
+    stage = Stage(home=tmp_path, rate=60)
+    stage.prepare(quick=True)
+    await stage.start()
+    view = View(await connect(stage.settings), build_ports(stage.settings), stage.settings.repositories[0])
+    person = Person("ada", stage.remote, tmp_path / "ada" / "shop", stage.config)
+    diary = FlagDiary(tmp_path / "flags.json")
+    killer = Killer(stage, seed)
+    tasks = [asyncio.create_task(diary.keep())]
+    try:
+        await _released(view, person, "open-the-shop", first_change())
+        stage.start_load()
+        await _released(view, person, "bulk-pricing", shop_change("bulk-pricing"))
+        await asyncio.to_thread(person.leverframe, "flags", "set", FLAG, "on", "--reason", "launch")
+        tasks.append(asyncio.create_task(killer.rampage()))
+        run = await view.next_run(set(), seconds=120)
+
+        async def question() -> str | None:
+            found = await asyncio.to_thread(person.leverframe, "approvals", "list")
+            return found[0]["id"] if found else None
+
+        approval = await until("the escalation", question, seconds=300, every=1)
+        await asyncio.to_thread(
+            person.leverframe, "approve", approval, "--reason", "fixed", "--voter", person.name
+        )
+        report = await view.client.get_workflow_handle(run).result()
+        tasks.pop().cancel()
+
+        assert killer.kills >= 5
+        assert report["outcome"] == Outcome.LANDED
+        assert diary.values == [False, True, False, True], "one kill and one restore, each seen once"
+        by_agent = [c for c in view.ports.changes.list_changes("shop") if c.author.kind == "agent"]
+        assert [change.state for change in by_agent] == ["landed"]
+        receipts = view.ports.track.receipts(view.repository)
+        assert [r.change for r in receipts].count(by_agent[0].id) == 1
+        assert [r.sequence for r in receipts] == list(range(len(receipts), 0, -1)), "no gap, no double"
+        outcome = await view.release(str(by_agent[0].landed_as))
+        assert outcome.outcome == "landed"
+        assert await view.runs() == [run]
+    finally:
+        for task in tasks:
+            task.cancel()
+        stage.stop()
+
+
+async def _released(view: View, person: Person, branch: str, files: dict[str, str]) -> None:
+    change = await asyncio.to_thread(person.propose, branch, title=branch, files=files)
+    settled = await view.settled_change(change)
+    outcome = await view.release(str(settled.landed_as))
+    assert outcome.outcome == "landed", outcome.detail
