@@ -1,0 +1,187 @@
+"""The flagd file as a Flags port, seen through OpenFeature."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from activities.backends.flags_flagd import FlagdFlags
+from leverframe.model.errors import BadConfiguration, NotFound, Unavailable
+
+SWITCH = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off"}
+DOCUMENT = {
+    "$schema": "https://flagd.dev/schema/v0/flags.json",
+    "flags": {
+        "new-pricing": {
+            **SWITCH,
+            "metadata": {"kill": True, "owner": "pricing"},
+            "targeting": {"if": [{"ends_with": [{"var": "email"}, "@shop.example"]}, "on", None]},
+        },
+        "checkout": {**SWITCH, "defaultVariant": "on", "metadata": {"kill": False}},
+        "colour": {"state": "ENABLED", "variants": {"red": "r", "blue": "b"}, "defaultVariant": "red"},
+        "retired": {**SWITCH, "state": "DISABLED"},
+    },
+    "metadata": {"team": "shop"},
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "flags.json"
+    path.write_text(json.dumps(DOCUMENT))
+    return path
+
+
+@pytest.fixture
+def flags(path: Path) -> Iterator[FlagdFlags]:
+    flags = FlagdFlags(path)
+    yield flags
+    flags.close()
+
+
+def evaluates_to(flags: FlagdFlags, flag: str, expected: bool) -> bool:
+    """Ask the provider until it has seen the file; it looks twenty times a second."""
+    deadline = time.monotonic() + 10
+    while flags.evaluate(flag) is not expected and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return flags.evaluate(flag) is expected
+
+
+def test_a_flip_is_seen_by_an_openfeature_evaluation(flags: FlagdFlags) -> None:
+    assert flags.evaluate("new-pricing") is False
+    assert flags.set("new-pricing", True, key="run/1", reason="launch") is True
+    assert evaluates_to(flags, "new-pricing", True)
+
+
+def test_every_one_of_many_quick_flips_is_seen(flags: FlagdFlags) -> None:
+    """Writes within one tick of the file system's clock would hide each other."""
+    flags.evaluate("new-pricing")
+    for number in range(20):
+        on = number % 2 == 0
+        assert flags.set("new-pricing", on, key=f"run/{number}", reason="back and forth")
+    assert evaluates_to(flags, "new-pricing", False)
+    stamps = []
+    for number in range(5):
+        flags.set("new-pricing", number % 2 == 0, key=f"again/{number}", reason="stamps")
+        stamps.append(flags._path.stat().st_mtime_ns)
+    assert stamps == sorted(set(stamps))
+
+
+def test_switching_to_the_value_it_has_changes_nothing(flags: FlagdFlags, path: Path) -> None:
+    before = path.read_bytes()
+    assert flags.set("new-pricing", False, key="run/1", reason="again") is False
+    assert path.read_bytes() == before
+
+
+def test_a_flip_keeps_everything_else_and_records_who_did_it(flags: FlagdFlags, path: Path) -> None:
+    flags.set("new-pricing", True, key="run/sentry_spike/shop/SHOP-1/1/0", reason="sentry_spike on SHOP-1")
+    written = json.loads(path.read_text())
+    metadata = written["flags"]["new-pricing"].pop("metadata")
+    assert written["flags"]["new-pricing"].pop("defaultVariant") == "on"
+    assert metadata.pop("leverframe.at").endswith("+00:00")
+    assert metadata == {
+        "kill": True,
+        "owner": "pricing",
+        "leverframe.key": "run/sentry_spike/shop/SHOP-1/1/0",
+        "leverframe.reason": "sentry_spike on SHOP-1",
+    }
+    expected = json.loads(json.dumps(DOCUMENT))
+    del expected["flags"]["new-pricing"]["metadata"], expected["flags"]["new-pricing"]["defaultVariant"]
+    assert written == expected
+
+
+def test_only_switches_are_listed_with_their_state(flags: FlagdFlags) -> None:
+    listed = {state.flag: (state.on, state.kill) for state in flags.list()}
+    assert listed == {"new-pricing": (False, True), "checkout": (True, False), "retired": (False, True)}
+
+
+def test_an_unknown_flag_is_not_found(flags: FlagdFlags) -> None:
+    with pytest.raises(NotFound, match="no-such-flag"):
+        flags.set("no-such-flag", True, key="run/1", reason="typo")
+    with pytest.raises(NotFound, match="no-such-flag"):
+        flags.evaluate("no-such-flag")
+
+
+def test_a_flag_that_is_no_switch_is_refused(flags: FlagdFlags) -> None:
+    with pytest.raises(BadConfiguration, match="no variant that is true"):
+        flags.set("colour", True, key="run/1", reason="not a switch")
+    with pytest.raises(BadConfiguration, match="colour"):
+        flags.evaluate("colour")
+
+
+def test_a_disabled_flag_can_not_be_switched_on(flags: FlagdFlags) -> None:
+    with pytest.raises(BadConfiguration, match="disabled"):
+        flags.set("retired", True, key="run/1", reason="retired")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"flags": {"a": 1}}', "[" * 20_000, ""])
+def test_a_broken_file_is_named_and_keeps_the_last_good_values(
+    flags: FlagdFlags, path: Path, text: str
+) -> None:
+    assert flags.evaluate("checkout") is True
+    path.write_text(text)
+    for attempt in (flags.list, lambda: flags.set("checkout", False, key="run/1", reason="kill")):
+        with pytest.raises(BadConfiguration, match="is broken"):
+            attempt()
+    assert flags.evaluate("checkout") is True
+    assert not flags.health().ok
+
+
+def test_a_file_that_is_repaired_is_read_again(flags: FlagdFlags, path: Path) -> None:
+    flags.evaluate("checkout")
+    path.write_text("{")
+    repaired = json.loads(json.dumps(DOCUMENT))
+    repaired["flags"]["checkout"]["defaultVariant"] = "off"
+    later = path.stat().st_mtime_ns + 2_000_000
+    path.write_text(json.dumps(repaired))
+    os.utime(path, ns=(later, later))
+    assert evaluates_to(flags, "checkout", False)
+
+
+def test_a_missing_file_is_unavailable_and_works_once_it_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "flags.json"
+    flags = FlagdFlags(path)
+    with pytest.raises(Unavailable):
+        flags.list()
+    with pytest.raises(Unavailable):
+        flags.evaluate("checkout")
+    path.write_text(json.dumps(DOCUMENT))
+    assert flags.evaluate("checkout") is True
+    flags.close()
+
+
+def test_two_files_in_one_process_keep_their_own_values(flags: FlagdFlags, tmp_path: Path) -> None:
+    other_path = tmp_path / "other.json"
+    other_path.write_text(json.dumps({"flags": {"new-pricing": {**SWITCH, "defaultVariant": "on"}}}))
+    other = FlagdFlags(other_path)
+    assert (flags.evaluate("new-pricing"), other.evaluate("new-pricing")) == (False, True)
+    other.close()
+
+
+def test_concurrent_writers_in_several_processes_lose_nothing(path: Path) -> None:
+    names = [f"flag-{number}" for number in range(40)]
+    path.write_text(json.dumps({"flags": dict.fromkeys(names, SWITCH)}))
+    script = (
+        "import sys; from pathlib import Path; from activities.backends.flags_flagd import FlagdFlags\n"
+        "flags = FlagdFlags(Path(sys.argv[1]))\n"
+        "for name in sys.argv[2:]: flags.set(name, True, key=name, reason='together')\n"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, str(path), *names[start::4]]) for start in range(4)
+    ]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0, 0]
+    written = json.loads(path.read_text())["flags"]
+    assert {name: flag["defaultVariant"] for name, flag in written.items()} == dict.fromkeys(names, "on")
+    assert all(written[name]["metadata"]["leverframe.key"] == name for name in names)
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [".flags.json.lock", "flags.json"]
+
+
+def test_health_counts_the_switches(flags: FlagdFlags) -> None:
+    health = flags.health()
+    assert health.ok
+    assert "3 switches" in health.detail
