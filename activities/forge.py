@@ -179,7 +179,7 @@ class ForgeActivities:
             passed = ", ".join(result.check for result in receipt.checks) or "none needed"
             body = f"Landed on {receipt.target} as {receipt.sha}, the commit that was tested ({passed})."
         else:
-            if self._changes.mark_ejected(outcome.change, outcome.detail).state == "landed":
+            if self._left(outcome).state == "landed":
                 return
             body = f"Taken off the train ({outcome.reason}): {outcome.detail}"
         self._changes.comment(outcome.change, key="train", body=body)
@@ -287,6 +287,12 @@ class ForgeActivities:
         if name not in self._repositories:
             raise NotFound(f"repository {name!r} is not declared")
         return self._repositories[name]
+
+    def _left(self, outcome: CarEjected) -> Change:
+        """The change after it left the train. One whose head moved is open: its new head may ride."""
+        if outcome.reason == "head_moved":
+            return self._changes.change(outcome.change)
+        return self._changes.mark_ejected(outcome.change, outcome.detail)
 
     def _settled_before(
         self, repository: Repository, change: Change, head: str
