@@ -12,7 +12,7 @@ REQUIREMENTS := requirements/dev.txt requirements/build.txt
 # One universal resolution serves every Python we support.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup test check static format demo lock test-postgres clean
+.PHONY: help setup test check static format docs demo lock test-postgres clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -45,6 +45,9 @@ check: static test ## Everything that CI checks
 format: setup ## Format the code and sort the imports
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: setup ## Write the generated reference pages again
+	@$(BIN)/python -m typer leverframe.cli.main utils docs --name leverframe --title "The command line" > docs/reference/cli.md
 
 demo: setup ## Tell the whole story with real parts (KEEP=1 leaves it running)
 	@$(BIN)/leverframe demo $(if $(KEEP),--keep)

@@ -21,6 +21,10 @@ from leverframe.cli import (
 app = typer.Typer(
     name="leverframe",
     help="Bounded remediation agents on one merge train and one canary, interlocked by policy.",
+    epilog=(
+        "Settings come from LEVERFRAME_CONFIG, else ./leverframe.toml, and from LEVERFRAME_* variables. "
+        "Exit codes: 0 ok, 1 red or failed, 2 bad input, 3 not found, 4 unavailable, 5 refused."
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -45,10 +49,7 @@ def leverframe(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Settings come from LEVERFRAME_CONFIG, else ./leverframe.toml, and from LEVERFRAME_* variables.
-
-    Exit codes: 0 ok, 1 red or failed, 2 bad input, 3 not found, 4 unavailable, 5 refused.
-    """
+    """Options of every command."""
 
 
 for group in (runs, approvals, changes, flags, train, releases, policy):
