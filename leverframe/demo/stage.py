@@ -21,7 +21,7 @@ from leverframe.demo.person import CommandFailed
 from leverframe.demo.shop_repository import create_repository, shop_repository
 from leverframe.model.releases import HealthDocument
 from leverframe.model.topology import CanaryStep, Repository
-from leverframe.settings import Settings
+from leverframe.settings import Settings, load
 
 SENTRY_PROJECT = "1"
 PORTS = ("temporal", "ui", "gateway", "admin", "production", "dev")
@@ -78,8 +78,12 @@ class Stage:
         flags = create_repository(self.remote)
         (self.home / "flags.json").write_text(flags)
         self.config.write_text(tomli_w.dumps(self._declaration(quick)))
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the configuration file, and make it the one that child processes read."""
         os.environ["LEVERFRAME_CONFIG"] = str(self.config)
-        self.settings = Settings()
+        self.settings = load()
 
     def _declaration(self, quick: bool) -> dict[str, object]:
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))

@@ -71,7 +71,8 @@ class View:
                 if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
                     return None  # not started yet, or its first task is still to come
                 raise
-            return await handle.result()
+            outcome: ReleaseOutcome = await handle.result()
+            return outcome
 
         return await until(f"the release of {sha[:12]}", look, seconds=seconds)
 
