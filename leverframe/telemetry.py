@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
 
 HIDDEN = "[hidden]"
+
+SENTRY_OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "include_local_variables": False,
+        "include_source_context": False,
+        "max_request_body_size": "never",
+        "max_breadcrumbs": 0,
+        "auto_enabling_integrations": False,
+    }
+)
+"""What is never collected; `without_payload` then takes out what is left of what we were sent."""
 
 _SECRET_KEY = re.compile(
     r"secret|token|passw|api_?key|authorization|cookie|credential|(^|_)dsn$|sentry_key|private_?key", re.I
@@ -157,17 +169,7 @@ def _start_sentry(settings: Settings, process: str) -> None:
     from sentry_sdk.utils import BadDsn  # noqa: PLC0415
 
     try:
-        sentry_sdk.init(
-            dsn,
-            before_send=without_payload,
-            send_default_pii=False,
-            include_local_variables=False,
-            include_source_context=False,
-            max_request_body_size="never",
-            max_breadcrumbs=0,
-            auto_enabling_integrations=False,
-            server_name=process,
-        )
+        sentry_sdk.init(dsn, before_send=without_payload, server_name=process, **SENTRY_OPTIONS)
     except BadDsn as error:
         raise BadConfiguration(f"telemetry.sentry_dsn is not a DSN: {error}") from error
 
