@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from leverframe.model.changes import Author, Change
     from leverframe.model.topology import Repository
-    from workflows.merge_train.messages import QueuePlace
+    from workflows.merge_train.workflow import QueuePlace
 
 app = typer.Typer(help="Changes: merge requests of people and agents.", no_args_is_help=True)
 
@@ -24,7 +24,8 @@ class Submitted(BaseModel):
     id: str
     branch: str
     head: str
-    position: int
+    state: Literal["waiting", "riding", "settled"]
+    ahead: int
 
 
 @app.command("list")
@@ -119,9 +120,11 @@ def submit_change(
     )
     place = ask(settings, lambda client: _enqueue(client, declared, change))
     if as_json:
-        print_json(Submitted(id=change.id, branch=branch, head=head, position=place.position))
+        print_json(Submitted(id=change.id, branch=branch, head=head, state=place.state, ahead=place.ahead))
+    elif place.state == "settled":
+        say(f"{change.id} had its ride at this head already")
     else:
-        say(f"{change.id} is on the train, place {place.position}")
+        say(f"{change.id} is on the train, {place.ahead} ahead of it")
 
 
 async def _enqueue(client: "Client", repository: "Repository", change: "Change") -> "QueuePlace":
@@ -130,7 +133,7 @@ async def _enqueue(client: "Client", repository: "Repository", change: "Change")
 
     from leverframe.model.changes import Enqueue  # noqa: PLC0415
     from leverframe.model.ids import train_id  # noqa: PLC0415
-    from workflows.merge_train.messages import QueuePlace, TrainStart  # noqa: PLC0415
+    from workflows.merge_train.workflow import QueuePlace, TrainStart  # noqa: PLC0415
     from workflows.queues import HANDS  # noqa: PLC0415
 
     train = WithStartWorkflowOperation[object, object](
