@@ -4,8 +4,9 @@ The workflow only carries out what `planner.plan` says of its state, one action 
 again. All it knows lies in `TrainState`, so it can continue as new between any two actions.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Literal
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, VersioningBehavior, WorkflowIDReusePolicy
@@ -52,12 +53,8 @@ MAX_SETTLED = 50
 MAX_EVENTS = 500
 """Events of one run; the train continues as new at the first pause past it."""
 
-_HANDS = workflow.ActivityConfig(
-    task_queue=HANDS,
-    start_to_close_timeout=timedelta(minutes=10),
-    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)),
-)
-"""The forge is waited for: only an error that retrying can't help ends an activity."""
+PATIENT = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+"""The forge is waited for: only an error that retrying can't help ends it."""
 
 _CHECK_SLACK = timedelta(minutes=2)
 """On top of a check's own limit, which the sandbox keeps: starting the jail, sending the result."""
@@ -78,6 +75,27 @@ class QueuePlace(Frozen):
     """How many changes come first."""
     outcome: CarOutcome | None = None
     """For `settled`: this ride has ended already."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+async def _by_hand(
+    summary: str,
+    method: Callable[Concatenate[ForgeActivities, P], R],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> R:
+    """What the forge answers. Raises ActivityError for an error that retrying can't help."""
+    return await workflow.execute_activity_method(
+        method,
+        args=args,
+        task_queue=HANDS,
+        start_to_close_timeout=timedelta(minutes=10),
+        retry_policy=PATIENT,
+        summary=summary,
+    )
 
 
 @workflow.defn(name="MergeTrainWorkflow", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
@@ -172,11 +190,8 @@ class MergeTrainWorkflow:
         self._keep(ride)
         request = ComposeRequest(change=item.change, head=item.head, at=item.enqueued_at)
         try:
-            composed = await workflow.execute_activity_method(
-                ForgeActivities.compose,
-                request,
-                summary=f"Compose {item.change} onto the target",
-                **_HANDS,
+            composed = await _by_hand(
+                f"Compose {item.change} onto the target", ForgeActivities.compose, request
             )
             if not isinstance(composed, Car):
                 await self._settle(
@@ -189,18 +204,10 @@ class MergeTrainWorkflow:
 
     async def _prepared(self, ride: Ride, car: Car) -> Ride:
         """The ride with its car, what must be proven of it, and what has been proven before."""
-        repository = await workflow.execute_activity_method(
-            ForgeActivities.describe,
-            self._repository,
-            summary=f"Read what is required of {self._repository}",
-            **_HANDS,
+        repository = await _by_hand(
+            f"Read what is required of {self._repository}", ForgeActivities.describe, self._repository
         )
-        known = await workflow.execute_activity_method(
-            ForgeActivities.checks,
-            car.sha,
-            summary=f"Look up what is proven of {car.sha[:12]}",
-            **_HANDS,
-        )
+        known = await _by_hand(f"Look up what is proven of {car.sha[:12]}", ForgeActivities.checks, car.sha)
         return ride.model_copy(
             update={
                 "car": car,
@@ -219,20 +226,17 @@ class MergeTrainWorkflow:
             return
         try:
             if ride.artifact is None:
-                artifact = await workflow.execute_activity_method(
-                    ForgeActivities.export,
-                    args=[self._repository, car.sha],
-                    summary=f"Build the artifact of {car.sha[:12]}",
-                    **_HANDS,
+                artifact = await _by_hand(
+                    f"Build the artifact of {car.sha[:12]}", ForgeActivities.export, self._repository, car.sha
                 )
                 ride = ride.model_copy(update={"artifact": artifact})
                 self._keep(ride)
             result = await self._checked(ride, car, check, limit_seconds)
-            await workflow.execute_activity_method(
+            await _by_hand(
+                f"Record {check} of {car.sha[:12]}: {result.outcome}",
                 ForgeActivities.record_check,
-                args=[item.change, result],
-                summary=f"Record {check} of {car.sha[:12]}: {result.outcome}",
-                **_HANDS,
+                item.change,
+                result,
             )
         except ActivityError as error:
             await self._settle(item, _refused(item, error))
@@ -267,12 +271,7 @@ class MergeTrainWorkflow:
         """Compare-and-swap the target; when it moved, the car is composed and tested anew."""
         request = LandRequest(car=car, author=item.author, checks=results, at=workflow.now())
         try:
-            receipt = await workflow.execute_activity_method(
-                ForgeActivities.land,
-                request,
-                summary=f"Land {item.change} as {car.sha[:12]}",
-                **_HANDS,
-            )
+            receipt = await _by_hand(f"Land {item.change} as {car.sha[:12]}", ForgeActivities.land, request)
         except ActivityError as error:
             ride = self._ride(item)
             if _cause(error)[0] == "TargetMoved" and ride is not None:
@@ -285,11 +284,8 @@ class MergeTrainWorkflow:
     async def _settle(self, item: Queued, outcome: CarOutcome) -> None:
         """Tell the forge, start the release of what landed, and leave a letter for who asked."""
         try:
-            await workflow.execute_activity_method(
-                ForgeActivities.settle_change,
-                outcome,
-                summary=f"Tell {item.change} that it {outcome.kind}",
-                **_HANDS,
+            await _by_hand(
+                f"Tell {item.change} that it {outcome.kind}", ForgeActivities.settle_change, outcome
             )
         except ActivityError as error:
             # A change that the forge does not know can't be told; who asked is told all the same.
