@@ -14,7 +14,7 @@ from policies.documents import (
     PolicySnapshot,
     duration_words,
 )
-from policies.layering import Terms, applicable, escalation_terms, missing_files
+from policies.layering import Terms, applicable, escalation_terms, is_about, missing_files
 from policies.usage import Intent, Use, counted, free_again
 
 
@@ -114,6 +114,7 @@ def _document(
         )
     yield from _autonomy(document, rules.autonomy, "autonomy")
     yield from _lever(document, intent)
+    uses = [use for use in uses if is_about(document, use.intent)]
     for position, limit in enumerate(rules.limits):
         if intent.lever in limit.levers:
             yield from _limit(document, position, limit, counted(limit, intent, uses, now))
@@ -201,7 +202,7 @@ def _limit(
     yield Finding(
         rule=f"{document.name}.limits.{limit.id}",
         verdict=Verdict.ESCALATE if limit.on_exceed == "escalate" else Verdict.DENY,
-        observed=f"{len(taken)} {span}",
+        observed=f"{len(taken) + 1} {span} with this one",
         limit=f"at most {limit.max} {span}" + (f" per {', '.join(limit.scope)}" if limit.scope else ""),
         retry_at=retry_at,
         remedy=wait + also,
