@@ -96,7 +96,8 @@ class Instance:
     async def stop(self) -> None:
         """Let it finish the requests that it has, then end its process group."""
         try:
-            await asyncio.wait_for(self._idle.wait(), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._idle.wait()
         except TimeoutError:
             log.warning("instance.busy", instance=self.spec.name, in_flight=self._in_flight)
         self._stopping.set()
@@ -130,16 +131,16 @@ class Instance:
                     f"ended with {process.returncode} (start {self.starts}); log: {self._log_path()}"
                 )
             self.healthy = False
-            if not await self._stopped_within(0):
+            if not self._stopping.is_set():
                 wait = RESTART_SECONDS[0] if answered else wait
                 log.warning("instance.died", instance=self.spec.name, detail=self.detail)
-                await self._stopped_within(wait)
+                await self._pause(wait)
                 wait = min(wait * 2, longest)
 
-    async def _stopped_within(self, seconds: float) -> bool:
+    async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        return self._stopping.is_set()
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         lock = self.spec.home / "run" / f"{self.spec.name}.pid"
@@ -238,7 +239,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         _signal_group(process.pid, signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
         except TimeoutError:
             log.warning("instance.killed", pid=process.pid)
     _signal_group(process.pid, signal.SIGKILL)

@@ -86,7 +86,8 @@ async def _git(*arguments: str) -> str:
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        out, err = await asyncio.wait_for(process.communicate(), _TIMEOUT_SECONDS)
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            out, err = await process.communicate()
     except TimeoutError as error:
         raise Unavailable(f"git {arguments[0]} took more than {_TIMEOUT_SECONDS} seconds") from error
     finally:
