@@ -13,15 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Literal, Protocol
 
-from pydantic import Field, ValidationError
-
 from activities.backends import jail_bubblewrap, jail_layout, jail_unshare
+from activities.backends.jail_answers import read_answers
 from activities.backends.jail_layout import TREE, Limits
 from activities.backends.jail_process import Ended, run
 from activities.ports import Backend, Health, ProbeResult
 from leverframe.model.changes import CheckResult
 from leverframe.model.errors import NotFound, Refused
-from leverframe.model.frozen import Frozen
 from leverframe.model.topology import Check, Probe, Repository
 from leverframe.model.untrusted import Untrusted
 
@@ -53,19 +51,6 @@ _STOPPED = {
 }
 _NO_PROOF = ("time", "memory")
 """Limits whose breach says nothing about the change: a busy machine reaches them too."""
-
-
-class _Answer(Frozen):
-    """One probe as the driver reports it. Code of the repository can forge it: data, never trusted."""
-
-    probe: str = Field(max_length=100)
-    status: int = Field(ge=0, le=599)
-    detail: str = Field(max_length=2000)
-
-
-class _Answers(Frozen):
-    answers: tuple[_Answer, ...] = Field(max_length=1000)
-    log: str = Field(max_length=4000)
 
 
 class JailSandbox:
@@ -136,7 +121,7 @@ class JailSandbox:
         seconds = _HEALTHY_SECONDS + _PROBE_SECONDS * (len(probes) + 1)
         ended = self._in_jail(command, artifact, seconds, heartbeat)
         _, summary = self._judged(ended)
-        return _read_answers(probes, ended.output, summary)
+        return read_answers(probes, ended.output, summary)
 
     def health(self) -> Health:
         """Which jail is in use, what it protects, and what it does not."""
@@ -226,26 +211,6 @@ class JailSandbox:
         if ended.code == 0:
             return "passed", f"passed in {ended.seconds:.1f} s"
         return "failed", f"ended with status {ended.code} after {ended.seconds:.1f} s"
-
-
-def _read_answers(probes: Sequence[Probe], output: bytes, summary: str) -> list[ProbeResult]:
-    """One result for each asked probe, whatever was printed; an unreadable answer is no response."""
-    try:
-        read = _Answers.model_validate_json(output)
-    except ValidationError:
-        given: dict[str, _Answer] = {}
-        missing = f"no readable answer came out of the jail: {summary}"
-    else:
-        given = {answer.probe: answer for answer in read.answers}
-        missing = "the probe was not sent"
-    results = []
-    for probe in probes:
-        answer = given.get(probe.name)
-        detail = Untrusted(answer.detail).for_terminal() if answer else missing
-        if answer and answer.status == 0 and read.log:
-            detail += ": " + Untrusted(read.log.strip().rpartition("\n")[2]).for_terminal()
-        results.append(ProbeResult(probe=probe.name, status=answer.status if answer else 0, detail=detail))
-    return results
 
 
 def _scrubbed_tail(output: bytes) -> str:
