@@ -83,8 +83,14 @@ def test_without_in_app_frames_all_frames_count() -> None:
 
 
 def test_a_logged_message_is_grouped_by_its_template() -> None:
-    one = {"logentry": {"message": "no stock of %s", "formatted": "no stock of tea"}, "logger": "shop"}
-    two = {"logentry": {"message": "no stock of %s", "formatted": "no stock of milk"}, "logger": "shop"}
+    one: dict[str, object] = {
+        "logentry": {"message": "no stock of %s", "formatted": "no stock of tea"},
+        "logger": "shop",
+    }
+    two: dict[str, object] = {
+        "logentry": {"message": "no stock of %s", "formatted": "no stock of milk"},
+        "logger": "shop",
+    }
     assert subject(one) == subject(two)
     assert group(read_event(one), "shop").title.stored() == "no stock of tea"
 

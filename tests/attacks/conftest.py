@@ -1,0 +1,5 @@
+"""The attacks run against the real application with a real engine behind it."""
+
+from tests.workflows.conftest import env
+
+__all__ = ["env"]
