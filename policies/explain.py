@@ -14,7 +14,7 @@ _VERBS = {Verdict.ALLOW: "passes", Verdict.ESCALATE: "asks people", Verdict.DENY
 
 
 def sentence(finding: Finding) -> str:
-    """`org.limits.flips (org.yaml:14) denies: 2 in 1h, at most 2 in 1h. Wait until …`"""
+    """`org.limits.flips (org.yaml:14) denies: 3 in 1h with this one; required: at most …`"""
     verb = _VERBS[finding.verdict]
     return (
         f"{finding.rule} ({finding.source}) {verb}: {finding.observed}; "

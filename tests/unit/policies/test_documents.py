@@ -1,7 +1,7 @@
 """Policy files: what is read, and what is refused with its file and line."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leverframe.model.errors import BadConfiguration
@@ -84,6 +84,7 @@ def test_a_rule_knows_the_line_it_stands_on() -> None:
     assert document.source("limits", 1, "nothing") == "org.yaml:9"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=300))
 def test_any_text_is_either_a_document_or_a_problem_with_a_line(text: str) -> None:
     outcome = read_document("org.yaml", text)

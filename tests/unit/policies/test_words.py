@@ -20,8 +20,8 @@ def test_a_finding_is_one_sentence_with_rule_place_numbers_and_remedy() -> None:
     _, decision = ledger.reserve(state, ask("run/2"), NOON)
     assert isinstance(decision, Denied)
     assert sentence(decision.findings[0]) == (
-        "org.limits.hourly (org.yaml:8) denies: 2 in 1h with this one; required: at most 1 in 1h per agent, repo. "
-        "Wait until 2026-03-02 13:00:00 UTC."
+        "org.limits.hourly (org.yaml:8) denies: 2 in 1h with this one; required: "
+        "at most 1 in 1h per agent, repo. Wait until 2026-03-02 13:00:00 UTC."
     )
 
 
