@@ -267,6 +267,6 @@ async def _answers(url: str) -> bool:
     # No proxy of the environment stands between the parts of one machine.
     async with httpx.AsyncClient(timeout=2, trust_env=False) as web:
         try:
-            return (await web.get(url)).status_code == httpx.codes.OK
+            return (await web.get(url)).is_success
         except httpx.HTTPError:
             return False

@@ -8,7 +8,7 @@ the gateway serves its own, a worker those of its Temporal runtime (see `leverfr
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,8 +23,12 @@ from leverframe.settings import GatewaySettings, Settings, TelemetrySettings
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
+    from temporalio.contrib.opentelemetry import ReplaySafeTracerProvider
 
 HIDDEN = "[hidden]"
+FLUSH_SECONDS = 3
+
+_closers: list[Callable[[], None]] = []
 
 SENTRY_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
@@ -55,6 +59,12 @@ def start(settings: Settings, *, process: str) -> None:
     start_logs(settings, process=process)
     _start_sentry(settings, process)
     _start_tracing(settings.telemetry, process)
+
+
+def finish() -> None:
+    """Send what Sentry and OpenTelemetry still hold, if they were started. Waits a few seconds at most."""
+    while _closers:
+        _closers.pop()()
 
 
 def secrets_of(section: BaseModel) -> frozenset[str]:
@@ -172,6 +182,7 @@ def _start_sentry(settings: Settings, process: str) -> None:
         sentry_sdk.init(dsn, before_send=without_payload, server_name=process, **SENTRY_OPTIONS)
     except BadDsn as error:
         raise BadConfiguration(f"telemetry.sentry_dsn is not a DSN: {error}") from error
+    _closers.append(lambda: sentry_sdk.flush(timeout=FLUSH_SECONDS))
 
 
 def refuse_own_gateway(dsn: str, gateway: GatewaySettings) -> None:
@@ -225,3 +236,8 @@ def _start_tracing(telemetry: TelemetrySettings, process: str) -> None:
     endpoint = telemetry.otlp_endpoint.rstrip("/") + "/v1/traces"
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
     trace.set_tracer_provider(provider)
+    _closers.append(lambda: _force_flush(provider))
+
+
+def _force_flush(provider: "ReplaySafeTracerProvider") -> None:
+    provider.force_flush(FLUSH_SECONDS * 1000)

@@ -37,6 +37,7 @@ from workflows.policy_ledger import PolicyLedgerWorkflow
 from workflows.queues import HANDS, SANDBOX
 from workflows.release.workflow import ReleaseWorkflow
 from workflows.remediation import RemediationWorkflow
+from workflows.unversioned import UnversionedRunner
 from workflows.watch import WatchWorkflow
 
 log = structlog.stdlib.get_logger("leverframe.worker")
@@ -52,6 +53,7 @@ WORKFLOWS: tuple[type, ...] = (
     ReleaseWorkflow,
 )
 
+PURE = ("leverframe", "agents", "policies", "activities")
 DEPLOYMENT = "leverframe"
 DRAIN = timedelta(seconds=10)
 """How long running activities may go on after SIGTERM; then they are cancelled and run again elsewhere."""
@@ -142,7 +144,7 @@ def _worker(
         workflows=workflows,
         activity_executor=executor,
         max_concurrent_activities=threads,
-        workflow_runner=workflow_runner(),
+        workflow_runner=workflow_runner(build_id),
         workflow_failure_exception_types=[LeverframeError],
         graceful_shutdown_timeout=DRAIN,
         sticky_queue_schedule_to_start_timeout=STICKY,
@@ -150,10 +152,12 @@ def _worker(
     )
 
 
-def workflow_runner() -> SandboxedWorkflowRunner:
+def workflow_runner(build_id: str) -> SandboxedWorkflowRunner:
     """Temporal's sandbox, which loads the workflows again for each run but not our pure packages."""
-    pure = ("leverframe", "agents", "policies", "activities")
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*pure))
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PURE)
+    if build_id:
+        return SandboxedWorkflowRunner(restrictions=restrictions)
+    return SandboxedWorkflowRunner(restrictions=restrictions, runner_class=UnversionedRunner)
 
 
 def _deployment(build_id: str) -> WorkerDeploymentConfig | None:

@@ -29,11 +29,11 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence; it is
 
 
 def load() -> Settings:
-    """The settings, with logs on stderr for warnings only. Raises BadConfiguration."""
+    """The settings, with logs on stderr for errors only. Raises BadConfiguration."""
     from leverframe import telemetry  # noqa: PLC0415 - `--help` does not need it
 
     settings = settings_file.load()
-    telemetry.start_logs(settings, process="cli", level="warning")
+    telemetry.start_logs(settings, process="cli", level="error")
     return settings
 
 
