@@ -27,9 +27,10 @@ images:
 
 
 class GitWorld:
-    """One bare repository `shop.git` and a person's clone of it."""
+    """One bare repository `shop.git`, declared as `name`, and a person's clone of it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, name: str = "shop") -> None:
+        self._name = name
         self.remote = root / "shop.git"
         self._clone = root / "person"
         _git(root, "init", "--quiet", "--bare", "--initial-branch=main", str(self.remote))
@@ -44,7 +45,7 @@ class GitWorld:
     def repository(self) -> Repository:
         """The repository as a platform team would declare it."""
         return Repository(
-            name="shop",
+            name=self._name,
             url=str(self.remote),
             checks=(Check(name="unit", command=("true",), skip_when_only=("deploy/**", "*.md")),),
             service=Service(

@@ -1,0 +1,228 @@
+"""The forge's activities over real git and a real store: who may do what, and doing it twice."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.backends.changes_store import ChangesStore
+from activities.backends.store_sql import open_store
+from activities.backends.track_git import GitTrack
+from activities.forge import (
+    ComposeRequest,
+    ForgeActivities,
+    LandRequest,
+    OverlayRequest,
+    RevertRequest,
+    RollBackRequest,
+    TagRequest,
+)
+from leverframe.model.changes import Car, CarEjected, CarLanded, Change, ChangeSpec, Priority
+from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
+from policies.decision import Allowed, Reservation, ReserveRequest
+from tests.fakes.git_world import AT, FIRST_SHA, OVERLAY, GitWorld, passed
+
+RUN = "run/sentry_spike/shop/SHOP-1/1"
+NEW_SHA = "b" * 40
+FLIP = FlipFlag(flag="checkout", on=False)
+
+
+def reserved(effect: Effect, step: int = 0, repository: str = "shop") -> Reservation:
+    """What the ledger would grant."""
+    request = ReserveRequest(
+        reservation=f"{RUN}/{step}",
+        agent="sentry_spike",
+        repository=repository,
+        service="shop",
+        subject="SHOP-1",
+        effect=effect,
+    )
+    lapses = AT + timedelta(minutes=5)
+    return Allowed.grant(request, policy_digest="p", now=AT, lapses_at=lapses).reservation
+
+
+def undo(commit: str, repository: str = "shop") -> RevertChange:
+    return RevertChange(repository=repository, commit=commit, title="Undo the bad one", body="**why**")
+
+
+class Forge:
+    """The activities, and what they act on."""
+
+    def __init__(self, root: Path) -> None:
+        self.world = GitWorld(root)
+        self.engine = open_store(f"sqlite:///{root}/store.db")
+        self.changes = ChangesStore(self.engine)
+        self.track = GitTrack(mirrors=root / "mirrors", artifacts=root / "artifacts")
+        self.acts = ForgeActivities(self.changes, self.track, {"shop": self.world.repository})
+
+    def land(self, change: Change) -> str:
+        """Carry a change in, as the train does."""
+        car = self.acts.compose(ComposeRequest(change=change.id, head=change.head, at=AT))
+        assert isinstance(car, Car)
+        receipt = self.acts.land(LandRequest(car=car, author=change.author, checks=(passed(car.sha),), at=AT))
+        self.acts.settle_change(CarLanded(change=change.id, receipt=receipt))
+        return receipt.sha
+
+    def point(self, sha: str, key: str) -> Change | None:
+        return self.acts.overlay_change(
+            OverlayRequest(
+                repository="shop", environment="production", sha=sha, reason="Step on.", key=key, at=AT
+            )
+        )
+
+    def propose(self, branch: str, files: dict[str, str | None]) -> Change:
+        head = self.world.commit(branch, files)
+        return self.acts.open_change(
+            ChangeSpec.model_validate(
+                {
+                    "repository": "shop",
+                    "branch": branch,
+                    "head": head,
+                    "title": "Do it",
+                    "author": {"kind": "person", "name": "ada"},
+                }
+            )
+        )
+
+
+@pytest.fixture
+def forge(tmp_path: Path) -> Iterator[Forge]:
+    forge = Forge(tmp_path)
+    yield forge
+    forge.engine.dispose()
+
+
+def failure(act: Callable[[], object]) -> str:
+    """The type of the final error that an activity raises."""
+    with pytest.raises(ApplicationError) as caught:
+        act()
+    assert caught.value.non_retryable
+    return str(caught.value.type)
+
+
+def test_a_reserved_revert_opens_one_change_by_the_agent_that_names_its_run(forge: Forge) -> None:
+    bad = forge.world.commit("main", {"bad.py": "x\n"})
+    opened = [forge.acts.revert(reserved(undo(bad)), RevertRequest(at=AT)) for _ in range(2)]
+    assert opened[0] == opened[1]
+    assert opened[0].branch.startswith(f"leverframe/revert-{bad[:12]}-")
+    assert (opened[0].author.kind, opened[0].author.name) == ("agent", "sentry_spike")
+    assert (opened[0].title, opened[0].body) == ("Undo the bad one", "**why**")
+    trailer = forge.world.git(
+        "log", "-1", "--format=%(trailers:key=Leverframe-Run,valueonly)", opened[0].head
+    )
+    assert trailer.strip() == RUN
+    forge.land(opened[0])
+    assert [commit.by_agent for commit in forge.track.commits(forge.world.repository, limit=2)] == [
+        True,
+        False,
+    ]
+    assert not forge.track.has_file(
+        forge.world.repository, sha=forge.world.git("rev-parse", "main"), path="bad.py"
+    )
+
+
+def test_another_reservation_for_the_same_commit_has_its_own_branch(forge: Forge) -> None:
+    bad = forge.world.commit("main", {"bad.py": "x\n"})
+    one, two = (forge.acts.revert(reserved(undo(bad), step), RevertRequest(at=AT)) for step in (0, 1))
+    assert one.branch != two.branch
+
+
+def test_a_reservation_for_another_effect_or_one_that_was_changed_is_refused(forge: Forge) -> None:
+    bad = forge.world.commit("main", {"bad.py": "x\n"})
+    revert, back = reserved(undo(bad)), reserved(RollBack(service="shop", to=NEW_SHA))
+    changed = revert.model_copy(update={"effect": undo(forge.world.git("rev-parse", "main^"))})
+    cases = [
+        lambda: forge.acts.revert(reserved(FLIP), RevertRequest(at=AT)),
+        lambda: forge.acts.revert(back, RevertRequest(at=AT)),
+        lambda: forge.acts.revert(changed, RevertRequest(at=AT)),
+        lambda: forge.acts.revert(reserved(undo(bad, "till")), RevertRequest(at=AT)),
+        lambda: forge.acts.roll_back(revert, RollBackRequest(at=AT)),
+        lambda: forge.acts.roll_back(back.model_copy(update={"effect_digest": "0"}), RollBackRequest(at=AT)),
+        lambda: forge.acts.roll_back(reserved(RollBack(service="till", to=NEW_SHA)), RollBackRequest(at=AT)),
+    ]
+    assert [failure(case) for case in cases] == ["Refused"] * len(cases)
+    assert forge.changes.list_changes("shop") == []
+    assert forge.world.git("for-each-ref", "refs/heads/leverframe") == ""
+
+
+def test_a_revert_that_no_longer_applies_is_a_conflict(forge: Forge) -> None:
+    bad = forge.world.commit("main", {"app.py": "bad\n"})
+    forge.world.commit("main", {"app.py": "worse\n"})
+    assert failure(lambda: forge.acts.revert(reserved(undo(bad)), RevertRequest(at=AT))) == "Conflict"
+
+
+def test_a_roll_back_is_a_hotfix_that_edits_productions_overlay_once(forge: Forge) -> None:
+    reservation = reserved(RollBack(service="shop", to=NEW_SHA))
+    opened = [forge.acts.roll_back(reservation, RollBackRequest(at=AT)) for _ in range(2)]
+    assert opened[0] == opened[1]
+    assert opened[0] is not None
+    assert (opened[0].priority, opened[0].author.kind) == (Priority.HOTFIX, "agent")
+    forge.land(opened[0])
+    assert forge.acts.overlay_sha("shop", "production") == NEW_SHA
+    assert forge.acts.overlay_sha("shop", "dev") == FIRST_SHA
+
+
+def test_a_roll_back_to_what_is_live_needs_no_change(forge: Forge) -> None:
+    reservation = reserved(RollBack(service="shop", to=FIRST_SHA))
+    assert forge.acts.roll_back(reservation, RollBackRequest(at=AT)) is None
+
+
+def test_forward_back_and_forward_again_are_three_changes(forge: Forge) -> None:
+    changes = []
+    for sha, key in ((NEW_SHA, "r/1"), (FIRST_SHA, "r/2"), (NEW_SHA, "r/3")):
+        change = forge.point(sha, key)
+        assert change is not None
+        assert forge.point(sha, key) == change
+        forge.land(change)
+        changes.append(change.branch)
+    assert len(set(changes)) == 3
+    assert forge.acts.overlay_history("shop", "production") == [NEW_SHA, FIRST_SHA]
+    assert forge.point(NEW_SHA, "r/4") is None
+
+
+def test_a_change_that_has_landed_is_answered_with_its_receipt(forge: Forge) -> None:
+    change = forge.propose("work", {"new.py": "x\n"})
+    sha = forge.land(change)
+    again = forge.acts.compose(ComposeRequest(change=change.id, head=change.head, at=AT))
+    assert isinstance(again, CarLanded)
+    assert again.receipt.sha == sha
+
+
+def test_an_ejection_that_comes_after_the_landing_says_nothing(forge: Forge) -> None:
+    change = forge.propose("work", {"new.py": "x\n"})
+    forge.land(change)
+    before = forge.changes.comments(change.id)
+    forge.acts.settle_change(CarEjected(change=change.id, reason="withdrawn", detail="late"))
+    assert forge.changes.comments(change.id) == before
+    assert forge.changes.change(change.id).state == "landed"
+
+
+def test_a_branch_that_was_pushed_after_the_enqueue_is_not_composed(forge: Forge) -> None:
+    change = forge.propose("work", {"new.py": "x\n"})
+    forge.world.commit("work", {"more.py": "x\n"})
+    gone = forge.acts.compose(ComposeRequest(change=change.id, head=change.head, at=AT))
+    assert isinstance(gone, CarEjected)
+    assert gone.reason == "head_moved"
+
+
+def test_an_undeclared_repository_and_an_unknown_change_are_not_found(forge: Forge) -> None:
+    change = forge.propose("work", {"new.py": "x\n"})
+    cases = [
+        lambda: forge.acts.describe("till"),
+        lambda: forge.acts.export("till", NEW_SHA),
+        lambda: forge.acts.get_change("shop/9"),
+        lambda: forge.acts.export("shop", NEW_SHA),
+        lambda: forge.acts.is_ancestor("shop", NEW_SHA, change.head),
+    ]
+    assert [failure(case) for case in cases] == ["NotFound"] * len(cases)
+
+
+def test_a_marker_tag_stands_on_the_released_commit(forge: Forge) -> None:
+    sha = forge.land(forge.propose("work", {"new.py": "x\n"}))
+    request = TagRequest(repository="shop", name="leverframe/released/1", sha=sha, message="At 100 %.")
+    for _ in range(2):
+        forge.acts.tag(request)
+    assert forge.world.git("rev-parse", "leverframe/released/1^{commit}") == sha
+    assert forge.world.git("show", f"{sha}:{OVERLAY}")

@@ -1,0 +1,421 @@
+"""The train on a real server, with real git and a real store; only the sandbox is scripted."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionDescription,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.backends.changes_store import ChangesStore
+from activities.backends.store_sql import open_store
+from activities.backends.track_git import GitTrack
+from activities.forge import ForgeActivities
+from leverframe.model.changes import (
+    Author,
+    Car,
+    CarEjected,
+    CarLanded,
+    CarOutcome,
+    Change,
+    ChangeSpec,
+    Conflicted,
+    Enqueue,
+    Priority,
+    Receipt,
+)
+from leverframe.model.errors import Unavailable
+from leverframe.model.ids import release_id, train_id
+from leverframe.model.topology import Repository
+from tests.fakes.git_world import KUSTOMIZATION, OVERLAY, GitWorld
+from tests.fakes.receivers import CarReceiver, InstantRelease
+from tests.fakes.sandbox import FakeSandbox
+from tests.fakes.workers import unversioned
+from workflows.merge_train.planner import TrainState
+from workflows.merge_train.workflow import MAX_EVENTS, MergeTrainWorkflow, QueuePlace, TrainStart
+from workflows.queues import HANDS, SANDBOX
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ADA = Author(kind="person", name="ada")
+
+
+class ForgetfulTrack(GitTrack):
+    """A track whose first landing is done, but whose answer is lost."""
+
+    forgot = False
+
+    def land(self, repository: Repository, **about: object) -> Receipt:
+        receipt = super().land(repository, **about)  # type: ignore[arg-type]  # passed on as they came
+        if not self.forgot:
+            self.forgot = True
+            raise Unavailable("the connection broke")
+        return receipt
+
+
+class SlowTrack(GitTrack):
+    """A track that composes only once it may."""
+
+    may = threading.Event()
+
+    def compose(self, repository: Repository, *, change: Change, base: str, at: datetime) -> Car | Conflicted:
+        self.may.wait(60)
+        return super().compose(repository, change=change, base=base, at=at)
+
+
+class Yard:
+    """One repository with its train, its people and its sandbox."""
+
+    def __init__(self, client: Client, root: Path, track: type[GitTrack] = GitTrack) -> None:
+        self.client = client
+        self.name = f"shop-{uuid4().hex[:6]}"
+        self.world = GitWorld(root, name=self.name)
+        self.engine = open_store(f"sqlite:///{root}/store.db")
+        self.changes = ChangesStore(self.engine)
+        self.track = track(mirrors=root / "mirrors", artifacts=root / "artifacts")
+        self.sandbox = FakeSandbox()
+        self._threads = ThreadPoolExecutor(8)
+
+    @property
+    def train(self) -> WorkflowHandle[MergeTrainWorkflow, None]:
+        return self.client.get_workflow_handle_for(MergeTrainWorkflow.run, train_id(self.name, "main"))
+
+    @asynccontextmanager
+    async def hands(self, *, cached: int = 0) -> AsyncIterator[None]:
+        """The worker that holds the train. With nothing cached, every step replays what came before."""
+        forge = ForgeActivities(self.changes, self.track, {self.name: self.world.repository})
+        async with Worker(
+            self.client,
+            task_queue=HANDS,
+            workflows=[MergeTrainWorkflow, CarReceiver, InstantRelease],
+            activities=[
+                forge.describe, forge.compose, forge.checks, forge.export, forge.record_check, forge.land,
+                forge.settle_change,
+            ],
+            activity_executor=self._threads,
+            workflow_runner=unversioned(),
+            max_cached_workflows=cached,
+        ):  # fmt: skip
+            yield
+
+    @asynccontextmanager
+    async def jail(self) -> AsyncIterator[None]:
+        """The worker of the sandbox."""
+        async with Worker(
+            self.client,
+            task_queue=SANDBOX,
+            activities=[self.sandbox.run_check],
+            activity_executor=self._threads,
+        ):
+            yield
+
+    def propose(self, branch: str, files: dict[str, str | None], author: Author = ADA) -> Change:
+        """Push a branch and open its change."""
+        head = self.world.commit(branch, files)
+        return self.changes.open_change(
+            ChangeSpec(repository=self.name, branch=branch, head=head, title=f"Do {branch}", author=author)
+        )
+
+    async def enqueue(
+        self,
+        change: Change,
+        *,
+        priority: Priority = Priority.NORMAL,
+        notify: tuple[str, ...] = (),
+        request: str | None = None,
+    ) -> QueuePlace:
+        """Ask the train, starting it when there is none."""
+        start = WithStartWorkflowOperation(
+            MergeTrainWorkflow.run,
+            TrainStart(repository=self.name),
+            id=self.train.id,
+            task_queue=HANDS,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        asked = Enqueue(
+            change=change.id, head=change.head, priority=priority, author=change.author, notify=notify
+        )
+        return await self.client.execute_update_with_start_workflow(
+            MergeTrainWorkflow.enqueue, asked, id=request or uuid4().hex, start_workflow_operation=start
+        )
+
+    async def receiver(self) -> WorkflowHandle[CarReceiver, CarOutcome]:
+        """Somebody who waits for a car."""
+        return await self.client.start_workflow(
+            CarReceiver.run, id=f"receiver/{uuid4().hex}", task_queue=HANDS
+        )
+
+    async def ride(self, change: Change, **about: Priority) -> CarOutcome:
+        """Enqueue a change and wait for its end."""
+        receiver = await self.receiver()
+        await self.enqueue(change, notify=(receiver.id,), **about)
+        return await receiver.result()
+
+    def tip(self) -> str:
+        return self.world.git("rev-parse", "main")
+
+    def sequences(self) -> list[int]:
+        return [receipt.sequence for receipt in self.track.receipts(self.world.repository)]
+
+    async def close(self) -> None:
+        with suppress(RPCError):  # A test that started no train has none.
+            await self.train.terminate()
+        self._threads.shutdown()
+        self.engine.dispose()
+
+
+MakeYard = Callable[..., Awaitable[Yard]]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def make_yard(env: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[MakeYard]:
+    made: list[Yard] = []
+
+    async def make(track: type[GitTrack] = GitTrack) -> Yard:
+        made.append(await asyncio.to_thread(Yard, env.client, tmp_path, track))
+        return made[-1]
+
+    yield make
+    for yard in made:
+        await yard.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def yard(make_yard: MakeYard) -> AsyncIterator[Yard]:
+    yard = await make_yard()
+    async with yard.hands(), yard.jail():
+        yield yard
+
+
+async def test_what_lands_is_the_commit_that_was_tested_and_its_release_starts(yard: Yard) -> None:
+    change = yard.propose("work", {"new.py": "x\n"})
+    outcome = await yard.ride(change)
+    assert isinstance(outcome, CarLanded)
+    (asked,) = yard.sandbox.asked
+    assert yard.tip() == outcome.receipt.sha == asked.sha == asked.artifact.sha
+    assert yard.track.export(yard.world.repository, yard.tip()) == asked.artifact
+    assert [check.check for check in outcome.receipt.checks] == ["unit"]
+    landed = yard.changes.change(change.id)
+    assert (landed.state, landed.landed_as) == ("landed", yard.tip())
+    assert "the commit that was tested" in dict(yard.changes.comments(change.id))["train"]
+    assert yard.changes.checks(yard.tip())[0].outcome == "passed"
+    release = yard.client.get_workflow_handle(release_id("shop", yard.tip()), result_type=str)
+    assert await release.result() == yard.tip()
+
+
+async def test_an_overlay_edit_lands_without_a_check_and_without_a_release(yard: Yard) -> None:
+    change = yard.propose("overlay", {OVERLAY: KUSTOMIZATION.replace("a" * 40, "b" * 40)})
+    assert isinstance(await yard.ride(change), CarLanded)
+    assert yard.sandbox.asked == []
+    with pytest.raises(RPCError, match="not found"):
+        await yard.client.get_workflow_handle(release_id("shop", yard.tip())).describe()
+
+
+async def test_a_red_car_is_confirmed_and_taken_off_and_the_train_goes_on(yard: Yard) -> None:
+    yard.sandbox.script = ["failed", "failed"]
+    bad, good = yard.propose("bad", {"bad.py": "x\n"}), yard.propose("good", {"good.py": "x\n"})
+    red, green = await asyncio.gather(yard.ride(bad), yard.ride(good))
+    if isinstance(red, CarLanded):  # Whichever was enqueued first met the two failures.
+        bad, good, red, green = good, bad, green, red
+    assert isinstance(red, CarEjected)
+    assert red.reason == "check_failed"
+    assert "line two" in red.detail
+    assert isinstance(green, CarLanded)
+    assert len({asked.sha for asked in yard.sandbox.asked[:2]}) == 1
+    assert yard.changes.change(bad.id).state == "ejected"
+    assert "check_failed" in dict(yard.changes.comments(bad.id))["train"]
+    assert yard.sequences() == [1]
+
+
+async def test_a_flake_is_run_again_on_the_same_commit_and_lands(yard: Yard) -> None:
+    yard.sandbox.script = ["failed", "passed"]
+    assert isinstance(await yard.ride(yard.propose("work", {"new.py": "x\n"})), CarLanded)
+    assert [asked.sha for asked in yard.sandbox.asked] == [yard.tip()] * 2
+
+
+async def test_a_sandbox_without_a_verdict_is_asked_three_times_and_then_nobody_is_blamed(yard: Yard) -> None:
+    yard.sandbox.script = ["inconclusive"] * 3
+    outcome = await yard.ride(yard.propose("work", {"new.py": "x\n"}))
+    assert isinstance(outcome, CarEjected)
+    assert outcome.reason == "check_inconclusive"
+    assert len(yard.sandbox.asked) == 3
+
+
+async def test_a_runner_that_is_lost_is_asked_again_and_the_car_lands(yard: Yard) -> None:
+    yard.sandbox.script = ["crash"]
+    assert isinstance(await yard.ride(yard.propose("work", {"new.py": "x\n"})), CarLanded)
+
+
+async def test_a_car_is_composed_and_tested_again_when_somebody_else_moved_the_target(yard: Yard) -> None:
+    def somebody_pushes(_: object) -> None:
+        if len(yard.sandbox.asked) == 1:
+            yard.world.commit("main", {"theirs.py": "x\n"})
+
+    yard.sandbox.during = somebody_pushes
+    outcome = await yard.ride(yard.propose("work", {"new.py": "x\n"}))
+    assert isinstance(outcome, CarLanded)
+    first, second = (asked.sha for asked in yard.sandbox.asked)
+    assert first != second == yard.tip()
+    assert yard.world.git("show", "main:theirs.py") == "x"
+
+
+async def test_a_change_that_conflicts_is_taken_off_with_the_paths(yard: Yard) -> None:
+    change = yard.propose("work", {"app.py": "mine\n"})
+    yard.world.commit("main", {"app.py": "theirs\n"})
+    outcome = await yard.ride(change)
+    assert isinstance(outcome, CarEjected)
+    assert outcome.reason == "conflict"
+    assert "app" in outcome.detail
+
+
+async def test_a_head_that_moved_after_the_enqueue_never_lands_under_it(yard: Yard) -> None:
+    change = yard.propose("work", {"new.py": "x\n"})
+    yard.world.commit("work", {"evil.py": "x\n"})
+    outcome = await yard.ride(change)
+    assert isinstance(outcome, CarEjected)
+    assert outcome.reason == "head_moved"
+    assert yard.changes.change(change.id).state == "open"
+
+
+async def test_changes_that_cannot_ride_are_told_why(yard: Yard) -> None:
+    empty = yard.propose("empty", {})
+    yard.world.git("update-ref", "refs/heads/empty", yard.tip())
+    empty = empty.model_copy(update={"head": yard.tip()})
+    gone = yard.propose("gone", {"x.py": "x\n"})
+    yard.world.git("update-ref", "-d", "refs/heads/gone")
+    unknown = gone.model_copy(update={"id": f"{yard.name}/99"})
+    outcomes = [await yard.ride(change) for change in (empty, gone, unknown)]
+    reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, CarEjected)]
+    assert reasons == ["empty", "withdrawn", "refused"]
+
+
+async def test_a_rule_of_the_remote_takes_the_car_off_and_the_train_goes_on(yard: Yard) -> None:
+    yard.world.hook("update", 'test "$1" != refs/heads/main || { echo "main is protected"; exit 1; }')
+    refused = await yard.ride(yard.propose("one", {"one.py": "x\n"}))
+    assert isinstance(refused, CarEjected)
+    assert (refused.reason, "main is protected" in refused.detail) == ("refused", True)
+    yard.world.hook("update", "")
+    assert isinstance(await yard.ride(yard.propose("two", {"two.py": "x\n"})), CarLanded)
+
+
+async def test_somebody_who_asked_and_has_ended_meanwhile_does_not_stop_the_train(yard: Yard) -> None:
+    receiver = await yard.receiver()
+    await yard.enqueue(yard.propose("one", {"one.py": "x\n"}), notify=("nobody", receiver.id))
+    assert isinstance(await receiver.result(), CarLanded)
+    await yard.enqueue(yard.propose("two", {"two.py": "x\n"}), notify=(receiver.id,))
+    assert isinstance(await yard.ride(yard.propose("three", {"three.py": "x\n"})), CarLanded)
+    assert yard.sequences() == [3, 2, 1]
+
+
+async def test_asking_again_for_what_has_landed_tells_the_new_one_and_lands_nothing(yard: Yard) -> None:
+    change = yard.propose("work", {"new.py": "x\n"})
+    first = await yard.ride(change)
+    assert await yard.ride(change) == first
+    assert (await yard.enqueue(change)).outcome == first
+    assert yard.sequences() == [1]
+
+
+async def test_requests_for_another_repository_or_without_a_number_are_refused_at_the_door(
+    yard: Yard,
+) -> None:
+    change = yard.propose("work", {"new.py": "x\n"})
+    for wrong in ("other/1", yard.name, f"{yard.name}/x", f"{yard.name}/", "\x1b[31m/1"):
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await yard.enqueue(change.model_copy(update={"id": wrong}))
+        assert isinstance(caught.value.cause, ApplicationError)
+        assert caught.value.cause.type == "BadInput"
+    assert (await state_of(yard)).queue.items == ()
+
+
+async def state_of(yard: Yard) -> TrainState:
+    return await yard.train.query(MergeTrainWorkflow.board)
+
+
+async def test_the_best_class_rides_next_and_a_withdrawn_change_does_not_ride(make_yard: MakeYard) -> None:
+    SlowTrack.may.clear()
+    yard = await make_yard(SlowTrack)
+    async with yard.hands(), yard.jail():
+        receivers = [await yard.receiver() for _ in range(4)]
+        changes = [yard.propose(f"work-{n}", {f"{n}.py": "x\n"}) for n in range(4)]
+        classes = [Priority.NORMAL, Priority.NORMAL, Priority.PROMOTION, Priority.HOTFIX]
+        for change, receiver, priority in zip(changes, receivers, classes, strict=True):
+            await yard.enqueue(change, notify=(receiver.id,), priority=priority)
+        assert await yard.train.execute_update(MergeTrainWorkflow.withdraw, changes[1].id)
+        assert [item.change for item in (await state_of(yard)).queue.items] == [
+            changes[3].id, changes[2].id, changes[0].id, changes[1].id,
+        ]  # fmt: skip
+        SlowTrack.may.set()
+        outcomes = [await receiver.result() for receiver in receivers]
+    landed = [outcome.receipt.sequence for outcome in outcomes if isinstance(outcome, CarLanded)]
+    assert landed == [1, 3, 2]  # The first was riding already; then the hotfix and the promotion.
+    assert isinstance(outcomes[1], CarEjected)
+    assert outcomes[1].reason == "withdrawn"
+
+
+async def test_a_landing_whose_answer_was_lost_lands_once(make_yard: MakeYard) -> None:
+    yard = await make_yard(ForgetfulTrack)
+    async with yard.hands(), yard.jail():
+        outcome = await yard.ride(yard.propose("work", {"new.py": "x\n"}))
+    assert isinstance(outcome, CarLanded)
+    assert (yard.sequences(), yard.tip()) == ([1], outcome.receipt.sha)
+
+
+async def test_a_worker_that_is_replaced_in_the_middle_of_a_car_lands_it_once(make_yard: MakeYard) -> None:
+    yard = await make_yard()
+    running, go_on = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        running.set()
+        go_on.wait(60)
+
+    yard.sandbox.during = hold
+    async with yard.jail():
+        async with yard.hands():
+            receiver = await yard.receiver()
+            await yard.enqueue(yard.propose("work", {"new.py": "x\n"}), notify=(receiver.id,))
+            await asyncio.to_thread(running.wait, 60)
+        go_on.set()
+        async with yard.hands():
+            outcome = await receiver.result()
+    assert isinstance(outcome, CarLanded)
+    assert yard.sequences() == [1]
+    assert len(yard.sandbox.asked) == 1
+
+
+async def test_the_train_continues_as_new_and_still_knows_what_it_was_asked(make_yard: MakeYard) -> None:
+    yard = await make_yard()
+    yard.sandbox.script = ["failed", "failed"]
+    change = yard.propose("work", {"new.py": "x\n"})
+    async with yard.hands(cached=10), yard.jail():
+        receiver = await yard.receiver()
+        await yard.enqueue(change, notify=(receiver.id,), request="first")
+        red = await receiver.result()
+        for _ in range(MAX_EVENTS // 4):
+            await yard.train.execute_update(MergeTrainWorkflow.withdraw, "nothing")
+        told = await description_of(yard)
+        assert told.run_id != told.raw_info.first_run_id
+        assert told.history_length < MAX_EVENTS
+        again = await yard.enqueue(change, notify=(receiver.id,), request="first")
+        assert (again.state, again.outcome) == ("settled", red)
+        assert isinstance(await yard.ride(change), CarLanded)
+
+
+async def description_of(yard: Yard) -> WorkflowExecutionDescription:
+    return await yard.client.get_workflow_handle(yard.train.id).describe()
