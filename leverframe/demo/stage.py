@@ -136,7 +136,7 @@ class Stage:
         except httpx.HTTPError:
             return False
         workers = {"hands", "sandbox"} <= set(self.pids())
-        return workers and all(answer.status_code == httpx.codes.OK for answer in answers)
+        return workers and all(answer.is_success for answer in answers)
 
     def pids(self) -> dict[str, int]:
         """Process ids of the fleet's parts by name: `temporal`, `router`, `gateway`, `hands`, `sandbox`."""
