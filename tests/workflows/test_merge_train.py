@@ -162,10 +162,10 @@ class Yard:
             CarReceiver.run, id=f"receiver/{uuid4().hex}", task_queue=HANDS
         )
 
-    async def ride(self, change: Change, **about: Priority) -> CarOutcome:
+    async def ride(self, change: Change) -> CarOutcome:
         """Enqueue a change and wait for its end."""
         receiver = await self.receiver()
-        await self.enqueue(change, notify=(receiver.id,), **about)
+        await self.enqueue(change, notify=(receiver.id,))
         return await receiver.result()
 
     def tip(self) -> str:
