@@ -1,0 +1,337 @@
+"""A world in memory for releases: a forge whose train lands at once, environments, real traffic's counts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from temporalio import activity
+from temporalio.client import Client, WorkflowHandle
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
+
+from activities.delivery import DeliveryActivities
+from activities.forge import RELEASE_MACHINERY, OverlayRequest, TagRequest
+from activities.ports import Health
+from leverframe.delivery import arms as transitions
+from leverframe.delivery.arms import Arms, reconcile
+from leverframe.model.changes import Author, CarEjected, CarLanded, Change, Enqueue, Priority, Receipt
+from leverframe.model.errors import Unavailable
+from leverframe.model.releases import (
+    ArmCounts,
+    Artifact,
+    DeliveryState,
+    Environment,
+    HealthDocument,
+    ReleaseOutcome,
+    ReleaseRequest,
+)
+from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Probe, Repository, Service
+from tests.fakes.workers import unversioned
+from workflows.queues import HANDS
+from workflows.release.story import Progress
+from workflows.release.workflow import ReleaseWorkflow
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+OLD, NEW, NEWER = "a" * 40, "b" * 40, "c" * 40
+HISTORY = (OLD, NEW, NEWER)
+"""Commits of the target, oldest first: a later one contains the earlier ones."""
+
+
+def repository(
+    *, percents: Sequence[int] = (1, 25, 100), poll: float = 0.02, limit: float = 60
+) -> Repository:
+    """A declared service with a ladder."""
+    steps = tuple(
+        CanaryStep(percent=percent, min_requests=50, min_seconds=1, max_seconds=limit) for percent in percents
+    )
+    service = Service(
+        name="shop",
+        command=("serve",),
+        overlays={"dev": "dev.yaml", "production": "production.yaml"},
+        image="shop",
+        probes=(Probe(name="home", path="/"),),
+        canary=CanaryPlan(steps=steps, poll_seconds=poll),
+    )
+    return Repository(
+        name="shop", url="shop.git", checks=(Check(name="unit", command=("true",)),), service=service
+    )
+
+
+@dataclass
+class World:
+    """Everything outside of the release, in one place that tests turn and look at."""
+
+    repository: Repository = field(default_factory=repository)
+    overlays: dict[Environment, str | None] = field(default_factory=dict)
+    arms: dict[Environment, Arms] = field(default_factory=dict)
+    sick: set[str] = field(default_factory=set)
+    failing_probes: list[str] = field(default_factory=list)
+    error_ppm: Callable[[str, int], int] = lambda sha, percent: 1000
+    """A SHA's error rate, given the canary's share."""
+    blind_polls: int = 0
+    quiet_from: int = 101
+    """No request comes while the canary has at least this share."""
+    weights: list[int] = field(default_factory=list)
+    overlay_log: list[tuple[Environment, str, Priority]] = field(default_factory=list)
+    tags: list[TagRequest] = field(default_factory=list)
+    ejections: list[str] = field(default_factory=list)
+    """Reasons with which the next cars are ejected."""
+    on_ejection: Callable[["World"], None] = lambda world: None
+    silent_train: bool = False
+    """The train lands, but its signal is lost."""
+
+    @classmethod
+    def with_stable(cls, **given: object) -> "World":
+        """OLD is live everywhere."""
+        world = cls(**given)  # type: ignore[arg-type] - the fields' own names
+        for environment in ("dev", "production"):
+            world.overlays[environment] = OLD
+            world.arms[environment] = Arms(stables=(OLD,))
+        return world
+
+
+class FakeForge:
+    """Git, the forge and the train. Names and shapes are those of the real activities."""
+
+    def __init__(self, world: World, client: Client) -> None:
+        self._world, self._client = world, client
+        self._wanted: dict[str, OverlayRequest] = {}
+        self._changes: dict[str, Change] = {}
+
+    @activity.defn(name="describe")
+    async def describe(self, repository: str) -> Repository:
+        return self._world.repository
+
+    @activity.defn(name="export")
+    async def export(self, repository: str, sha: str) -> Artifact:
+        return Artifact(service="shop", sha=sha, digest=f"sha256:{'0' * 64}", path=f"{sha}.tar")
+
+    @activity.defn(name="overlay_sha")
+    async def overlay_sha(self, repository: str, environment: Environment) -> str | None:
+        return self._world.overlays.get(environment)
+
+    @activity.defn(name="is_ancestor")
+    async def is_ancestor(self, repository: str, ancestor: str, descendant: str) -> bool:
+        return HISTORY.index(ancestor) <= HISTORY.index(descendant)
+
+    @activity.defn(name="overlay_change")
+    async def overlay_change(self, request: OverlayRequest) -> Change | None:
+        if self._world.overlays.get(request.environment) == request.sha:
+            return None
+        for known in self._changes.values():
+            if known.branch == request.key and known.state != "open":
+                raise ApplicationError("the branch has ended", type="Conflict", non_retryable=True)
+        change = Change(
+            id=f"shop/{len(self._changes) + 1}",
+            repository="shop",
+            branch=request.key,
+            head=f"{len(self._changes) + 1:040x}",
+            title="overlay",
+            body=request.reason,
+            author=RELEASE_MACHINERY,
+            priority=request.priority,
+            state="open",
+            opened_at=request.at,
+        )
+        self._changes[change.id], self._wanted[change.id] = change, request
+        return change
+
+    @activity.defn(name="get_change")
+    async def get_change(self, change: str) -> Change:
+        return self._changes[change]
+
+    @activity.defn(name="enqueue")
+    async def enqueue(self, repository: str, target: str, request: Enqueue) -> None:
+        outcome = self._ride(request)
+        state = "landed" if isinstance(outcome, CarLanded) else "ejected"
+        self._changes[request.change] = self._changes[request.change].model_copy(update={"state": state})
+        for listener in () if self._world.silent_train else request.notify:
+            await self._client.get_workflow_handle(listener).signal("car_settled", outcome)
+
+    @activity.defn(name="tag")
+    async def tag(self, request: TagRequest) -> None:
+        self._world.tags.append(request)
+
+    def _ride(self, request: Enqueue) -> CarLanded | CarEjected:
+        world, wanted = self._world, self._wanted[request.change]
+        if world.ejections:
+            why = world.ejections.pop(0)
+            world.on_ejection(world)
+            return CarEjected.model_validate(
+                {"change": request.change, "reason": why, "detail": f"ejected: {why}"}
+            )
+        world.overlays[wanted.environment] = wanted.sha
+        world.overlay_log.append((wanted.environment, wanted.sha, request.priority))
+        return CarLanded(change=request.change, receipt=receipt(request.head, request.change))
+
+
+class FakeEnvironments:
+    """The port Delivery over the real transitions; whatever is not sick is healthy at once."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def deploy_artifact(self, repository: Repository, artifact: Artifact) -> None: ...
+
+    def state(self, service: str, environment: Environment) -> DeliveryState:
+        world = self._world
+        wanted = world.overlays.get(environment)
+        healthy = frozenset(HISTORY) - world.sick
+        for _ in range(2):  # the first look starts instances, the second finds them healthy
+            before = world.arms.get(environment, Arms())
+            plan = reconcile(environment, wanted, before, running=frozenset(HISTORY), healthy=healthy)
+            world.arms[environment] = plan.arms
+        arms = world.arms[environment]
+        unwell = {wanted, arms.stable, arms.canary} & world.sick
+        return DeliveryState(
+            environment=environment,
+            wanted=wanted,
+            stable=arms.stable,
+            canary=arms.canary,
+            canary_percent=arms.percent,
+            ready=arms.stable is not None and not unwell,
+            detail="it has a fever" if unwell else "",
+        )
+
+    def set_weight(self, service: str, *, sha: str, percent: int) -> DeliveryState:
+        state = self.state(service, "production")
+        self._world.arms["production"] = transitions.weigh(self._world.arms["production"], sha, percent)
+        self._world.weights.append(percent)
+        return state
+
+    def promote(self, service: str, *, sha: str) -> DeliveryState:
+        self._world.arms["production"] = transitions.promote(self._world.arms["production"], sha)
+        return self.state(service, "production")
+
+    def abort(self, service: str, *, sha: str) -> DeliveryState:
+        self._world.arms["production"] = transitions.abort(self._world.arms["production"], sha)
+        self._world.weights.append(0)
+        return self.state(service, "production")
+
+    def probe(self, service: str, environment: Environment, probes: Sequence[Probe]) -> list[str]:
+        return list(self._world.failing_probes)
+
+    def health(self) -> Health:
+        return Health(ok=True, detail="fake")
+
+
+class FakeTraffic:
+    """The port Metrics: between two looks ten seconds pass and a thousand requests come."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._looks = 0
+        self._counts = dict.fromkeys(HISTORY, (0, 0))
+
+    def release_health(self, service: str) -> HealthDocument:
+        world, arms = self._world, self._world.arms["production"]
+        self._looks += 1
+        if world.blind_polls:
+            world.blind_polls -= 1
+            raise Unavailable("the metrics are gone")
+        assert arms.stable is not None
+        if arms.percent < world.quiet_from:
+            self._add(arms.stable, 10 * (100 - arms.percent), arms.percent)
+            if arms.canary:
+                self._add(arms.canary, 10 * arms.percent, arms.percent)
+        return HealthDocument(
+            service=service,
+            router_started_at=T0,
+            taken_at=T0 + timedelta(seconds=10 * self._looks),
+            stable=arms.stable,
+            canary=arms.canary,
+            canary_percent=arms.percent,
+            arms=tuple(
+                ArmCounts(sha=sha, requests=requests, errors=errors)
+                for sha, (requests, errors) in self._counts.items()
+            ),
+        )
+
+    def _add(self, sha: str, requests: int, percent: int) -> None:
+        failed = requests * self._world.error_ppm(sha, percent) // 1_000_000
+        before = self._counts[sha]
+        self._counts[sha] = (before[0] + requests, before[1] + failed)
+
+    def health(self) -> Health:
+        return Health(ok=True, detail="fake")
+
+
+def receipt(sha: str, change: str = "shop/1") -> Receipt:
+    """The proof that a commit landed."""
+    return Receipt(
+        repository="shop",
+        target="main",
+        sequence=1,
+        change=change,
+        sha=sha,
+        base=OLD,
+        tree=OLD,
+        head=sha,
+        checks=(),
+        author=Author(kind="person", name="ada"),
+        paths=("shop/app.py",),
+        landed_at=T0,
+    )
+
+
+class Releases:
+    """Starts releases in a world, with workers that tests may stop and start again."""
+
+    def __init__(self, world: World, client: Client) -> None:
+        self._client = client
+        self._forge = FakeForge(world, client)
+        self._delivery = DeliveryActivities(
+            FakeEnvironments(world), FakeTraffic(world), {"shop": world.repository}
+        )
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[None]:
+        """A worker that does everything, as on a laptop."""
+        forge, delivery = self._forge, self._delivery
+        with ThreadPoolExecutor(8) as threads:
+            async with Worker(
+                self._client,
+                task_queue=HANDS,
+                workflows=[ReleaseWorkflow],
+                activities=[
+                    forge.describe, forge.export, forge.overlay_sha, forge.overlay_change, forge.get_change,
+                    forge.is_ancestor, forge.tag, forge.enqueue,
+                    delivery.deploy_artifact, delivery.delivery_state, delivery.canary_slot,
+                    delivery.wait_reconciled, delivery.set_weight, delivery.promote, delivery.abort,
+                    delivery.probe, delivery.release_health,
+                ],
+                activity_executor=threads,
+                workflow_runner=unversioned(),
+            ):  # fmt: skip
+                yield
+
+    async def start(
+        self, sha: str = NEW, *, notify: tuple[str, ...] = ()
+    ) -> WorkflowHandle[ReleaseWorkflow, ReleaseOutcome]:
+        """Start the release of a commit."""
+        return await self._client.start_workflow(
+            ReleaseWorkflow.run,
+            ReleaseRequest(receipt=receipt(sha), notify=notify),
+            id=f"release/shop/{sha}/{uuid4().hex[:8]}",
+            task_queue=HANDS,
+        )
+
+    async def told(
+        self,
+        handle: WorkflowHandle[ReleaseWorkflow, ReleaseOutcome],
+        when: Callable[[Progress], bool],
+    ) -> None:
+        """Wait until the release's own story has come so far."""
+        async with asyncio.timeout(60):
+            while not when(await handle.query(ReleaseWorkflow.progress)):  # noqa: ASYNC110 - a query has no event
+                await asyncio.sleep(0.02)
+
+    async def outcome(self, sha: str = NEW) -> tuple[ReleaseOutcome, Progress]:
+        """Release a commit with a worker of its own; the outcome and the story that is left."""
+        async with self.worker():
+            handle = await self.start(sha)
+            return await handle.result(), await handle.query(ReleaseWorkflow.progress)

@@ -1,0 +1,173 @@
+"""The delivery's activities: waiting for an environment, and for the canary slot."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities import delivery as subject
+from activities.delivery import DeliveryActivities, SlotRequest, WaitRequest
+from activities.ports import Health
+from leverframe.model.errors import Unavailable
+from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
+from leverframe.model.topology import Probe, Repository
+from tests.fakes.release_world import repository
+
+A, B, C = "a" * 40, "b" * 40, "c" * 40
+
+
+class Script:
+    """The port Delivery: answers with the scripted states, one a look, then with the last for ever."""
+
+    def __init__(self, *states: DeliveryState) -> None:
+        self._last = states[-1]
+        self._states: Iterator[DeliveryState] = iter(states)
+
+    def state(self, service: str, environment: Environment) -> DeliveryState:
+        return next(self._states, self._last)
+
+    def set_weight(self, service: str, *, sha: str, percent: int) -> DeliveryState:
+        return self._last
+
+    def promote(self, service: str, *, sha: str) -> DeliveryState:
+        return self._last
+
+    def abort(self, service: str, *, sha: str) -> DeliveryState:
+        return next(self._states, self._last)
+
+    def deploy_artifact(self, repository: Repository, artifact: Artifact) -> None: ...
+
+    def probe(self, service: str, environment: Environment, probes: Sequence[Probe]) -> list[str]:
+        return [f"{probe.name} failed" for probe in probes]
+
+    def health(self) -> Health:
+        return Health(ok=True, detail="scripted")
+
+
+class Blind:
+    """The port Metrics without an answer."""
+
+    def release_health(self, service: str) -> HealthDocument:
+        raise Unavailable("no document")
+
+    def health(self) -> Health:
+        return Health(ok=False, detail="blind")
+
+
+def seen(
+    wanted: str | None = B,
+    stable: str | None = A,
+    canary: str | None = None,
+    *,
+    ready: bool = True,
+    percent: int = 0,
+    detail: str = "",
+) -> DeliveryState:
+    """Production, as a reconciler reports it."""
+    return DeliveryState(
+        environment="production",
+        wanted=wanted,
+        stable=stable,
+        canary=canary,
+        canary_percent=percent,
+        ready=ready,
+        detail=detail,
+    )
+
+
+def activities(*states: DeliveryState) -> DeliveryActivities:
+    return DeliveryActivities(Script(*states), Blind(), {"shop": repository()})
+
+
+def waited(*states: DeliveryState, limit: float = 60) -> tuple[DeliveryState, list[object]]:
+    """What `wait_reconciled` says, and its heartbeats."""
+    environment, beats = ActivityEnvironment(), []
+    environment.on_heartbeat = lambda *details: beats.append(details)
+    request = WaitRequest(repository="shop", environment="production", sha=B, limit_seconds=limit)
+    return environment.run(activities(*states).wait_reconciled, request), beats
+
+
+def kind_of(error: pytest.ExceptionInfo[ApplicationError]) -> tuple[str | None, bool]:
+    """The error's type and whether the engine asks again."""
+    return error.value.type, not error.value.non_retryable
+
+
+def test_waiting_ends_when_the_sha_runs_and_beats_until_then() -> None:
+    state, beats = waited(seen(A), seen(B, ready=False), seen(B, canary=B))
+    assert state.canary == B
+    assert len(beats) == 2
+
+
+def test_an_environment_that_does_not_get_ready_is_refused_with_its_reason() -> None:
+    with pytest.raises(ApplicationError, match="it has a fever") as error:
+        waited(seen(B, canary=B, ready=False, detail="it has a fever"), limit=0.1)
+    assert kind_of(error) == ("Refused", False)
+
+
+def test_an_overlay_that_moved_on_ends_the_wait() -> None:
+    with pytest.raises(ApplicationError, match="names cccccccccccc") as error:
+        waited(seen(B, ready=False), seen(C))
+    assert kind_of(error) == ("Conflict", False)
+
+
+def test_an_overlay_that_was_not_noticed_yet_does_not_end_the_wait() -> None:
+    state, _ = waited(seen(A), seen(A), seen(B, canary=B))
+    assert state.canary == B
+
+
+def test_a_worker_that_stops_hands_the_wait_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "POLL_SECONDS", 30)
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda *_: environment.worker_shutdown()
+    request = WaitRequest(repository="shop", environment="production", sha=B)
+    with pytest.raises(ApplicationError, match="goes on elsewhere") as error:
+        environment.run(activities(seen(B, ready=False)).wait_reconciled, request)
+    assert kind_of(error) == ("Unavailable", True)
+
+
+@pytest.mark.parametrize(
+    ("state", "named"),
+    [
+        pytest.param(seen(A), A, id="only stable runs"),
+        pytest.param(seen(None, None), None, id="nothing runs"),
+        pytest.param(seen(B, A, B), B, id="it is in canary itself"),
+        pytest.param(seen(C, A, C, percent=5), A, id="the overlay has moved since"),
+    ],
+)
+def test_the_slot_is_given(state: DeliveryState, named: str | None) -> None:
+    request = SlotRequest(repository="shop", sha=B, named=named)
+    assert ActivityEnvironment().run(activities(state).canary_slot, request) == state
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param(seen(C, A, C, percent=5), id="another is in canary"),
+        pytest.param(seen(C, A), id="another was aborted and its overlay is not back yet"),
+    ],
+)
+def test_the_slot_is_busy_and_asked_for_again(state: DeliveryState) -> None:
+    request = SlotRequest(repository="shop", sha=B, named=C)
+    with pytest.raises(ApplicationError, match="cccccccccccc") as error:
+        ActivityEnvironment().run(activities(state).canary_slot, request)
+    assert kind_of(error) == ("CanaryBusy", True)
+
+
+def test_an_abort_that_left_the_canary_its_share_is_asked_for_again() -> None:
+    with pytest.raises(ApplicationError, match="still gets 25 %") as error:
+        ActivityEnvironment().run(activities(seen(B, A, B, percent=25)).abort, "shop", B)
+    assert kind_of(error) == ("Unavailable", True)
+    assert ActivityEnvironment().run(activities(seen(B, A)).abort, "shop", B).canary is None
+
+
+def test_the_declared_smoke_requests_are_sent() -> None:
+    assert ActivityEnvironment().run(activities(seen()).probe, "shop", "dev") == ["home failed"]
+    with pytest.raises(ApplicationError, match="not declared"):
+        ActivityEnvironment().run(activities(seen()).probe, "other", "dev")
+
+
+def test_a_missing_health_document_is_worth_asking_again() -> None:
+    with pytest.raises(ApplicationError) as error:
+        ActivityEnvironment().run(activities(seen()).release_health, "shop")
+    assert kind_of(error) == ("Unavailable", True)
