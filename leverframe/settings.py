@@ -5,6 +5,7 @@ file is `LEVERFRAME_CONFIG`, else `./leverframe.toml` if it exists.
 """
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -191,3 +192,5 @@ def load() -> Settings:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise BadConfiguration("the settings are wrong:\n  " + "\n  ".join(lines)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfiguration(f"{config_file()} is not TOML: {error}") from error
