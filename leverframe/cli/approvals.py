@@ -7,7 +7,7 @@ import typer
 from pydantic import BaseModel
 
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
-from leverframe.cli.session import ANSWER, Reason, ask, load, me, query
+from leverframe.cli.session import ANSWER, Reason, ask, given, load, me, query
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -94,7 +94,8 @@ def _vote(approval: str, *, yes: bool, reason: str, voter: str, as_json: bool) -
         from workflows.messages import Vote  # noqa: PLC0415 - the SDK loads when it is used
 
         question = await _question(client, approval)
-        vote = Vote(
+        vote = given(
+            Vote,
             voter=person,
             approve=yes,
             reason=reason,

@@ -6,7 +6,7 @@ import typer
 from pydantic import BaseModel
 
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
-from leverframe.cli.session import ANSWER, OfRepository, ask, chosen, load, me
+from leverframe.cli.session import ANSWER, OfRepository, ask, chosen, given, load, me
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -108,13 +108,14 @@ def submit_change(
     declared = chosen(settings, repository)
     head = build_track(settings).tip(declared, branch)
     change = build_changes(settings).open_change(
-        ChangeSpec(
+        given(
+            ChangeSpec,
             repository=declared.name,
             branch=branch,
             head=head,
             title=title,
             body=body,
-            author=Author(kind="person", name=author or me()),
+            author=given(Author, kind="person", name=author or me()),
             priority=Priority[priority.upper()],
         )
     )

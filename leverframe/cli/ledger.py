@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from leverframe.cli.output import AsJson, print_json, say
-from leverframe.cli.session import Reason, ask, load, me
+from leverframe.cli.session import Reason, ask, given, load, me
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -35,7 +35,7 @@ def _ask_ledger(act: "Act", reason: str, *, as_json: bool) -> None:
         from workflows.queues import HANDS  # noqa: PLC0415
 
         door = LedgerDoor(client, settings.organisation, task_queue=HANDS)
-        return await act(door, PauseRequest(by=person, reason=reason))
+        return await act(door, given(PauseRequest, by=person, reason=reason))
 
     state = ask(settings, acted)
     if as_json:

@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+from pydantic import BaseModel, ValidationError
 
 from leverframe import settings as settings_file
-from leverframe.model.errors import BadConfiguration
+from leverframe.model.errors import BadConfiguration, BadInput
 from leverframe.model.topology import Repository
 from leverframe.settings import Settings
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
 T = TypeVar("T")
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 ANSWER = timedelta(seconds=10)
 """How long a command waits for one answer of the engine."""
@@ -45,6 +47,15 @@ def chosen(settings: Settings, repository: str) -> Repository:
         return settings.repositories[0]
     names = ", ".join(declared.name for declared in settings.repositories) or "none is declared"
     raise BadConfiguration(f"which repository? Give --repository; declared: {names}")
+
+
+def given(model: type[ModelT], **fields: object) -> ModelT:
+    """A value made of what a person typed. Raises BadInput with a line for each field that can't be used."""
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise BadInput("; ".join(lines)) from error
 
 
 def me() -> str:
