@@ -96,7 +96,7 @@ class StoreChat:
             waiting = len(self.posted())
         except Unavailable as error:
             return Health(ok=False, detail=str(error), remedy="Check store.url and that the store runs.")
-        return Health(ok=True, detail=f"{waiting} approvals wait for an answer")
+        return Health(ok=True, detail=f"approvals that wait for an answer: {waiting}")
 
 
 def _unavailable(error: DBAPIError) -> Unavailable:

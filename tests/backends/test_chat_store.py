@@ -46,4 +46,4 @@ def test_closing_an_unknown_question_changes_nothing(chat: StoreChat) -> None:
 def test_health_counts_what_waits_for_an_answer(chat: StoreChat) -> None:
     post(chat)
     assert chat.health().ok
-    assert "1 approvals" in chat.health().detail
+    assert "wait for an answer: 1" in chat.health().detail

@@ -68,8 +68,10 @@ def test_an_agent_without_a_policy_of_its_own_is_denied() -> None:
 
 
 def test_what_needs_people_is_denied_when_the_organisation_names_no_quorum() -> None:
-    evaluation = said(parse(files("act_with_approval", escalation="")), ask(effect=REVERT))
-    assert evaluation.verdict is Verdict.DENY
+    given = files("act_with_approval", escalation="")
+    given["agents/sentry_spike.yaml"] += ESCALATION
+    evaluation = said(parse(given), ask(effect=REVERT))
+    assert evaluation.verdict is Verdict.DENY, "no other file can open that door"
     assert [finding.rule for finding in evaluation.findings] == ["org.autonomy", "org.escalation"]
 
 
