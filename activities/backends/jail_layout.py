@@ -34,7 +34,8 @@ class Limits:
         reason; address space is wider still, because threads reserve far more than they touch.
         """
         limits = {
-            "RLIMIT_CPU": int(self.seconds) + 5,
+            # Of all threads together, so that only a process beyond every core for all its time is hit.
+            "RLIMIT_CPU": int(self.seconds * (os.cpu_count() or 1)) + 5,
             "RLIMIT_DATA": 2 * self.memory_bytes,
             "RLIMIT_AS": 8 * self.memory_bytes,
             "RLIMIT_FSIZE": self.disk_bytes,
