@@ -19,9 +19,10 @@ TUNED = (
 ARGUMENTS = [word for value in TUNED for word in ("--dynamic-config-value", value)]
 
 
-async def running_server() -> WorkflowEnvironment:
-    """A server whose clock is the real one; it stops when its block ends."""
+async def running_server(port: int | None = None) -> WorkflowEnvironment:
+    """A server whose clock is the real one, on a free port or this one; it stops when its block ends."""
     return await WorkflowEnvironment.start_local(
+        port=port,
         dev_server_existing_path=SERVER,
         dev_server_log_level="error",
         dev_server_startup_timeout=STARTUP,
