@@ -18,7 +18,8 @@ _TIMEOUT_SECONDS = 20
 def named_sha(overlay: str, image: str) -> str | None:
     """The `newTag` of the image in a `kustomization.yaml`, when it is a full SHA; otherwise None."""
     try:
-        document = YAML(typ="safe").load(overlay)
+        # The base schema reads every scalar as text: a SHA of digits alone would be a number otherwise.
+        document = YAML(typ="base").load(overlay)
     except YAMLError:
         return None
     images = document.get("images") if isinstance(document, dict) else None

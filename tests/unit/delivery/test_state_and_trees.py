@@ -99,6 +99,7 @@ def test_old_trees_go_but_never_one_that_is_in_use(tmp_path: Path) -> None:
     [
         (f"images:\n  - name: shop\n    newTag: {A}  # live\n", A),
         (f"images:\n  - name: other\n    newTag: {B}\n  - name: shop\n    newTag: {A}\n", A),
+        (f"images:\n  - name: shop\n    newTag: {'1' * 38}e4\n", "1" * 38 + "e4"),
         ("images:\n  - name: shop\n    newTag: latest\n", None),
         ("images:\n  - name: shop\n    newTag: 12\n", None),
         ("images: shop\n", None),
