@@ -63,6 +63,7 @@ class FlagdFlags:
                 flag=name,
                 on=definition.state == "ENABLED" and _variant(definition, definition.default_variant) is True,
                 kill=definition.metadata.get("kill") is not False,
+                changed_at=_instant(definition.metadata.get("leverframe.at")),
             )
             for name, definition in document.flags.items()
             if _is_switch(definition)
@@ -207,6 +208,15 @@ class FlagdFlags:
 
 def _variant(definition: _Definition, name: str | None) -> object:
     return None if name is None else definition.variants.get(name)
+
+
+def _instant(value: object) -> datetime | None:
+    """A time that we once wrote; anything else in its place is no time."""
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return at if at is not None and at.tzinfo is not None else None
 
 
 def _is_switch(definition: _Definition) -> bool:

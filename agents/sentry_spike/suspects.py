@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from datetime import timedelta
 
-from leverframe.model.facts import ErrorFacts, LandedCommit
+from leverframe.model.facts import ErrorFacts, FlagState, LandedCommit
 from leverframe.model.frozen import Frozen
 from leverframe.model.proposals import Suspect
 
@@ -27,6 +27,8 @@ _BEGAN_WITH_RELEASE = 0.7
 _OLDER_THAN_RELEASE = 0.3
 _BEGINS_WITHIN = timedelta(hours=6)
 """A release takes hours through its canary; errors that begin later than this began by themselves."""
+_RECENTLY = timedelta(days=1)
+"""A flag switched within this long before the first error is the likelier cause."""
 _OUT_OF_WINDOW = 0.5
 _UNLISTED = 0.2
 
@@ -72,7 +74,8 @@ def rank_flags(facts: ErrorFacts) -> tuple[Suspect, ...]:
     """Flags that are on now, safe to switch off, and were on when the errors happened.
 
     The score is the share of sampled errors with the flag on, divided among the flags that were on about
-    as often: two flags that are always on together accuse each other, unless the crash path names one.
+    as often: two flags that are always on together accuse each other, unless one has more against it: the
+    crash path is named after it, or it was switched on shortly before the errors began.
     """
     if not facts.sampled:
         return ()
@@ -84,18 +87,29 @@ def rank_flags(facts: ErrorFacts) -> tuple[Suspect, ...]:
             errors[seen.flag] += seen.errors
     shares = {flag: min(1.0, count / facts.sampled) for flag, count in errors.items()}
     ranked = []
-    named = frozenset(flag for flag in shares if _names(facts, flag))
+    against = {flag: _against(facts, states[flag]) for flag in shares}
     for flag, share in shares.items():
         rivals = sum(
-            1 for other in shares if shares[other] >= 0.9 * share and (other in named or flag not in named)
+            1
+            for other in shares
+            if shares[other] >= 0.9 * share and len(against[other]) >= len(against[flag])
         )
-        why = f"on in {share:.0%} of {facts.sampled} sampled errors, and on now"
-        if flag in named:
-            why += "; the crash path is named after it"
+        why = "; ".join((f"on in {share:.0%} of {facts.sampled} sampled errors, and on now", *against[flag]))
         if rivals > 1:
             why += f"; it shares the suspicion with {rivals - 1} more"
         ranked.append(Suspect(kind="flag", name=flag, score_ppm=int(share / rivals * WHOLE), why=why))
     return tuple(sorted(ranked, key=lambda suspect: (-suspect.score_ppm, suspect.name)))
+
+
+def _against(facts: ErrorFacts, state: FlagState) -> tuple[str, ...]:
+    """What singles a flag out among those that were on as often, in words."""
+    found = []
+    if _names(facts, state.flag):
+        found.append("the crash path is named after it")
+    switched = state.changed_at
+    if switched is not None and timedelta(0) <= facts.first_at - switched <= _RECENTLY:
+        found.append("switched on shortly before")
+    return tuple(found)
 
 
 def judge_release(facts: ErrorFacts) -> Suspect | None:

@@ -81,7 +81,9 @@ class Stage:
         self.reload()
 
     def reload(self) -> None:
-        """Read the configuration file, and make it the one that child processes read."""
+        """Read the configuration file, and make it the only one that child processes read."""
+        for name in [name for name in os.environ if name.startswith("LEVERFRAME_")]:
+            del os.environ[name]
         os.environ["LEVERFRAME_CONFIG"] = str(self.config)
         self.settings = load()
 

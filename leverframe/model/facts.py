@@ -46,6 +46,8 @@ class FlagState(Frozen):
     on: bool
     kill: bool = True
     """Switching it off is safe: the backend's metadata does not say otherwise."""
+    changed_at: Instant | None = None
+    """When it was last switched, if the backend knows."""
 
 
 class ReleaseObservation(Frozen):
