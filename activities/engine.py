@@ -17,8 +17,6 @@ from leverframe.model.errors import Unavailable
 from leverframe.model.ids import short_hash, train_id
 
 TRAIN = "MergeTrainWorkflow"
-DRAINING = "Draining"
-"""The error type of a train that is about to continue as new: asking again reaches its next run."""
 
 
 class EngineActivities:
@@ -59,8 +57,8 @@ class EngineActivities:
 
 
 def _refusal(error: WorkflowUpdateFailedError) -> ApplicationError:
-    """The train's own words; only a draining train is worth asking again."""
+    """The train's own words; only one that is full for now is worth asking again."""
     cause = error.cause
     if not isinstance(cause, ApplicationError):
         return ApplicationError(str(cause or error), type="Refused", non_retryable=True)
-    return ApplicationError(cause.message, type=cause.type, non_retryable=cause.type != DRAINING)
+    return ApplicationError(cause.message, type=cause.type, non_retryable=cause.type != Unavailable.__name__)

@@ -109,7 +109,7 @@ class Levers:
             ForgeActivities.roll_back,
             args=[reservation, RollBackRequest(at=workflow.now(), reason=self.proposal.summary[:400])],
             task_queue=HANDS,
-            start_to_close_timeout=timedelta(minutes=2),
+            start_to_close_timeout=timedelta(seconds=30),
             schedule_to_close_timeout=timedelta(minutes=30),
             summary=f"point production at {effect.to[:12]}",
         )
@@ -126,7 +126,7 @@ class Levers:
             ForgeActivities.revert,
             args=[reservation, RevertRequest(at=workflow.now())],
             task_queue=HANDS,
-            start_to_close_timeout=timedelta(minutes=2),
+            start_to_close_timeout=timedelta(seconds=30),
             schedule_to_close_timeout=timedelta(minutes=30),
             summary=f"open a merge request that reverts {effect.commit[:12]}",
         )
@@ -215,7 +215,7 @@ class Levers:
             ForgeActivities.export,
             args=[self.request.repository, sha],
             task_queue=HANDS,
-            start_to_close_timeout=timedelta(minutes=5),
+            start_to_close_timeout=timedelta(minutes=1),
             schedule_to_close_timeout=timedelta(minutes=30),
             summary=f"the artifact of {sha[:12]}",
         )
@@ -229,9 +229,9 @@ class Levers:
                 flags={flag: True} if flag else {},
             ),
             task_queue=SANDBOX,
-            start_to_close_timeout=timedelta(minutes=10),
+            start_to_close_timeout=timedelta(minutes=5),
             schedule_to_close_timeout=timedelta(minutes=30),
-            heartbeat_timeout=timedelta(minutes=1),
+            heartbeat_timeout=timedelta(seconds=20),
             summary=f"probe {sha[:12]}" + (f" with {flag} forced on" if flag else ""),
         )
 

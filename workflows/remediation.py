@@ -95,7 +95,7 @@ class RemediationWorkflow:
             InvestigateActivities.gather,
             responsible.needs(self._request.due, context),
             task_queue=HANDS,
-            start_to_close_timeout=timedelta(minutes=2),
+            start_to_close_timeout=timedelta(seconds=30),
             schedule_to_close_timeout=timedelta(minutes=30),
             summary=f"gather facts about {self._request.subject}",
         )

@@ -24,7 +24,7 @@ ALPHA = 1e-3
 _OWN_DAYS = 10
 _OWN_FACTOR = 1.5
 _LATE_SECONDS = 5
-_LONGEST_GAP = 28 * DAY
+_LONGEST_GAP = 14 * DAY
 """A longer silence teaches nothing more: it is folded as this much."""
 
 

@@ -1,0 +1,309 @@
+"""A world for one agent run: everything outside the run, its policy and its approvals, in memory.
+
+What is written is keyed as the real parts key it, so a retry finds what it did before; `effects` lists
+what changed, in order.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from temporalio import activity
+from temporalio.client import Client
+
+from activities.chat import CloseApproval, PostApproval
+from activities.flags import FlagActivities
+from activities.forge import RevertRequest, RollBackRequest
+from activities.ledger import LedgerActivities
+from activities.ports import Health
+from activities.sandbox import ProbeOutcome, ProbeRequest
+from agents.contract import Due
+from leverframe.model.changes import Author, CarEjected, CarLanded, Change, Enqueue, Priority, Receipt
+from leverframe.model.errors import NotFound
+from leverframe.model.facts import (
+    ErrorFacts,
+    FactsRequest,
+    FlagObservation,
+    FlagState,
+    Frame,
+    LandedCommit,
+    ReleaseObservation,
+)
+from leverframe.model.ids import digest
+from leverframe.model.outcomes import Outcome
+from leverframe.model.proposals import Measurement, RevertChange
+from leverframe.model.releases import Artifact, ReleaseOutcome
+from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Probe, Repository, Service
+from leverframe.model.untrusted import Untrusted
+from policies import ledger
+from policies.decision import Decision, Reservation, ReserveRequest
+from policies.documents import PolicySnapshot
+from policies.overview import OpenReservation, overview
+from policies.reservations import CommitAnswer, LedgerState, Standing
+from tests.fakes.asks import policy as permissive
+from workflows.messages import Vote
+
+FLAG = "new-pricing"
+LIVE, PREVIOUS, SUSPECT, LANDED, HEAD = ("1" * 40, "2" * 40, "3" * 40, "4" * 40, "5" * 40)
+BEGAN = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+SHOP = Repository(
+    name="shop",
+    url="memory",
+    checks=(Check(name="tests", command=("true",)),),
+    service=Service(
+        name="shop",
+        command=("true",),
+        overlays={
+            "dev": "deploy/dev/kustomization.yaml",
+            "production": "deploy/production/kustomization.yaml",
+        },
+        image="shop",
+        probes=(Probe(name="checkout", path="/checkout"), Probe(name="health", path="/health")),
+        canary=CanaryPlan(steps=(CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=1),)),
+    ),
+)
+
+DUE = Due(
+    reason="38 errors in the last 60 s, where 0.1 were expected",
+    evidence=(Measurement(name="errors in the last 60 s", observed=38, threshold=6, unit="errors"),),
+    since=BEGAN,
+)
+
+
+def error_facts(*, flag_on: bool = True, hostile: str = "") -> ErrorFacts:
+    """A spike whose errors all had the flag on, crashing in a line that SUSPECT landed."""
+    return ErrorFacts(
+        title=Untrusted(hostile or "TypeError: unsupported operand"),
+        exception=Untrusted(hostile or "TypeError"),
+        trace=Untrusted(hostile or "shop/pricing.py:14 in bulk_price"),
+        route=Untrusted(hostile or "/checkout"),
+        sampled=38,
+        total=38,
+        first_at=BEGAN,
+        frames=(Frame(path="shop/pricing.py", function=Untrusted("bulk_price"), line=14, blamed=SUSPECT),),
+        flags=(FlagObservation(flag=FLAG, value=True, errors=38),) if flag_on else (),
+        flag_states=(FlagState(flag=FLAG, on=True),),
+        releases=(ReleaseObservation(sha=LIVE, errors=38),),
+        live=LIVE,
+        previous=PREVIOUS,
+        commits=tuple(
+            LandedCommit(sha=sha, subject=Untrusted("a change"), landed_at=BEGAN - age, paths=())
+            for sha, age in (
+                (LIVE, timedelta(days=2)),
+                (SUSPECT, timedelta(days=3)),
+                (PREVIOUS, timedelta(days=4)),
+            )
+        ),
+    )
+
+
+@dataclass
+class MemoryFlags:
+    """The flags port, keeping who set what under which key."""
+
+    on: dict[str, bool]
+    written: list[tuple[str, bool]] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+
+    def list(self) -> "list[FlagState]":
+        return [FlagState(flag=flag, on=on) for flag, on in sorted(self.on.items())]
+
+    def set(self, flag: str, on: bool, *, key: str, reason: str) -> bool:
+        if flag not in self.on:
+            raise NotFound(f"no flag {flag}")
+        if key in self.keys:
+            return False
+        self.keys.add(key)
+        self.written.append((flag, on))
+        self.on[flag] = on
+        return True
+
+    def evaluate(self, flag: str, *, targeting_key: str = "") -> bool:
+        return self.on[flag]
+
+    def health(self) -> Health:
+        return Health(ok=True, detail="memory")
+
+
+@dataclass
+class MemoryLedger:
+    """The real rules of the ledger, without its workflow: under time skipping that one's leases run out.
+
+    Its clock is the run's, which is ahead of ours when time is skipped.
+    """
+
+    state: LedgerState = field(default_factory=LedgerState)
+
+    @activity.defn
+    async def reserve(self, request: ReserveRequest) -> Decision:
+        self.state, decision = ledger.reserve(self.state, request, activity.info().scheduled_time)
+        return decision
+
+    @activity.defn
+    async def commit(self, reservation: str) -> CommitAnswer:
+        self.state, answer = ledger.commit(self.state, reservation, activity.info().scheduled_time)
+        return answer
+
+    @activity.defn
+    async def release(self, reservation: str) -> Standing:
+        self.state, standing = ledger.release(self.state, reservation, activity.info().scheduled_time)
+        return standing
+
+    @activity.defn
+    async def settle(self, reservation: str, outcome: Outcome) -> Standing:
+        self.state, standing = ledger.settle(self.state, reservation, outcome, activity.info().scheduled_time)
+        return standing
+
+
+@dataclass
+class World:
+    """The rest of the world, and the dials that make it behave."""
+
+    client: Client
+    policy: InitVar[PolicySnapshot | None] = None
+    ledger: MemoryLedger | LedgerActivities = field(default_factory=MemoryLedger)
+    facts: ErrorFacts = field(default_factory=error_facts)
+    vote: Literal["yes", "no", "silence"] = "yes"
+    car: Literal["landed", "check_failed"] = "landed"
+    release: Literal["landed", "rolled_back", "superseded", "failed"] = "landed"
+    still_failing: bool = False
+    """The probe fails on the landed commit as well."""
+    errors_since: int = 0
+    """What the tracker counts in each quiet window."""
+    flags: MemoryFlags = field(default_factory=lambda: MemoryFlags({FLAG: True}))
+    changes: dict[str, Change] = field(default_factory=dict)
+    """By reservation."""
+    probed: list[tuple[str, dict[str, bool]]] = field(default_factory=list)
+    questions: list[PostApproval] = field(default_factory=list)
+
+    def __post_init__(self, policy: PolicySnapshot | None) -> None:
+        if isinstance(self.ledger, MemoryLedger):
+            installed, _ = ledger.install(self.ledger.state, policy or permissive())
+            self.ledger.state = installed
+
+    @property
+    def hands(self) -> Sequence[Callable[..., Any]]:
+        """The activities of the hands queue; those on flags are the real ones."""
+        flags, book = FlagActivities(self.flags), self.ledger
+        return (
+            *(flags.flip, flags.verify_flag),
+            *(book.reserve, book.commit, book.release, book.settle),
+            *(self.gather, self.count_since, self.describe, self.revert, self.roll_back, self.export),
+            *(self.enqueue, self.post_approval, self.close_approval),
+        )
+
+    def open_reservations(self) -> tuple[OpenReservation, ...]:
+        """What nobody has settled yet, by the ledger in memory."""
+        assert isinstance(self.ledger, MemoryLedger)
+        return overview("acme", self.ledger.state, datetime.now(UTC)).open
+
+    @activity.defn
+    async def gather(self, request: FactsRequest) -> ErrorFacts:
+        return self.facts
+
+    @activity.defn
+    async def count_since(self, service: str, subject: str, since: datetime) -> int:
+        return self.errors_since
+
+    @activity.defn
+    async def describe(self, repository: str) -> Repository:
+        return SHOP
+
+    @activity.defn
+    async def revert(self, reservation: Reservation, request: RevertRequest) -> Change:
+        effect = reservation.effect
+        assert isinstance(effect, RevertChange)
+        assert digest(effect) == reservation.effect_digest
+        return self._change(reservation, title=effect.title, body=effect.body)
+
+    @activity.defn
+    async def roll_back(self, reservation: Reservation, request: RollBackRequest) -> Change:
+        return self._change(reservation, title="Roll back", body=request.reason)
+
+    @activity.defn
+    async def export(self, repository: str, sha: str) -> Artifact:
+        return Artifact(service="shop", sha=sha, digest="sha256:" + "0" * 64, path=f"{sha}.tar")
+
+    @activity.defn
+    async def run_probes(self, request: ProbeRequest) -> list[ProbeOutcome]:
+        self.probed.append((request.sha, request.flags))
+        broken = request.sha == SUSPECT or self.still_failing
+        return [
+            ProbeOutcome(probe="checkout", status=500 if broken else 200, detail=""),
+            ProbeOutcome(probe="health", status=200, detail=""),
+        ]
+
+    @activity.defn
+    async def enqueue(self, repository: str, target: str, request: Enqueue) -> None:
+        """The train and the release have ended before the caller hears that the change is queued."""
+        assert (target, request.priority) == (SHOP.target, Priority.HOTFIX)
+        for waiting in request.notify:
+            handle = self.client.get_workflow_handle(waiting)
+            await handle.signal("car_settled", self._settled(request))
+            if self.car == "landed":
+                await handle.signal("release_settled", self._released())
+
+    @activity.defn
+    async def post_approval(self, request: PostApproval) -> str:
+        self.questions.append(request)
+        if self.vote != "silence":
+            handle = self.client.get_workflow_handle(request.approval)
+            question = await handle.query("question")
+            await handle.execute_update(
+                "decide",
+                Vote(
+                    voter="ada",
+                    approve=self.vote == "yes",
+                    reason="looked at it",
+                    effect_digest=question["request"]["effect_digest"],
+                    via="cli",
+                ),
+            )
+        return "memory"
+
+    @activity.defn
+    async def close_approval(self, request: CloseApproval) -> None:
+        return None
+
+    def _change(self, reservation: Reservation, *, title: str, body: str) -> Change:
+        made = Change(
+            id=f"shop/{len(self.changes) + 1}",
+            repository="shop",
+            branch=f"leverframe/{reservation.id}",
+            head=HEAD,
+            title=title,
+            body=body,
+            author=Author(kind="agent", name=reservation.agent),
+            priority=Priority.HOTFIX,
+            state="open",
+            opened_at=BEGAN,
+        )
+        return self.changes.setdefault(reservation.id, made)
+
+    def _settled(self, request: Enqueue) -> CarLanded | CarEjected:
+        if self.car != "landed":
+            detail = "the check `tests` failed; push a fix and enqueue it again"
+            return CarEjected(change=request.change, reason="check_failed", detail=detail)
+        receipt = Receipt(
+            repository="shop",
+            target="main",
+            sequence=1,
+            change=request.change,
+            sha=LANDED,
+            base=LIVE,
+            tree="6" * 40,
+            head=request.head,
+            checks=(),
+            author=request.author,
+            paths=("shop/pricing.py",),
+            landed_at=BEGAN,
+        )
+        return CarLanded(change=request.change, receipt=receipt)
+
+    def _released(self) -> ReleaseOutcome:
+        percent = 100 if self.release == "landed" else 5
+        return ReleaseOutcome(
+            service="shop", sha=LANDED, outcome=self.release, reached_percent=percent, detail="as told"
+        )
