@@ -55,7 +55,8 @@ def test_every_error_of_ours_has_an_exit_code_of_its_own_kind() -> None:
 
 def test_a_read_with_json_prints_json_and_nothing_else_on_stdout(home: Path) -> None:
     done = leverframe(home, "flags", "list", "--json")
-    assert json.loads(done.stdout) == [{"flag": "new-pricing", "on": True, "kill": True}]
+    [flag] = json.loads(done.stdout)
+    assert (flag["flag"], flag["on"], flag["kill"]) == ("new-pricing", True, True)
     assert done.returncode == Exit.OK
 
 
