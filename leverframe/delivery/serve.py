@@ -46,6 +46,7 @@ async def run(settings: Settings, *, stop: asyncio.Event | None) -> None:
             variables={name: settings.place(value) for name, value in settings.delivery.environment.items()},
             http=http,
         )
+        stack.push_async_callback(reconciler.close)  # once the doors are shut again
         # The doors open before anything starts: a second router fails here, before it touches a process.
         ports: tuple[tuple[int, Environment], ...] = (
             (settings.delivery.production_port, "production"),
@@ -59,7 +60,6 @@ async def run(settings: Settings, *, stop: asyncio.Event | None) -> None:
             }
             await _listen(stack, router.application(Router(routes, http)), port)
         await _listen(stack, admin.application(reconciler), admin_port)
-        stack.push_async_callback(reconciler.close)
         log.info("router.listening", admin=admin_port, production=ports[0][0], dev=ports[1][0])
         await _until(stop, reconciler)
 

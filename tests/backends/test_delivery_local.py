@@ -59,7 +59,7 @@ async def test_a_sha_goes_through_dev_and_becomes_the_first_stable(world: Delive
 async def test_the_canary_gets_exactly_its_share_and_is_counted_apart(world: DeliveryWorld) -> None:
     async with world.router():
         await world.canary_at(0)
-        assert await asked(world, 50) == {A: 50}
+        assert await asked(world, 100) == {A: 100}
         await asyncio.to_thread(world.delivery.set_weight, "shop", sha=B, percent=5)
         answers = await asked(world, 150, "/sha")
         answers += await asked(world, 50, "/fail")
@@ -67,9 +67,9 @@ async def test_the_canary_gets_exactly_its_share_and_is_counted_apart(world: Del
         document = await asyncio.to_thread(world.metrics.release_health, "shop")
         arms = {arm.sha: arm for arm in document.arms}
         assert (document.stable, document.canary, document.canary_percent) == (A, B, 5)
-        assert arms[A].requests + arms[B].requests == 250
+        assert (arms[A].requests, arms[B].requests) == (290, 10)
         assert arms[A].errors + arms[B].errors == 50
-        assert sum(arms[B].latency) == arms[B].requests >= 10
+        assert sum(arms[B].latency) == 10
 
 
 async def test_promotion_makes_the_canary_stable_and_stops_the_old_one(world: DeliveryWorld) -> None:
@@ -156,6 +156,7 @@ async def test_a_dead_canary_costs_it_errors_and_the_users_nothing(world: Delive
         answers: Counter[str] = Counter()
         while A not in answers:
             answers += await asked(world, 1)
+        assert set(answers) <= {A, B}
         arms = {arm.sha: arm for arm in (await asyncio.to_thread(world.metrics.release_health, "shop")).arms}
         assert arms[B].errors > 0
         assert arms[A].errors == 0

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 from temporalio import workflow
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Replayer, Worker
 
 from leverframe.delivery.arms import Arms
 from leverframe.model.changes import Priority
@@ -275,6 +276,26 @@ async def test_the_story_and_the_outcome_are_found_in_the_ui(env: WorkflowEnviro
     assert described.typed_search_attributes[attributes.VERDICT] == "red"
     assert "| ✗ 1 % | canary" in story
     assert "**shop** at `bbbbbbbbbbbb`: rolled back" in story
+
+
+@pytest.mark.parametrize("ending", ["landed", "rolled_back", "cancelled"])
+async def test_a_release_replays_from_its_history(env: WorkflowEnvironment, ending: str) -> None:
+    """Every way through the workflow is deterministic."""
+    rates = fails_from(25) if ending == "rolled_back" else fails_from(101)
+    world = World.with_stable(error_ppm=rates, quiet_from=25 if ending == "cancelled" else 101)
+    releases = Releases(world, env.client)
+    async with releases.worker():
+        handle = await releases.start()
+        if ending == "cancelled":
+            await releases.told(handle, at_25_percent)
+            await handle.cancel()
+        await handle.result()
+        history = await handle.fetch_history()
+    replayer = Replayer(
+        workflows=[ReleaseWorkflow], workflow_runner=unversioned(), data_converter=pydantic_data_converter
+    )
+    result = await replayer.replay_workflow(history)
+    assert result.replay_failure is None
 
 
 async def test_a_release_takes_no_longer_than_its_ladder(skipping: WorkflowEnvironment) -> None:
