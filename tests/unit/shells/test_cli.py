@@ -10,7 +10,9 @@ import pytest
 
 from leverframe.cli.exits import Exit, exit_code
 from leverframe.cli.output import inert
+from leverframe.cli.session import given
 from leverframe.model import errors
+from leverframe.model.changes import Author
 from leverframe.model.untrusted import Untrusted
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -133,3 +135,8 @@ def test_outside_text_is_inert_when_printed(hostile: str) -> None:
         text = inert(value)
         assert not set(text.plain) & {"\x1b", "\x9b", "\x07", "\r"}
         assert text.spans == []
+
+
+def test_what_a_person_typed_wrong_is_named_by_field() -> None:
+    with pytest.raises(errors.BadInput, match="name: String should have at least 1 character"):
+        given(Author, kind="person", name="")
