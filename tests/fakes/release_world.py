@@ -116,6 +116,8 @@ class FakeForge:
 
     @activity.defn(name="is_ancestor")
     async def is_ancestor(self, repository: str, ancestor: str, descendant: str) -> bool:
+        if not {ancestor, descendant} <= set(HISTORY):
+            raise ApplicationError("no such commit", type="NotFound", non_retryable=True)
         return HISTORY.index(ancestor) <= HISTORY.index(descendant)
 
     @activity.defn(name="overlay_change")

@@ -104,6 +104,15 @@ async def test_red_at_the_top_is_judged_against_the_steps_before(env: WorkflowEn
     assert world.arms["production"].stable == OLD
 
 
+async def test_an_overlay_that_names_an_unknown_commit_does_not_stop_a_release(
+    env: WorkflowEnvironment,
+) -> None:
+    world = World.with_stable()
+    world.overlays["dev"] = "f" * 40
+    outcome, _ = await Releases(world, env.client).outcome()
+    assert outcome.outcome == "landed"
+
+
 async def test_a_failed_smoke_request_in_dev_puts_dev_back_and_leaves_production_alone(
     env: WorkflowEnvironment,
 ) -> None:

@@ -40,9 +40,10 @@ def reason(error: BaseException) -> str:
     return cause.message if isinstance(cause, ApplicationError) else str(cause or error)
 
 
-def is_conflict(error: ActivityError) -> bool:
-    """Whether the world was not as the call saw it: somebody else moved."""
-    return isinstance(error.cause, ApplicationError) and error.cause.type == "Conflict"
+def is_a(error: BaseException, kind: str) -> bool:
+    """Whether a call failed with this error of ours, by its class name."""
+    cause = error.cause if isinstance(error, ActivityError) else None
+    return isinstance(cause, ApplicationError) and cause.type == kind
 
 
 class Calls:
@@ -98,15 +99,20 @@ class Calls:
         )
 
     async def is_in(self, descendant: str) -> bool:
-        """Whether another commit contains ours."""
-        return await workflow.execute_activity_method(
-            ForgeActivities.is_ancestor,
-            args=[self._repository, self._sha, descendant],
-            task_queue=HANDS,
-            start_to_close_timeout=ANSWER,
-            schedule_to_close_timeout=PATIENCE,
-            summary=f"Is {self._short} contained in {descendant[:12]}?",
-        )
+        """Whether another commit contains ours. One that the repository does not know contains nothing."""
+        try:
+            return await workflow.execute_activity_method(
+                ForgeActivities.is_ancestor,
+                args=[self._repository, self._sha, descendant],
+                task_queue=HANDS,
+                start_to_close_timeout=ANSWER,
+                schedule_to_close_timeout=PATIENCE,
+                summary=f"Is {self._short} contained in {descendant[:12]}?",
+            )
+        except ActivityError as error:
+            if is_a(error, "NotFound"):
+                return False
+            raise
 
     async def overlay_change(
         self, environment: Environment, sha: str, *, priority: Priority, why: str, key: str, at: datetime

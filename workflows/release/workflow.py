@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.releases import Environment, GateVerdict, ReleaseOutcome, ReleaseRequest
     from leverframe.model.topology import Repository, Service
     from workflows import attributes
-    from workflows.release.calls import Calls, is_conflict, reason
+    from workflows.release.calls import Calls, is_a, reason
     from workflows.release.canary import Ladder, Move
     from workflows.release.judge import judge
     from workflows.release.story import Progress, State
@@ -122,7 +122,7 @@ class ReleaseWorkflow:
             await self._calls.wait_reconciled("dev")
             failures = await self._calls.probe("dev")
         except ActivityError as error:
-            if is_conflict(error) and (newer := await self._newer(await self._calls.overlay_sha("dev"))):
+            if is_a(error, "Conflict") and (newer := await self._newer(await self._calls.overlay_sha("dev"))):
                 return self._superseded("dev", newer)
             failures = [reason(error)]
         if not failures:
@@ -154,7 +154,7 @@ class ReleaseWorkflow:
                 return self._ended("landed", f"stable, but without a marker: {reason(error)}")
             if not self._entered:
                 return self._ended("failed", f"{reason(error)}; production was not touched")
-            if isinstance(error, ActivityError) and is_conflict(error):
+            if is_a(error, "Conflict"):
                 return await self._lost()
             return await self._take_back(reason(error))
 
