@@ -51,8 +51,8 @@ class Counters:
     def unavailable(self) -> None:
         self._unavailable.inc()
 
-    def batch(self) -> None:
-        self._batches.inc()
+    def batches(self, count: int) -> None:
+        self._batches.inc(count)
 
     def signal(self, *, acknowledged: bool) -> None:
         self._signals.labels("acknowledged" if acknowledged else "failed").inc()

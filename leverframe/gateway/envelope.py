@@ -28,10 +28,6 @@ class Envelope:
     """As the sender wrote it."""
     items: tuple[Item, ...]
 
-    def ignored(self, known: str) -> int:
-        """How many items are of another type."""
-        return sum(item.type != known for item in self.items)
-
 
 def parse_envelope(body: bytes, *, max_bytes: int) -> Envelope:
     """Take an uncompressed envelope apart.

@@ -150,6 +150,7 @@ class CoalescingInbox:
                 self._duplicates(len(same) - 1)
             else:
                 self._meet_again(same, place.batch, delivered=place.delivered)
+        self._counters.batches(len(fresh))
         self._grow_backlog(sum(map(len, fresh.values())))
         return [_batch(batch, events) for batch, events in fresh.items()]
 
@@ -170,7 +171,6 @@ class CoalescingInbox:
         try:
             async with self._lanes:
                 await self._send(batch)
-            self._counters.batch()
             await self._mark(batch)
         except LeverframeError as error:
             failure = Unavailable(f"the engine did not take the event: {error}")

@@ -14,16 +14,33 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import sentry_sdk
+from opentelemetry import trace
 from sentry_sdk.feature_flags import add_feature_flag
 from starlette.applications import Starlette
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
+from activities.inbox import StoredBatch
+from leverframe.gateway.counters import Counters
 from leverframe.gateway.inbox import Pace
+from leverframe.gateway.watches import Watches
 from leverframe.model.errors import LeverframeError
 from leverframe.model.ids import watch_id
-from tests.fakes.gateway import KEY, PROJECT, SHA, WEBHOOK_SECRET, Gateway, envelope, event, gateway, served
+from leverframe.model.signals import SecondCount
+from leverframe.model.untrusted import Untrusted
+from tests.fakes.gateway import (
+    KEY,
+    PROJECT,
+    SHA,
+    WEBHOOK_SECRET,
+    Gateway,
+    envelope,
+    event,
+    gateway,
+    served,
+    settings_for,
+)
 from tests.fakes.runs import PatientRun
 from tests.fakes.servers import running_server
 from tests.fakes.workers import unversioned
@@ -212,6 +229,29 @@ async def test_while_the_engine_is_away_senders_get_503_and_then_each_event_is_d
             [watch] = await watches(environment.client, queue)
             found = await counted(environment.client, watch, 2)
     assert (found.events, found.batches) == (2, 2)
+
+
+async def test_the_trace_context_travels_in_the_header_where_the_workers_tracing_looks(
+    client: Client, tmp_path: Path, queue: str
+) -> None:
+    watches_of = Watches(settings_for(tmp_path, {}), client, Counters(), task_queue=queue)
+    now = datetime.now(UTC)
+    batch = StoredBatch(
+        id="b",
+        service="shop",
+        subject="SHOP-TRACED",
+        title=Untrusted("KeyError"),
+        counts=(SecondCount(second=int(now.timestamp()), count=1),),
+        received_at=now,
+    )
+    caller = trace.SpanContext(trace_id=7, span_id=8, is_remote=False, trace_flags=trace.TraceFlags(1))
+    with trace.use_span(trace.NonRecordingSpan(caller)):
+        await watches_of.send(batch)
+    handle = client.get_workflow_handle(watch_id("sentry_spike", "shop", "SHOP-TRACED"))
+    started = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
+    carried = json.loads(started.header.fields["_tracer-data"].data)
+    assert carried["traceparent"].startswith(f"00-{7:032x}-")
+    assert (await (await handle.describe()).static_summary()) == "sentry_spike watches SHOP-TRACED: KeyError"
 
 
 async def test_release_health_is_passed_on_and_a_blind_backend_is_a_503(
