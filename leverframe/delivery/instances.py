@@ -25,7 +25,7 @@ UNHEALTHY_AFTER = 3
 """Failed polls in a row before an instance that was healthy counts as unhealthy."""
 RESTART_SECONDS = (0.25, 30.0)
 """First and longest wait before a restart; doubled each time, back to the first after a healthy start."""
-STOP_SECONDS = 8.0
+STOP_SECONDS = 5.0
 """How long an instance may finish its requests before it is killed."""
 LOG_BYTES = 10_000_000
 

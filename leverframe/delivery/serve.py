@@ -78,7 +78,7 @@ async def _until(stop: asyncio.Event, reconciler: Reconciler) -> None:
 
 async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, port: int) -> None:
     """Bodies pass through as they are: nothing is decompressed on the way."""
-    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=5)
+    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=2)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
