@@ -14,6 +14,7 @@ from leverframe.demo.stage import Stage
 from leverframe.demo.view import View, until
 from leverframe.model.changes import Change
 from leverframe.model.outcomes import RunReport, StepReport
+from leverframe.model.proposals import FlipFlag
 from leverframe.model.releases import ReleaseOutcome
 from leverframe.settings import Settings
 
@@ -146,7 +147,20 @@ class Story:
             for finding in step.findings:
                 self.narrator.bad(f"{step.lever.value}: {finding}")
         self.narrator.good(f"outcome {report.outcome}; ada turned the flag off herself")
-        self.narrator.remember("Policy cap", f"{len(denied)} step(s) denied: {denied[0].findings[0]}")
+        self.narrator.remember(
+            "Policy caps", f"{len(denied)} effects denied, each with rule, observed, limit and remedy"
+        )
+
+    async def _ended_run_about_the_other_flag(self) -> RunReport | None:
+        """The bad canary's own errors may have started a run too, so a new run is not enough."""
+        for run in await self.view.runs():
+            if run in self.runs_seen:
+                continue
+            report = await self.view.report(run)
+            steps = report.proposal.steps if report and report.proposal and report.outcome else ()
+            if any(isinstance(step.effect, FlipFlag) and step.effect.flag == OTHER_FLAG for step in steps):
+                return report
+        return None
 
     async def close(self) -> None:
         """What a person takes away."""
