@@ -11,6 +11,7 @@ import pytest
 from leverframe.bootstrap import connect
 from leverframe.demo.stage import SENTRY_PROJECT, Stage
 from leverframe.demo.view import until
+from workflows.messages import WatchStart
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -87,11 +88,12 @@ async def test_killing_the_engine_in_a_storm_loses_no_count_and_doubles_none(tmp
         engine = await connect(stage.settings)
 
         async def counted() -> int | None:
-            watches = [found.id async for found in engine.list_workflows("WorkflowType = 'WatchWorkflow'")]
+            watches = {found.id async for found in engine.list_workflows("WorkflowType = 'WatchWorkflow'")}
             if len(watches) != 1:
                 return None
-            snapshot = await engine.get_workflow_handle(watches[0]).query("snapshot")
-            return snapshot["total"] if snapshot["total"] >= EVENTS else None
+            watch = engine.get_workflow_handle(watches.pop())
+            snapshot = await watch.query("snapshot", result_type=WatchStart)
+            return snapshot.events if snapshot.events >= EVENTS else None
 
         total = await until("the watch to count every event", counted, seconds=60)
         assert total == EVENTS
