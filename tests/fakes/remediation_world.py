@@ -13,7 +13,7 @@ from temporalio import activity
 from temporalio.client import Client
 
 from activities.chat import CloseApproval, PostApproval
-from activities.flags import FlagActivities
+from activities.flags import FlagActivities, FlagCheck, FlipResult
 from activities.forge import RevertRequest, RollBackRequest
 from activities.ledger import LedgerActivities
 from activities.ports import Health
@@ -185,10 +185,10 @@ class World:
 
     @property
     def hands(self) -> Sequence[Callable[..., Any]]:
-        """The activities of the hands queue; those on flags are the real ones."""
-        flags, book = FlagActivities(self.flags), self.ledger
+        """The activities of the hands queue."""
+        book = self.ledger
         return (
-            *(flags.flip, flags.verify_flag),
+            *(self.flip, self.verify_flag),
             *(book.reserve, book.commit, book.release, book.settle),
             *(self.gather, self.count_since, self.describe, self.revert, self.roll_back, self.export),
             *(self.enqueue, self.post_approval, self.close_approval),
@@ -202,6 +202,14 @@ class World:
     @activity.defn
     async def gather(self, request: FactsRequest) -> ErrorFacts:
         return self.facts
+
+    @activity.defn
+    async def flip(self, reservation: Reservation) -> FlipResult:
+        return FlagActivities(self.flags).flip(reservation)
+
+    @activity.defn
+    async def verify_flag(self, flag: str, expected: bool) -> FlagCheck:
+        return FlagActivities(self.flags, wait_seconds=0).verify_flag(flag, expected)
 
     @activity.defn
     async def count_since(self, service: str, subject: str, since: datetime) -> int:

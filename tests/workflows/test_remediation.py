@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -61,6 +60,7 @@ class LosesAnswer(Interceptor):
     def __init__(self, name: str) -> None:
         self.name = name
         self.lost = asyncio.Event()
+        self.killed = asyncio.Event()
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Loses(next, self)
@@ -76,35 +76,27 @@ class _Loses(ActivityInboundInterceptor):
         named = getattr(input.fn, "__temporal_activity_definition").name == self._losing.name
         if named and not self._losing.lost.is_set():
             self._losing.lost.set()
-            await asyncio.Event().wait()
+            await self._losing.killed.wait()
+            raise RuntimeError("the worker was killed")
         return answer
 
 
 @asynccontextmanager
 async def workers(world: World, *interceptors: Interceptor) -> AsyncIterator[None]:
     """One worker for each queue, until the block ends: then both die without grace."""
-    with ThreadPoolExecutor(4) as threads:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(
-                Worker(
-                    world.client,
-                    task_queue=HANDS,
-                    workflows=[RemediationWorkflow, ApprovalWorkflow, PolicyLedgerWorkflow, ListeningWatch],
-                    activities=world.hands,
-                    activity_executor=threads,
-                    interceptors=interceptors,
-                    workflow_runner=unversioned(),
-                )
-            )
-            await stack.enter_async_context(
-                Worker(
-                    world.client,
-                    task_queue=SANDBOX,
-                    activities=[world.run_probes],
-                    interceptors=interceptors,
-                )
-            )
-            yield
+    hands = Worker(
+        world.client,
+        task_queue=HANDS,
+        workflows=[RemediationWorkflow, ApprovalWorkflow, PolicyLedgerWorkflow, ListeningWatch],
+        activities=world.hands,
+        interceptors=interceptors,
+        workflow_runner=unversioned(),
+    )
+    sandbox = Worker(
+        world.client, task_queue=SANDBOX, activities=[world.run_probes], interceptors=interceptors
+    )
+    async with hands, sandbox:
+        yield
 
 
 async def begin(world: World, *, watch: str = "watch/nobody") -> Handle:
