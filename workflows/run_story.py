@@ -6,7 +6,7 @@ from leverframe.model.untrusted import Untrusted
 from policies.explain import effect_words
 from workflows.messages import RunRequest
 
-_MARKS = {"done": "✅", "denied": "⛔", "rejected": "⛔", "expired": "⌛", "failed": "❌", "skipped": "–"}
+_MARKS = {"done": "✓", "denied": "✗", "rejected": "✗", "expired": "✗", "failed": "✗", "skipped": "–"}
 _SUSPECTS = 5
 
 
@@ -56,13 +56,15 @@ def _ladder(proposal: Proposal, steps: tuple[StepReport, ...]) -> str:
             rows.append(name + "|  |  |  |")
             continue
         timings = ", ".join(
-            f"{key.replace('_', ' ')} {value:,} ms" for key, value in report.timings_ms.items()
+            f"{key.removeprefix('detected_to_')} {value:,} ms" for key, value in report.timings_ms.items()
         )
         rows.append(
             name + f"| {report.verdict} | {_MARKS[report.result]} {report.result}: {_plain(report.detail)} "
             f"| {timings} |"
         )
-    return "\n".join(["| step | effect | policy | result | time |", "|---|---|---|---|---|", *rows])
+    return "\n".join(
+        ["| step | effect | policy | result | after detection |", "|---|---|---|---|---|", *rows]
+    )
 
 
 def _suspects(proposal: Proposal) -> str:

@@ -13,7 +13,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()+.!|~$:/-])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()+.!|~$:-])")
 _MENTION = re.compile(r"([@#])")
 
 

@@ -60,11 +60,11 @@ TypeError\\: unsupported operand
 
 38 errors, 38 of them looked at, the first at 2026-03-02 12:00:00 UTC.
 
-Route: \\/checkout
+Route: /checkout
 
 Frames in this repository, the crash first:
 
-1. shop\\/pricing\\.py line 14 in bulk\\_price, last changed by `333333333333`
+1. shop/pricing\\.py line 14 in bulk\\_price, last changed by `333333333333`
 
 The trace as the service sent it, which anybody can forge:
 
