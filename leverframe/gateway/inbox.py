@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 
 import structlog
 
@@ -67,6 +68,16 @@ class _Flight:
 
     group: Group
     waiting: list[_Arrival] = field(default_factory=list)
+
+
+class _Delivery(Enum):
+    """What became of a batch that was sent."""
+
+    DONE = auto()
+    LATER = auto()
+    """The engine is away, and so it is for every other batch."""
+    STUCK = auto()
+    """This batch can't be sent as things are; that says nothing of the others."""
 
 
 class CoalescingInbox:
@@ -164,15 +175,18 @@ class CoalescingInbox:
         else:
             _settle(arrivals, Unavailable("the event is stored and waits for the engine"))
 
-    async def _deliver(self, batch: StoredBatch) -> bool:
-        """Send one batch and answer those who wait for it. False when the engine did not take it."""
+    async def _deliver(self, batch: StoredBatch) -> _Delivery:
+        """Send one batch, answer those who wait for it, and say what became of it."""
         flight = self._flights.setdefault(batch.id, _Flight((batch.service, batch.subject)))
         failure: LeverframeError | None = None
+        became = _Delivery.STUCK
         try:
             async with self._lanes:
                 await self._send(batch)
             await self._mark(batch)
+            became = _Delivery.DONE
         except LeverframeError as error:
+            became = _Delivery.LATER if isinstance(error, Unavailable) else became
             failure = Unavailable(f"the engine did not take the event: {error}")
             _log.warning("batch not delivered", batch=batch.id, subject=batch.subject, error=str(error))
         except Exception as error:  # a defect must not end the loop that serves all others
@@ -183,7 +197,7 @@ class CoalescingInbox:
         _settle(flight.waiting, failure)
         if self._arrivals:
             self._arrived.set()
-        return failure is None
+        return became
 
     async def _mark(self, batch: StoredBatch) -> None:
         """The engine has it, so a store that fails now costs only a delivery that changes nothing."""
@@ -207,7 +221,7 @@ class CoalescingInbox:
         self._backlog = await asyncio.to_thread(self._store.backlog)
         self._grow_backlog(0)
         for batch in await asyncio.to_thread(self._store.undelivered, before=before, limit=1000):
-            if batch.id not in self._flights and not await self._deliver(batch):
+            if batch.id not in self._flights and await self._deliver(batch) is _Delivery.LATER:
                 return
 
     def _duplicates(self, count: int) -> None:

@@ -13,7 +13,7 @@ from activities.backends.store_sql import open_store
 from activities.inbox import AcceptedEvent, StoredBatch
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.inbox import CoalescingInbox, Pace, Sampler
-from leverframe.model.errors import Unavailable
+from leverframe.model.errors import BadConfiguration, Unavailable
 from leverframe.model.untrusted import Untrusted
 
 
@@ -22,6 +22,8 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.up = True
+        self.unknown = ""
+        """A service that no repository builds any more."""
         self.taken: list[StoredBatch] = []
         self.refused: list[StoredBatch] = []
         self.open = asyncio.Event()
@@ -35,6 +37,8 @@ class FakeEngine:
         if not self.up:
             self.refused.append(batch)
             raise Unavailable("the engine is down")
+        if batch.service == self.unknown:
+            raise BadConfiguration(f"no repository builds {batch.service}")
         self.taken.append(batch)
         self.delivered.set()
 
@@ -191,6 +195,17 @@ async def test_what_an_earlier_process_left_is_drained_at_the_start(store: Error
     [batch] = engine.taken
     assert batch.id == "left"
     assert [(c.second, c.count) for c in batch.counts] == [(int(at.timestamp()) + n, 1) for n in range(3)]
+
+
+async def test_a_batch_that_can_never_be_sent_does_not_hold_up_the_ones_behind_it(store: ErrorsStore) -> None:
+    at = datetime.now(UTC) - timedelta(hours=1)
+    store.accept([(accepted(1, "GONE-1", service="gone", received_at=at), "stuck")])
+    store.accept([(accepted(2, received_at=at + timedelta(minutes=1)), "behind")])
+    engine = FakeEngine()
+    engine.unknown = "gone"
+    async with running(store, engine, NEVER_AGAIN):
+        await asyncio.wait_for(engine.delivered.wait(), 20)
+    assert [batch.id for batch in engine.taken] == ["behind"]
 
 
 async def test_two_gateways_on_one_store_count_each_event_once(store: ErrorsStore) -> None:
