@@ -1,6 +1,7 @@
 """Real Temporal servers for tests, from the binary beside the interpreter."""
 
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,17 +17,26 @@ TUNED = (
     'history.timerProcessorMaxTimeShift="1ms"',
     "frontend.WorkflowTimeSkippingEnabled=true",
 )
-ARGUMENTS = [word for value in TUNED for word in ("--dynamic-config-value", value)]
 
 
-async def running_server(port: int | None = None) -> WorkflowEnvironment:
-    """A server whose clock is the real one, on a free port or this one; it stops when its block ends."""
+def _arguments(tuned: Sequence[str]) -> list[str]:
+    return [word for value in tuned for word in ("--dynamic-config-value", value)]
+
+
+ARGUMENTS = _arguments(TUNED)
+
+
+async def running_server(port: int | None = None, *, tuned: Sequence[str] = ()) -> WorkflowEnvironment:
+    """A server whose clock is the real one, on a free port or this one; it stops when its block ends.
+
+    `tuned`: more dynamic configuration, as `name=value`.
+    """
     return await WorkflowEnvironment.start_local(
         port=port,
         dev_server_existing_path=SERVER,
         dev_server_log_level="error",
         dev_server_startup_timeout=STARTUP,
-        dev_server_extra_args=ARGUMENTS,
+        dev_server_extra_args=[*ARGUMENTS, *_arguments(tuned)],
         search_attributes=list(attributes.ALL),
         data_converter=pydantic_data_converter,
     )

@@ -1,0 +1,130 @@
+"""One repository with its train: real git, a real store, people who push, and a scripted sandbox."""
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+
+from activities.backends.changes_store import ChangesStore
+from activities.backends.store_sql import open_store
+from activities.backends.track_git import GitTrack
+from activities.forge import ForgeActivities
+from leverframe.model.changes import Author, CarOutcome, Change, ChangeSpec, Enqueue, Priority
+from leverframe.model.ids import train_id
+from tests.fakes.git_world import GitWorld
+from tests.fakes.receivers import CarReceiver, InstantRelease
+from tests.fakes.sandbox import FakeSandbox
+from tests.fakes.workers import unversioned
+from workflows.merge_train.workflow import MergeTrainWorkflow, QueuePlace, TrainStart
+from workflows.queues import HANDS, SANDBOX
+
+ADA = Author(kind="person", name="ada")
+
+
+class Yard:
+    """One repository with its train, its people and its sandbox."""
+
+    def __init__(
+        self, client: Client, root: Path, track: type[GitTrack] = GitTrack, *, name: str = ""
+    ) -> None:
+        self.client = client
+        self.name = name or f"shop-{uuid4().hex[:6]}"
+        self.world = GitWorld(root, name=self.name)
+        self.engine = open_store(f"sqlite:///{root}/store.db")
+        self.changes = ChangesStore(self.engine)
+        self.track = track(mirrors=root / "mirrors", artifacts=root / "artifacts")
+        self.sandbox = FakeSandbox()
+        self._threads = ThreadPoolExecutor(8)
+
+    @property
+    def train(self) -> WorkflowHandle[MergeTrainWorkflow, None]:
+        return self.client.get_workflow_handle_for(MergeTrainWorkflow.run, train_id(self.name, "main"))
+
+    @asynccontextmanager
+    async def hands(self, *, cached: int = 0) -> AsyncIterator[None]:
+        """The worker that holds the train. With nothing cached, every step replays what came before."""
+        forge = ForgeActivities(self.changes, self.track, {self.name: self.world.repository})
+        async with Worker(
+            self.client,
+            task_queue=HANDS,
+            workflows=[MergeTrainWorkflow, CarReceiver, InstantRelease],
+            activities=[
+                forge.describe, forge.compose, forge.checks, forge.export, forge.record_check, forge.land,
+                forge.settle_change,
+            ],
+            activity_executor=self._threads,
+            workflow_runner=unversioned(),
+            max_cached_workflows=cached,
+        ):  # fmt: skip
+            yield
+
+    @asynccontextmanager
+    async def jail(self) -> AsyncIterator[None]:
+        """The worker of the sandbox."""
+        async with Worker(
+            self.client,
+            task_queue=SANDBOX,
+            activities=[self.sandbox.run_check],
+            activity_executor=self._threads,
+        ):
+            yield
+
+    def propose(self, branch: str, files: dict[str, str | None], author: Author = ADA) -> Change:
+        """Push a branch and open its change."""
+        head = self.world.commit(branch, files)
+        return self.changes.open_change(
+            ChangeSpec(repository=self.name, branch=branch, head=head, title=f"Do {branch}", author=author)
+        )
+
+    async def enqueue(
+        self,
+        change: Change,
+        *,
+        priority: Priority = Priority.NORMAL,
+        notify: tuple[str, ...] = (),
+        request: str | None = None,
+    ) -> QueuePlace:
+        """Ask the train, starting it when there is none."""
+        start = WithStartWorkflowOperation(
+            MergeTrainWorkflow.run,
+            TrainStart(repository=self.name),
+            id=self.train.id,
+            task_queue=HANDS,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        asked = Enqueue(
+            change=change.id, head=change.head, priority=priority, author=change.author, notify=notify
+        )
+        return await self.client.execute_update_with_start_workflow(
+            MergeTrainWorkflow.enqueue, asked, id=request or uuid4().hex, start_workflow_operation=start
+        )
+
+    async def receiver(self) -> WorkflowHandle[CarReceiver, CarOutcome]:
+        """Somebody who waits for a car."""
+        return await self.client.start_workflow(
+            CarReceiver.run, id=f"receiver/{uuid4().hex}", task_queue=HANDS
+        )
+
+    async def ride(self, change: Change) -> CarOutcome:
+        """Enqueue a change and wait for its end."""
+        receiver = await self.receiver()
+        await self.enqueue(change, notify=(receiver.id,))
+        return await receiver.result()
+
+    def tip(self) -> str:
+        return self.world.git("rev-parse", "main")
+
+    def sequences(self) -> list[int]:
+        return [receipt.sequence for receipt in self.track.receipts(self.world.repository)]
+
+    async def close(self) -> None:
+        with suppress(RPCError):  # A test that started no train has none.
+            await self.train.terminate()
+        self._threads.shutdown()
+        self.engine.dispose()
