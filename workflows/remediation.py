@@ -6,6 +6,7 @@ A crash at any point leads to the same end, because every effect is keyed by its
 """
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -135,8 +136,10 @@ class RemediationWorkflow:
 
     async def _settle(self, outcome: Outcome, detail: str) -> RunReport:
         """Give every reservation its end, tell the watch, and write the last page."""
-        for reservation in tuple(self._ledger.unsettled):
-            await self._ledger.settle(reservation, outcome)
+        while self._ledger.unsettled:
+            # A run is cancelled once at most, and one that ends already settles what it owes.
+            with contextlib.suppress(ActivityError):
+                await self._ledger.settle(self._ledger.unsettled[0], outcome)
         self._outcome = outcome
         self._now(detail)
         workflow.upsert_search_attributes([attributes.OUTCOME.value_set(outcome.value)])

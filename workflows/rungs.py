@@ -52,6 +52,9 @@ class Ledger:
 
     async def reserve(self, request: ReserveRequest) -> Decision:
         """Ask for one effect; the same request again gets the same answer."""
+        if request.reservation not in self.unsettled:
+            # Before the answer: a grant whose answer gets lost keeps its place all the same.
+            self.unsettled.append(request.reservation)
         decision = await workflow.execute_activity_method(
             LedgerActivities.reserve,
             request,
@@ -60,8 +63,8 @@ class Ledger:
             schedule_to_close_timeout=timedelta(minutes=30),
             summary=f"ask policy to {effect_words(request.effect)}",
         )
-        if isinstance(decision, Allowed) and request.reservation not in self.unsettled:
-            self.unsettled.append(request.reservation)
+        if not isinstance(decision, Allowed):
+            self.unsettled.remove(request.reservation)
         return decision
 
     async def commit(self, reservation: str) -> tuple[Finding, ...]:
@@ -75,13 +78,15 @@ class Ledger:
             summary="ask policy once more, right before the effect",
         )
         if isinstance(answer, Withdrawn):
-            self.unsettled.remove(reservation)
-            return answer.findings
+            return answer.findings  # one that had lapsed keeps its place until it is settled
         self.committed.add(reservation)
         return ()
 
     async def settle(self, reservation: str, outcome: Outcome) -> None:
-        """Say how an effect ended. What can't be said is logged: the ledger keeps the place, safely."""
+        """Say how an effect ended. What can't be said is logged: the ledger keeps the place, safely.
+
+        Raises ActivityError when the run is cancelled meanwhile; the reservation is still to be settled.
+        """
         if reservation not in self.unsettled:
             return
         self.unsettled.remove(reservation)
@@ -105,6 +110,9 @@ class Ledger:
                 summary=f"tell the ledger: {outcome.value}",
             )
         except ActivityError as error:
+            if is_cancelled_exception(error):
+                self.unsettled.append(reservation)
+                raise
             workflow.logger.warning("could not settle %s: %s", reservation, error.cause)
 
 
