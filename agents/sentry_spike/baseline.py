@@ -28,7 +28,9 @@ _SHRINK_EVENTS = 10.0
 """Events of the parent's shape that each bin starts with, times φ: clustered events teach less."""
 _MOST_ACTIVE = 0.98
 _WINSOR_OVER_MEDIAN = 4.0
+_WINSOR_OVER_BURST = 1.5
 _WINSOR_OVER_EXPECTED = 3.0
+_USUAL_HOURS = 5
 
 
 class Season(Frozen):
@@ -181,7 +183,10 @@ def _winsorised(season: Season, today: Today, day: int) -> list[float]:
     busy = sorted(count for count in today.counts if count)
     if not busy:
         return [0.0] * BINS
-    plain = _WINSOR_OVER_MEDIAN * busy[len(busy) // 2]
+    hours = [max(today.counts[first : first + BINS_PER_HOUR]) for first in range(0, BINS, BINS_PER_HOUR)]
+    # What comes in five separate hours is how the stream is; one spike fills fewer.
+    usual_burst = sorted(hours)[-_USUAL_HOURS]
+    plain = max(_WINSOR_OVER_MEDIAN * busy[len(busy) // 2], _WINSOR_OVER_BURST * usual_burst)
     total, phi = season.day_total(day) * season.correction, season.dispersion
     cut = []
     for bin_, count in enumerate(today.counts):
