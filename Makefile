@@ -12,7 +12,7 @@ REQUIREMENTS := requirements/dev.txt requirements/build.txt
 # One universal resolution serves every Python we support.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup test check static format docs demo lock test-postgres clean
+.PHONY: help setup test check static format docs golden demo lock test-postgres clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -48,6 +48,9 @@ format: setup ## Format the code and sort the imports
 
 docs: setup ## Write the generated reference pages again
 	@$(BIN)/python -m typer leverframe.cli.main utils docs --name leverframe --title "The command line" > docs/reference/cli.md
+
+golden: setup ## Record the golden histories again (ARGS="name …" narrows them); read tests/replay/record.py first
+	@$(BIN)/python -m tests.replay.record $(ARGS)
 
 demo: setup ## Tell the whole story with real parts (KEEP=1 leaves it running)
 	@$(BIN)/leverframe demo $(if $(KEEP),--keep)

@@ -53,6 +53,9 @@ WORKFLOWS: tuple[type, ...] = (
     ReleaseWorkflow,
 )
 
+WORKFLOW_FAILURES: tuple[type[BaseException], ...] = (LeverframeError,)
+"""Errors that fail a workflow; any other in its code waits for a corrected worker."""
+
 PURE = ("leverframe", "agents", "policies", "activities")
 DEPLOYMENT = "leverframe"
 DRAIN = timedelta(seconds=10)
@@ -145,7 +148,7 @@ def _worker(
         activity_executor=executor,
         max_concurrent_activities=threads,
         workflow_runner=workflow_runner(build_id),
-        workflow_failure_exception_types=[LeverframeError],
+        workflow_failure_exception_types=WORKFLOW_FAILURES,
         graceful_shutdown_timeout=DRAIN,
         sticky_queue_schedule_to_start_timeout=STICKY,
         deployment_config=_deployment(build_id),

@@ -1,0 +1,319 @@
+"""Record the golden histories again, by hand: `make golden`, or `python -m tests.replay.record [name …]`.
+
+Each history comes from a real execution on a real Temporal server, among the fakes that the workflow tests
+use. It is scrubbed of its machine, replayed once, and written to `tests/replay/histories/<name>.json`.
+
+Record only what is new, or what no running execution can have any more. A replay test that fails after a
+change says that the change would break executions in flight: keep their way with `workflow.patched`, and
+record the new way under a new name beside the old one.
+"""
+
+import asyncio
+import getpass
+import re
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+from temporalio.worker import Worker
+
+from activities.ledger import LedgerDoor
+from leverframe.model.ids import approval_id, digest, ledger_id, run_id, watch_id
+from leverframe.model.outcomes import Outcome
+from leverframe.model.signals import ErrorBatch, SecondCount
+from leverframe.model.untrusted import Untrusted
+from leverframe.worker import WORKFLOW_FAILURES, WORKFLOWS, workflow_runner
+from policies.decision import Finding, Verdict
+from policies.reservations import PauseRequest
+from tests.fakes.asks import OFF, ON, ask, policy
+from tests.fakes.git_world import KUSTOMIZATION, OVERLAY
+from tests.fakes.release_world import NEW, Releases
+from tests.fakes.release_world import World as ReleaseWorld
+from tests.fakes.remediation_world import BEGAN, DUE, World, error_facts
+from tests.fakes.runs import PatientRun
+from tests.fakes.servers import running_server
+from tests.fakes.train_world import Yard
+from tests.replay import golden
+from workflows.approval import ApprovalWorkflow
+from workflows.messages import ApprovalRequest, RunRequest, WatchStart
+from workflows.queues import HANDS, SANDBOX
+from workflows.remediation import RemediationWorkflow
+from workflows.watch import WatchWorkflow
+
+AGENT = "sentry_spike"
+SUBJECT = "SHOP-1A2B3C4D5E6F"
+SHORT = "limit.historyCount.suggestContinueAsNew=60"
+"""Makes entities continue as new after so many events, so that their histories are small."""
+
+Histories = dict[str, WorkflowHistory]
+Scenario = Callable[[Client, Path], Awaitable[Histories]]
+
+
+@asynccontextmanager
+async def working(
+    client: Client, world: World | None = None, workflows: Sequence[type] = WORKFLOWS
+) -> AsyncIterator[None]:
+    """Workers as in production, over the fakes of this world."""
+    async with AsyncExitStack() as stack:
+        threads = stack.enter_context(ThreadPoolExecutor(4))
+        hands = Worker(
+            client,
+            task_queue=HANDS,
+            workflows=workflows,
+            activities=world.hands if world else (),
+            activity_executor=threads,
+            workflow_runner=workflow_runner(build_id=""),
+            workflow_failure_exception_types=WORKFLOW_FAILURES,
+        )
+        await stack.enter_async_context(hands)
+        if world:
+            sandbox = Worker(client, task_queue=SANDBOX, activities=[world.run_probes])
+            await stack.enter_async_context(sandbox)
+        yield
+
+
+async def watch(client: Client, root: Path) -> Histories:
+    """A watch starts a run, continues as new while it goes on, and hears of its end in its next life."""
+    id_ = watch_id(AGENT, "shop", SUBJECT)
+    run = run_id(AGENT, "shop", SUBJECT, 1)
+    async with working(client, workflows=[WatchWorkflow, PatientRun]):
+        start = WatchStart(agent=AGENT, repository="shop", service="shop", subject=SUBJECT)
+        handle = await client.start_workflow(WatchWorkflow.run, start, id=id_, task_queue=HANDS)
+        first, sent = (await handle.describe()).run_id, 0
+        while (current := (await handle.describe()).run_id) == first:
+            await handle.signal(WatchWorkflow.observe, _batch(sent, escalating=sent == 0))
+            # Batch 3 comes twice: it is counted once.
+            await handle.signal(WatchWorkflow.observe, _batch(min(sent, 3)))
+            sent += 1
+        await client.get_workflow_handle(run).signal("settle")
+        await client.get_workflow_handle(run).result()
+        await handle.signal(WatchWorkflow.observe, _batch(sent))
+        await _until(handle, "snapshot", lambda found: found["active_run"] is None)
+    return {
+        "watch_continued": await _history(client, id_, first),
+        "watch_carried_on": await _history(client, id_, current),
+    }
+
+
+async def ledger(client: Client, root: Path) -> Histories:
+    """Every command of the ledger, a refusal of each kind, and a life after continue-as-new."""
+    door, asked = LedgerDoor(client, "acme", task_queue=HANDS), PauseRequest(by="ada", reason="an incident")
+    async with working(client):
+        await door.install(policy(["{id: one, scope: [subject], max: 1, hold: until_settled}"]))
+        await door.reserve(ask("run/1"))
+        first = (await client.get_workflow_handle(ledger_id("acme")).describe()).run_id
+        await door.reserve(ask("run/2"))
+        await door.commit("run/1")
+        await door.settle("run/1", Outcome.LANDED)
+        await door.reserve(ask("run/3", ON))
+        await door.pause(asked)
+        await door.reserve(ask("run/4"))
+        await door.resume(asked)
+        await door.reserve(ask("run/5"))
+        await door.release("run/5")
+        handle = client.get_workflow_handle(ledger_id("acme"))
+        while (current := (await handle.describe()).run_id) == first:
+            await door.reserve(ask("run/1"))
+        await door.reserve(ask("run/1"))
+        await door.reserve(ask("run/6"))
+    return {
+        "ledger_continued": await _history(client, handle.id, first),
+        "ledger_carried_on": await _history(client, handle.id, current),
+    }
+
+
+async def remediation(client: Client, root: Path) -> Histories:
+    """The whole ladder, heard by its watch; what policy denies; what people answer; the other levers."""
+    landed = await _run(client, World(client), "SHOP-LANDED", watched=True)
+    asked = await _run(client, World(client, policy(autonomy="act_with_approval")), "SHOP-ASKED")
+    refused = await _run(client, World(client, vote="no"), "SHOP-REFUSED")
+    return {
+        "remediation_landed": await _history(client, landed),
+        "approval_approved": await _history(client, approval_id(landed, 2)),
+        "remediation_escalated": await _history(client, asked),
+        "remediation_refused": await _history(client, refused),
+        "approval_rejected": await _history(client, approval_id(refused, 2)),
+    } | {
+        f"remediation_{name}": await _history(client, await _run(client, world, f"SHOP-{name.upper()}"))
+        for name, world in {
+            "denied": World(client, policy(kill_switch=True)),
+            "ejected": World(client, car="check_failed"),
+            "rolled_back": World(client, facts=error_facts(flag_on=False), release="rolled_back"),
+            "no_action": World(client, facts=error_facts(flag_on=False).model_copy(update={"frames": ()})),
+        }.items()
+    }
+
+
+async def approval(client: Client, root: Path) -> Histories:
+    """A question that nobody answers."""
+    finding = Finding(
+        rule="org.levers.flip_flag.direction.to_off",
+        verdict=Verdict.ESCALATE,
+        observed="act_with_approval",
+        limit="act",
+        remedy="Ask a person.",
+        source="org.yaml:11",
+    )
+    question = ApprovalRequest(
+        title="Switch new-checkout off",
+        body="It fails.",
+        agent=AGENT,
+        repository="shop",
+        subject=SUBJECT,
+        run="run/1",
+        effect=OFF,
+        effect_digest=digest(OFF),
+        policy_digest="p" * 64,
+        findings=(finding,),
+        quorum=1,
+        expires_after_seconds=1,
+    )
+    async with working(client, World(client, vote="silence")):
+        await client.execute_workflow(ApprovalWorkflow.run, question, id="approval/run/1/0", task_queue=HANDS)
+    return {"approval_expired": await _history(client, "approval/run/1/0")}
+
+
+async def train(client: Client, root: Path) -> Histories:
+    """Cars that land, with a release and without; a car that is red twice, one in conflict, a flake."""
+    landed = Yard(client, _folder(root, "landed"), name="shop")
+    async with landed.hands(cached=10), landed.jail():
+        await landed.ride(landed.propose("work", {"new.py": "x\n"}))
+        overlay = KUSTOMIZATION.replace("a" * 40, "b" * 40)
+        await landed.ride(landed.propose("overlay", {OVERLAY: overlay}))
+        landed.sandbox.script = ["failed", "passed"]
+        await landed.ride(landed.propose("flaky", {"flaky.py": "x\n"}))
+    ejected = Yard(client, _folder(root, "ejected"), name="other")
+    async with ejected.hands(cached=10), ejected.jail():
+        ejected.sandbox.script = ["failed", "failed"]
+        await ejected.ride(ejected.propose("red", {"red.py": "x\n"}))
+        conflicting = ejected.propose("conflict", {"app.py": "mine\n"})
+        ejected.world.commit("main", {"app.py": "theirs\n"})
+        await ejected.ride(conflicting)
+    found = {
+        "train_landed": await landed.train.fetch_history(),
+        "train_ejected": await ejected.train.fetch_history(),
+    }
+    for yard in (landed, ejected):
+        await yard.close()
+    return found
+
+
+async def release(client: Client, root: Path) -> Histories:
+    """A release that climbs to the top, and one that is taken back at a quarter of the traffic."""
+    worlds = {
+        "release_landed": ReleaseWorld.with_stable(),
+        "release_rolled_back": ReleaseWorld.with_stable(
+            error_ppm=lambda sha, percent: 150_000 if sha == NEW and percent >= 25 else 1000
+        ),
+    }
+    found = {}
+    for name, world in worlds.items():
+        releases = Releases(world, client)
+        async with releases.worker():
+            handle = await releases.start()
+            await handle.result()
+        found[name] = await handle.fetch_history()
+    return found
+
+
+SCENARIOS: tuple[tuple[str, tuple[Scenario, ...]], ...] = (
+    (SHORT, (watch, ledger)),
+    ("", (remediation, approval, train, release)),
+)
+"""By the server that they need."""
+
+
+async def _run(client: Client, world: World, subject: str, *, watched: bool = False) -> str:
+    """One whole run among these fakes; its id."""
+    id_, watch = run_id(AGENT, "shop", subject, 1), watch_id(AGENT, "shop", subject)
+    request = RunRequest(
+        agent=AGENT,
+        repository="shop",
+        service="shop",
+        subject=subject,
+        due=DUE,
+        detected_at=BEGAN + timedelta(seconds=8),
+        watch=watch,
+        ui_url="http://ui",
+    )
+    async with working(client, world):
+        if watched:
+            known = WatchStart(
+                agent=AGENT, repository="shop", service="shop", subject=subject, runs=1,
+                active_run=id_, active_since=datetime.now(UTC),
+            )  # fmt: skip
+            await client.start_workflow(WatchWorkflow.run, known, id=watch, task_queue=HANDS)
+        await client.execute_workflow(RemediationWorkflow.run, request, id=id_, task_queue=HANDS)
+    return id_
+
+
+def _batch(number: int, *, escalating: bool = False) -> ErrorBatch:
+    now = datetime.now(UTC)
+    return ErrorBatch(
+        id=f"batch-{number}",
+        repository="shop",
+        service="shop",
+        subject=SUBJECT,
+        title=Untrusted("KeyError: 'tea'"),
+        counts=(SecondCount(second=int(now.timestamp()), count=2),),
+        escalating=escalating,
+        received_at=now,
+    )
+
+
+async def _until(handle: WorkflowHandle[Any, Any], query: str, wanted: Callable[[Any], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not wanted(await handle.query(query)):  # noqa: ASYNC110 - a query has no event
+            await asyncio.sleep(0.02)
+
+
+async def _history(client: Client, id_: str, run: str | None = None) -> WorkflowHistory:
+    return await client.get_workflow_handle(id_, run_id=run).fetch_history()
+
+
+def _folder(root: Path, name: str) -> Path:
+    folder = root / name
+    folder.mkdir()
+    return folder
+
+
+async def _write(name: str, history: WorkflowHistory, root: Path) -> None:
+    """Scrub, check, replay, write."""
+    document = golden.without_machine(history, root=root)
+    told = golden.machine_words(document) + _own_words(golden.readable(document))
+    if told:
+        raise SystemExit(f"{name} names this machine: {', '.join(told)}")
+    await golden.replayer().replay_workflow(golden.load(document))
+    path = golden.FOLDER / f"{name}.json"
+    path.write_text(golden.written(document))
+    size = path.stat().st_size // 1024
+    sys.stdout.write(f"{path.name}: {len(document['events'])} events, {size} KiB\n")
+
+
+def _own_words(text: str) -> list[str]:
+    """The names of this machine and its user that the text has."""
+    own = {socket.gethostname(), getpass.getuser(), str(Path.home()), tempfile.gettempdir(), str(Path.cwd())}
+    return [word for word in sorted(own) if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)]
+
+
+async def main(names: Sequence[str]) -> None:
+    """Record all histories, or those of these names."""
+    golden.FOLDER.mkdir(exist_ok=True)
+    for tuned, scenarios in SCENARIOS:
+        async with await running_server(tuned=[tuned] if tuned else ()) as server:
+            for scenario in scenarios:
+                with tempfile.TemporaryDirectory() as folder:
+                    for name, history in (await scenario(server.client, Path(folder))).items():
+                        if not names or name in names:
+                            await _write(name, history, Path(folder))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))
