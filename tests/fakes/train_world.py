@@ -1,6 +1,6 @@
 """One repository with its train: real git, a real store, people who push, and a scripted sandbox."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -9,7 +9,7 @@ from uuid import uuid4
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from activities.backends.changes_store import ChangesStore
 from activities.backends.store_sql import open_store
@@ -47,7 +47,9 @@ class Yard:
         return self.client.get_workflow_handle_for(MergeTrainWorkflow.run, train_id(self.name, "main"))
 
     @asynccontextmanager
-    async def hands(self, *, cached: int = 0) -> AsyncIterator[None]:
+    async def hands(
+        self, *, cached: int = 0, interceptors: Sequence[Interceptor] = ()
+    ) -> AsyncIterator[None]:
         """The worker that holds the train. With nothing cached, every step replays what came before."""
         forge = ForgeActivities(self.changes, self.track, {self.name: self.world.repository})
         async with Worker(
@@ -61,6 +63,7 @@ class Yard:
             activity_executor=self._threads,
             workflow_runner=unversioned(),
             max_cached_workflows=cached,
+            interceptors=interceptors,
         ):  # fmt: skip
             yield
 

@@ -3,11 +3,14 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from temporalio import workflow
 from temporalio.client import (
     WorkflowExecutionDescription,
     WorkflowUpdateFailedError,
@@ -15,6 +18,13 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import (
+    Interceptor,
+    StartChildWorkflowInput,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+    WorkflowOutboundInterceptor,
+)
 
 from activities.backends.track_git import GitTrack
 from leverframe.model.changes import (
@@ -60,6 +70,30 @@ class SlowTrack(GitTrack):
         return super().compose(repository, change=change, base=base, at=at)
 
 
+class LingersAtTheRelease(Interceptor):
+    """Once the release has started, the train hears of it only after a second request for the car."""
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor]:
+        return _Inbound
+
+
+class _Inbound(WorkflowInboundInterceptor):
+    def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+        super().init(_Outbound(outbound))
+
+
+class _Outbound(WorkflowOutboundInterceptor):
+    async def start_child_workflow(
+        self, input: StartChildWorkflowInput
+    ) -> workflow.ChildWorkflowHandle[Any, Any]:
+        handle = await super().start_child_workflow(input)
+        train = workflow.instance()
+        await workflow.wait_condition(lambda: len(train.board().queue.items[0].requests) == 2)
+        return handle
+
+
 MakeYard = Callable[..., Awaitable[Yard]]
 
 
@@ -97,6 +131,29 @@ async def test_what_lands_is_the_commit_that_was_tested_and_its_release_starts(y
     assert yard.changes.checks(yard.tip())[0].outcome == "passed"
     release = yard.client.get_workflow_handle(release_id("shop", yard.tip()), result_type=str)
     assert await release.result() == yard.tip()
+
+
+async def test_who_asks_while_the_release_of_the_car_starts_is_told_too(make_yard: MakeYard) -> None:
+    yard = await make_yard()
+    change = yard.propose("work", {"new.py": "x\n"})
+    early, late = await yard.receiver(), await yard.receiver()
+    async with yard.hands(interceptors=[LingersAtTheRelease()]), yard.jail():
+        before = yard.tip()
+        await yard.enqueue(change, notify=(early.id,))
+        await _released(yard, before)
+        await yard.enqueue(change, notify=(late.id,))
+        told = await asyncio.wait_for(asyncio.gather(early.result(), late.result()), 30)
+    assert [type(outcome) for outcome in told] == [CarLanded, CarLanded]
+
+
+async def _released(yard: Yard, before: str) -> None:
+    """Wait until the release of what lands after `before` has begun and ended."""
+    while True:
+        with suppress(RPCError):
+            await yard.client.get_workflow_handle(release_id("shop", yard.tip())).result()
+            if yard.tip() != before:
+                return
+        await asyncio.sleep(0.05)
 
 
 async def test_an_overlay_edit_lands_without_a_check_and_without_a_release(yard: Yard) -> None:

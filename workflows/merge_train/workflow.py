@@ -290,9 +290,10 @@ class MergeTrainWorkflow:
         except ActivityError as error:
             # A change that the forge does not know can't be told; who asked is told all the same.
             workflow.logger.warning("%s could not be told: %s", item.change, _cause(error)[1])
-        item = self._state.queue.get(item.sequence) or item
         if isinstance(outcome, CarLanded):
-            await self._release(item, outcome.receipt)
+            await self._release(self._state.queue.get(item.sequence) or item, outcome.receipt)
+        # Read after the last wait: whoever asked until now is told, whoever asks later meets the outcome.
+        item = self._state.queue.get(item.sequence) or item
         settled = Settled(head=item.head, requests=item.requests, outcome=outcome, settled_at=workflow.now())
         letter = (Letter(to=item.notify, outcome=outcome),) if item.notify else ()
         self._update(
