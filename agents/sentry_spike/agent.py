@@ -128,26 +128,9 @@ def _due(state: SpikeState, reading: Reading) -> Due:
     span = _span(WINDOW * state.tuning.tick_seconds)
     expected = f"{reading.expected:.1f}"
     reason = f"{reading.events:,} errors in the last {span}, where {expected} were expected"
-    wanted = max(ceil(MIN_RATIO * reading.expected), ceil(reading.expected) + MIN_EXCESS)
-    evidence = [
-        Measurement(
-            name="evidence of a change",
-            observed=int(reading.evidence * 1000),
-            threshold=int(reading.threshold * 1000),
-            unit="nats / 1000",
-        ),
-        Measurement(
-            name=f"errors in the last {span}", observed=reading.events, threshold=wanted, unit="errors"
-        ),
-    ]
+    evidence = _measured(state.tuning, reading, span)
     if reading.new_group:
         reason = f"a new error group: {reason}"
-        evidence[1] = Measurement(
-            name=f"ticks of {_span(state.tuning.tick_seconds)} with errors",
-            observed=reading.active_ticks,
-            threshold=state.tuning.new_group_active_ticks,
-            unit="ticks",
-        )
     if state.escalating:
         evidence.append(
             Measurement(name="the error tracker says it escalates", observed=1, threshold=1, unit="verdicts")
@@ -156,6 +139,33 @@ def _due(state: SpikeState, reading: Reading) -> Due:
     if not reading.alarm and state.escalating_since:
         since = min(since, state.escalating_since - _BEFORE_ESCALATION)
     return Due(reason=reason, evidence=tuple(evidence), since=since)
+
+
+def _measured(tuning: Tuning, reading: Reading, span: str) -> list[Measurement]:
+    """What was seen and what was needed, by the rule that applies to the stream."""
+    errors = Measurement(
+        name=f"errors in the last {span}",
+        observed=reading.events,
+        threshold=max(ceil(MIN_RATIO * reading.expected), ceil(reading.expected) + MIN_EXCESS),
+        unit="errors",
+    )
+    if reading.storm:
+        return [errors.model_copy(update={"threshold": tuning.new_group_storm_events})]
+    change = Measurement(
+        name="evidence of a change",
+        observed=int(reading.evidence * 1000),
+        threshold=int(reading.threshold * 1000),
+        unit="nats / 1000",
+    )
+    if not reading.new_group:
+        return [change, errors]
+    ticks = Measurement(
+        name=f"ticks of {_span(tuning.tick_seconds)} with errors",
+        observed=reading.active_ticks,
+        threshold=tuning.new_group_active_ticks,
+        unit="ticks",
+    )
+    return [change, ticks]
 
 
 def _mitigate(facts: ErrorFacts, suspects: Suspects, context: RunContext) -> Step | None:

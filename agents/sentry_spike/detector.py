@@ -42,7 +42,9 @@ class Tuning(Frozen):
     new_group_events_per_hour: int = Field(default=2, ge=1, le=100_000)
     """The rate that 95 % of new groups of the project stay under."""
     new_group_active_ticks: int = Field(default=8, ge=2, le=WINDOW)
-    """Ticks with events that a new group must show before it alarms."""
+    """Ticks with events that a new group must show before it alarms …"""
+    new_group_storm_events: int = Field(default=1000, ge=10, le=10_000_000)
+    """… unless so many events come within 60 ticks: a storm is plain, and waiting makes it worse."""
 
     @classmethod
     def of(cls, settings: dict[str, int]) -> "Tuning":
@@ -96,6 +98,8 @@ class Reading(Frozen):
 
     alarm: bool
     new_group: bool
+    storm: bool
+    """A new group alarms by its sheer number of events, before the ticks could say so."""
     evidence: float
     """In nats."""
     threshold: float
@@ -132,16 +136,19 @@ def read(stream: Stream, now: int, tuning: Tuning) -> Reading:
     last = max(now // tuning.tick_seconds, stream.open[-1][0] if stream.open else stream.folded)
     peeked = _fold_through(stream, last, tuning)
     events, expected = sum(peeked.recent), sum(peeked.expected)
+    storm = False
     if _is_new(peeked, peeked.folded, tuning):
         # A group may turn bad at birth or later on its first day: one test for each, the same α.
         late = peeked.evidence.of_active - log(DAY / tuning.tick_seconds)
         evidence, threshold = max(peeked.birth.total, late), -log(ALPHA)
         alarm = evidence > threshold and peeked.active_ticks >= tuning.new_group_active_ticks
+        storm = not alarm and events >= tuning.new_group_storm_events
     else:
         evidence, threshold = peeked.evidence.total, _threshold(peeked, tuning)
         alarm = evidence > threshold and events - expected >= MIN_EXCESS and events >= MIN_RATIO * expected
     return Reading(
-        alarm=alarm,
+        alarm=alarm or storm,
+        storm=storm,
         new_group=_is_new(peeked, peeked.folded, tuning),
         evidence=max(0.0, evidence),
         threshold=threshold,

@@ -232,7 +232,7 @@ class Story:
                 "--voter",
                 self.person.name,
             )
-            raise CommandFailed("you denied the escalation, so the story ends here; the run says `rejected`")
+            raise CommandFailed("you denied the escalation: the flag stays off, and the story ends here")
         await asyncio.to_thread(
             self.person.leverframe,
             "approve", question["id"], "--reason", "the fix is at 100 %", "--voter", self.person.name,

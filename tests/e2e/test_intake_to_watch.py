@@ -307,7 +307,6 @@ async def test_twenty_thousand_events_of_one_group_are_one_watch_one_run_an_exac
             client,
             task_queue=queue,
             pace=Pace(coalesce=0.2, answer=30),
-            tuning={"tick_seconds": 1, "new_group_active_ticks": 2},
         ) as door,
         hands(client, queue),
     ):

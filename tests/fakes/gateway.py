@@ -3,11 +3,10 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -46,13 +45,13 @@ REPOSITORY = {
 }
 
 
-def settings_for(home: Path, tuning: Mapping[str, int], **gateway: Any) -> Settings:
+def settings_for(home: Path, **gateway: Any) -> Settings:
     """One declared service, one Sentry project that stands for it."""
     return Settings.model_validate(
         {
             "home": home,
             "repositories": [REPOSITORY],
-            "agents": {"sentry_spike": tuning},
+            "agents": {"sentry_spike": {}},
             "gateway": {
                 "sentry_projects": {PROJECT: "shop"},
                 "sentry_keys": {PROJECT: KEY},
@@ -118,14 +117,13 @@ async def gateway(
     pace: Pace | None = None,
     task_queue: str = HANDS,
     agents: Sequence[str] | None = None,
-    tuning: Mapping[str, int] = MappingProxyType({}),
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     """The application, started; its loops end with the block."""
     engine = open_store(f"sqlite:///{home}/store.db")
     store, counters, metrics = ErrorsStore(engine), Counters(), StillMetrics()
     app = build_app(
-        settings_for(home, tuning, **settings),
+        settings_for(home, **settings),
         client=client,
         store=store,
         metrics=metrics,

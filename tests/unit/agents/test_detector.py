@@ -67,6 +67,13 @@ def test_a_new_group_alarms_on_its_eighth_tick_with_errors(ticks: int, alarm: bo
     assert (reading.new_group, reading.alarm, reading.active_ticks) == (True, alarm, ticks)
 
 
+@pytest.mark.parametrize(("events", "alarm"), [(999, False), (1000, True), (20_000, True)])
+def test_a_storm_of_a_new_group_alarms_within_its_first_minute(events: int, alarm: bool) -> None:
+    stream = fed([(START + 5, events)])
+    reading = detector.read(stream, START + 5, MINUTE)
+    assert (reading.alarm, reading.storm, reading.events) == (alarm, alarm, events)
+
+
 def test_a_new_group_that_errs_now_and_then_does_not_alarm() -> None:
     stream = fed([(START + hour * 3600, 1) for hour in range(20)])
     assert not detector.read(stream, START + 20 * 3600, MINUTE).alarm
