@@ -234,7 +234,7 @@ async def test_while_the_engine_is_away_senders_get_503_and_then_each_event_is_d
 async def test_the_trace_context_travels_in_the_header_where_the_workers_tracing_looks(
     client: Client, tmp_path: Path, queue: str
 ) -> None:
-    watches_of = Watches(settings_for(tmp_path, {}), client, Counters(), task_queue=queue)
+    watches_of = Watches(settings_for(tmp_path), client, Counters(), task_queue=queue)
     now = datetime.now(UTC)
     batch = StoredBatch(
         id="b",
