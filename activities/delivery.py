@@ -8,6 +8,7 @@ from temporalio import activity
 
 from activities.failures import typed_failures
 from activities.ports import Delivery, Metrics
+from activities.pulse import with_pulse
 from leverframe.model.errors import CanaryBusy, Conflict, NotFound, Refused, Unavailable
 from leverframe.model.frozen import Frozen, Sha, Slug
 from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
@@ -46,6 +47,7 @@ class DeliveryActivities:
 
     @activity.defn(name="deploy_artifact")
     @typed_failures
+    @with_pulse
     def deploy_artifact(self, repository: str, artifact: Artifact) -> None:
         """Make a built artifact available to the environments. Idempotent."""
         self._delivery.deploy_artifact(self._repository(repository), artifact)

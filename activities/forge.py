@@ -12,6 +12,7 @@ from temporalio import activity
 
 from activities.failures import typed_failures
 from activities.ports import Changes, Track
+from activities.pulse import with_pulse
 from leverframe.model.changes import (
     Author,
     Car,
@@ -131,6 +132,7 @@ class ForgeActivities:
 
     @activity.defn(name="compose")
     @typed_failures
+    @with_pulse
     def compose(self, request: ComposeRequest) -> Composed:
         """The change on the target's tip as it would land, or why it can't ride (any more)."""
         change = self._changes.change(request.change)
@@ -162,6 +164,7 @@ class ForgeActivities:
 
     @activity.defn(name="land")
     @typed_failures
+    @with_pulse
     def land(self, request: LandRequest) -> Receipt:
         """Compare-and-swap the target to the tested commit. Raises TargetMoved, Refused."""
         repository = self._repository(self._changes.change(request.car.change).repository)
@@ -186,12 +189,14 @@ class ForgeActivities:
 
     @activity.defn(name="export")
     @typed_failures
+    @with_pulse
     def export(self, repository: str, sha: str) -> Artifact:
         """The one artifact of a commit."""
         return self._track.export(self._repository(repository), sha)
 
     @activity.defn(name="overlay_change")
     @typed_failures
+    @with_pulse
     def overlay_change(self, request: OverlayRequest) -> Change | None:
         """A change that re-points an overlay; None when it names the SHA already."""
         return self._point_overlay(request, RELEASE_MACHINERY)

@@ -14,6 +14,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 
 with workflow.unsafe.imports_passed_through():
     from activities.forge import ComposeRequest, ForgeActivities, LandRequest
+    from activities.pulse import heartbeat_timeout
     from activities.sandbox import CheckRequest, SandboxActivities
     from leverframe.model.changes import (
         Car,
@@ -56,6 +57,10 @@ MAX_EVENTS = 500
 PATIENT = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 """The forge is waited for: only an error that retrying can't help ends it."""
 
+_SHORT = timedelta(minutes=1)
+_LONG = timedelta(minutes=10)
+"""For work on a whole repository. It has a pulse, so that a killed worker is missed much earlier."""
+
 _CHECK_SLACK = timedelta(minutes=2)
 """On top of a check's own limit, which the sandbox keeps: starting the jail, sending the result."""
 
@@ -88,11 +93,13 @@ async def _by_hand(
     **kwargs: P.kwargs,
 ) -> R:
     """What the forge answers. Raises ActivityError for an error that retrying can't help."""
+    silence = heartbeat_timeout(method)
     return await workflow.execute_activity_method(
         method,
         args=args,
         task_queue=HANDS,
-        start_to_close_timeout=timedelta(minutes=10),
+        start_to_close_timeout=_SHORT if silence is None else _LONG,
+        heartbeat_timeout=silence,
         retry_policy=PATIENT,
         summary=summary,
     )

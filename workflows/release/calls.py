@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.delivery import DeliveryActivities, SlotRequest, WaitRequest
     from activities.engine import EngineActivities
     from activities.forge import RELEASE_MACHINERY, ForgeActivities, OverlayRequest, TagRequest
+    from activities.pulse import heartbeat_timeout
     from leverframe.model.changes import Change, Enqueue, Priority
     from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
     from leverframe.model.topology import Repository
@@ -72,6 +73,7 @@ class Calls:
             args=[self._repository, self._sha],
             task_queue=HANDS,
             start_to_close_timeout=BUILD,
+            heartbeat_timeout=heartbeat_timeout(ForgeActivities.export),
             schedule_to_close_timeout=PATIENCE,
             summary=f"Build {self._short} once",
         )
@@ -83,6 +85,7 @@ class Calls:
             args=[self._repository, artifact],
             task_queue=HANDS,
             start_to_close_timeout=BUILD,
+            heartbeat_timeout=heartbeat_timeout(DeliveryActivities.deploy_artifact),
             schedule_to_close_timeout=PATIENCE,
             summary=f"Hand the artifact {artifact.digest[:19]} to the environments",
         )
@@ -131,6 +134,7 @@ class Calls:
             ),
             task_queue=HANDS,
             start_to_close_timeout=timedelta(minutes=2),
+            heartbeat_timeout=heartbeat_timeout(ForgeActivities.overlay_change),
             retry_policy=UNTIL_IT_WORKS,
             summary=f"Point the overlay of {environment} at {sha[:12]}",
         )
