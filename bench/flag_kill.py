@@ -22,9 +22,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import openfeature.api
 import tomli_w
 
-from leverframe.bootstrap import build_flags, build_ports, connect
+from leverframe.bootstrap import build_ports, connect
 from leverframe.demo.person import Person
 from leverframe.demo.shop_changes import first_change
 from leverframe.demo.stage import SENTRY_PROJECT, Stage
@@ -108,7 +109,7 @@ def envelope(number: int) -> bytes:
 
 async def run_trial(number: int, stage: Stage, view: View, known: set[str]) -> Trial:
     """Turn the flag on, break, and watch from outside."""
-    flags = build_flags(stage.settings)
+    flags = view.ports.flags
     flag = f"bench-{number}"
     flags.set(flag, True, key=f"bench/{number}", reason="trial")
     key = stage.settings.gateway.sentry_keys[SENTRY_PROJECT].get_secret_value()
@@ -191,6 +192,7 @@ async def main(trials: int) -> None:
             show([await run_trial(number, stage, view, known) for number in range(trials)])
         finally:
             stage.stop()
+            openfeature.api.shutdown()  # its file watchers, before the file goes
 
 
 if __name__ == "__main__":
