@@ -192,7 +192,8 @@ async def main(trials: int) -> None:
             show([await run_trial(number, stage, view, known) for number in range(trials)])
         finally:
             stage.stop()
-            openfeature.api.shutdown()  # its file watchers, before the file goes
+            openfeature.api.shutdown()
+            await asyncio.sleep(0.5)  # its file watcher looks once more before it ends
 
 
 if __name__ == "__main__":
