@@ -9,8 +9,9 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from base64 import b64encode
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
@@ -81,6 +82,21 @@ class Finished:
         return [readable(field) for field in self.out.split(b"\0")[:-1]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class HttpsLogin:
+    """A token for every remote below one address, given to git in its environment only."""
+
+    address: str
+    """With the closing slash: `https://github.com/`."""
+    token: Callable[[], str] = field(repr=False)
+    """Asked for anew before each command, because tokens of an App live for an hour."""
+
+    def settings(self) -> dict[str, str]:
+        """The settings of git that carry the token (HTTP Basic, RFC 7617) to this address and no other."""
+        basic = b64encode(f"x-access-token:{self.token()}".encode()).decode()
+        return {f"http.{self.address}.extraHeader": f"Authorization: Basic {basic}"}
+
+
 class Git:
     """Runs git on one bare repository.
 
@@ -106,8 +122,11 @@ class Git:
         environment: Mapping[str, str] | None = None,
         allow: Collection[int] = (0,),
         into: IO[bytes] | None = None,
+        secret_settings: Mapping[str, str] | None = None,
     ) -> Finished:
         """Run `git <arguments>` and wait. `into` takes the output instead, unbounded.
+
+        `secret_settings` are settings of git whose values are in no argument and in no error.
 
         Raises:
             Unavailable: a time limit, a lock, a network or disk error: worth another attempt.
@@ -124,8 +143,12 @@ class Git:
         ):
             given.write(stdin)
             given.seek(0)
-            code = self._wait(command, given, into or out, err, environment or {})
-            finished = Finished(code=code, out=self._read(name, out), err=_shown(self._tail(err)))
+            secrets = secret_settings or {}
+            code = self._wait(
+                command, given, into or out, err, _environment(secrets) | dict(environment or {})
+            )
+            told = _without(self._tail(err), secrets.values())
+            finished = Finished(code=code, out=self._read(name, out), err=_shown(told))
         if code not in allow:
             raise classify(name, finished)
         return finished
@@ -144,7 +167,7 @@ class Git:
                 stdin=stdin,
                 stdout=out,
                 stderr=err,
-                env=_environment() | dict(environment),
+                env=dict(environment),
                 start_new_session=True,
             )
         except FileNotFoundError as error:
@@ -214,7 +237,8 @@ def identity(name: str, email: str, seconds: int, role: str) -> dict[str, str]:
     }
 
 
-def _environment() -> dict[str, str]:
+def _environment(more_settings: Mapping[str, str]) -> dict[str, str]:
+    settings = (*_SETTINGS, *more_settings.items())
     ours = {
         "LC_ALL": "C",
         "TZ": "UTC",
@@ -226,13 +250,19 @@ def _environment() -> dict[str, str]:
         "SSH_ASKPASS": "true",
         "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=15",
         "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_CONFIG_COUNT": str(len(_SETTINGS)),
+        "GIT_CONFIG_COUNT": str(len(settings)),
     }
-    for index, (key, value) in enumerate(_SETTINGS):
+    for index, (key, value) in enumerate(settings):
         ours[f"GIT_CONFIG_KEY_{index}"] = key
         ours[f"GIT_CONFIG_VALUE_{index}"] = value
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return passed | ours
+
+
+def _without(text: str, secrets: Collection[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret.rpartition(" ")[2], "***")
+    return text
 
 
 def _shown(text: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from activities.backends import track_history, track_overlay
-from activities.backends.git_process import IDENTITY, Git, MirrorCorrupted, is_sha, the_sha
+from activities.backends.git_process import IDENTITY, Git, HttpsLogin, MirrorCorrupted, is_sha, the_sha
 from activities.backends.track_compose import (
     changed_paths,
     commit_tree,
@@ -65,7 +65,7 @@ class GitTrack:
     """The `Track` port on plain git.
 
     `mirrors` and `artifacts` are directories of ours; every process that shares them shares the work.
-    `timeout` bounds each git command, a push included.
+    `timeout` bounds each git command, a push included. `login` is for the remotes below its address.
     """
 
     def __init__(
@@ -75,11 +75,13 @@ class GitTrack:
         artifacts: Path,
         repositories: Sequence[Repository] = (),
         timeout: timedelta = timedelta(seconds=60),
+        login: HttpsLogin | None = None,
     ) -> None:
         self._mirrors = mirrors
         self._artifacts = artifacts
         self._repositories = tuple(repositories)
         self._timeout = timeout
+        self._login = login
 
     @_on_a_fresh_mirror_again
     def tip(self, repository: Repository, branch: str | None = None) -> str:
@@ -298,7 +300,7 @@ class GitTrack:
         return Health(ok=True, detail=f"{told}; {len(self._repositories)} repositories answer")
 
     def _mirror(self, repository: Repository) -> Mirror:
-        return Mirror(self._mirrors, repository, timeout=self._timeout)
+        return Mirror(self._mirrors, repository, timeout=self._timeout, login=self._login)
 
 
 def _tip(git: Git, branch: str) -> str:

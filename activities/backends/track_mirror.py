@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
-from activities.backends.git_process import Git, MirrorCorrupted, the_sha
+from activities.backends.git_process import Git, HttpsLogin, MirrorCorrupted, the_sha
 from leverframe.model.errors import BadConfiguration, NotFound
 from leverframe.model.topology import Repository
 
@@ -35,12 +35,18 @@ class Push:
 
 
 class Mirror:
-    """One repository's mirror, shared by threads and processes through a file lock."""
+    """One repository's mirror, shared by threads and processes through a file lock.
 
-    def __init__(self, home: Path, repository: Repository, *, timeout: timedelta) -> None:
+    `login` is used when the remote is below its address.
+    """
+
+    def __init__(
+        self, home: Path, repository: Repository, *, timeout: timedelta, login: HttpsLogin | None = None
+    ) -> None:
         self._directory = home / f"{repository.name}.git"
         self._lock = home / f"{repository.name}.lock"
         self._repository = repository
+        self._login = login
         self._git = Git(self._directory, timeout=timeout)
 
     @contextmanager
@@ -84,7 +90,7 @@ class Mirror:
         atomically = ["--atomic"] if atomic else []
         done = git.run(
             "push", "--porcelain", "--no-verify", "--no-signed", *atomically, *leases, "--", self.url,
-            *refspecs, allow=(0, 1),
+            *refspecs, allow=(0, 1), secret_settings=self._secrets(),
         )  # fmt: skip
         answers = {}
         for line in done.text.splitlines():
@@ -124,8 +130,14 @@ class Mirror:
             self._git.run("init", "--quiet", "--bare", "--template=", str(self._directory))
         self._git.run(
             "fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head",
-            "--no-recurse-submodules", "--", self.url, *REFSPECS,
+            "--no-recurse-submodules", "--", self.url, *REFSPECS, secret_settings=self._secrets(),
         )  # fmt: skip
+
+    def _secrets(self) -> dict[str, str]:
+        """What git needs to be let in; nothing for a remote that the login is not for."""
+        if self._login is None or not self._repository.url.startswith(self._login.address):
+            return {}
+        return self._login.settings()
 
     def _missing(self, shas: Sequence[str]) -> list[str]:
         if not self._directory.is_dir():
