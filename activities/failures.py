@@ -30,5 +30,8 @@ def typed_failures(function: Callable[P, R]) -> Callable[P, R]:
 def as_application_error(error: LeverframeError) -> ApplicationError:
     """The same error as Temporal carries it."""
     return ApplicationError(
-        str(error), type=type(error).__name__, non_retryable=not isinstance(error, RETRYABLE)
+        str(error),
+        type=type(error).__name__,
+        non_retryable=not isinstance(error, RETRYABLE),
+        next_retry_delay=error.wait if isinstance(error, Unavailable) else None,
     )

@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Engine,
@@ -91,6 +92,19 @@ changes = Table(
     Column("opened_at", BigInteger, nullable=False),
     UniqueConstraint("repository", "branch"),
     UniqueConstraint("repository", "number"),
+)
+
+vouched_changes = Table(
+    "vouched_changes",
+    metadata,
+    Column("place", Text, primary_key=True, comment="Host, owner and name of a repository on a forge"),
+    Column("number", Integer, primary_key=True),
+    Column("head", Text, nullable=False, comment="The one head that author and priority are true of"),
+    Column("author_kind", Text, nullable=False),
+    Column("author_name", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("ejected", Boolean, nullable=False),
+    Column("landed_as", Text),
 )
 
 checks = Table(

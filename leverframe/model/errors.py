@@ -14,6 +14,8 @@ Activities turn these into Temporal's `ApplicationError` with the class name as 
 `Unavailable` and `CanaryBusy` are final (see `activities.failures`).
 """
 
+from datetime import timedelta
+
 
 class LeverframeError(Exception):
     """An error with a sentence for people: what was wrong, where, and what to do."""
@@ -48,4 +50,11 @@ class Refused(LeverframeError):
 
 
 class Unavailable(LeverframeError):
-    """An outside system did not answer or is overloaded: ask again later."""
+    """An outside system did not answer or is overloaded: ask again later.
+
+    `wait` is how long the system asked us to stay away, if it said so.
+    """
+
+    def __init__(self, *words: object, wait: timedelta | None = None) -> None:
+        super().__init__(*words)
+        self.wait = wait

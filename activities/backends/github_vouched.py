@@ -1,0 +1,91 @@
+"""What we know of pull requests and tell nobody else: kept in the store, where no body can forge it."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, RowMapping, select
+from sqlalchemy.exc import DBAPIError
+
+from activities.backends.github_answers import Vouched
+from activities.backends.store_sql import insert, reading, vouched_changes
+from leverframe.model.changes import Author, Priority
+from leverframe.model.errors import Unavailable
+
+
+class VouchedChanges:
+    """The table `vouched_changes`, keyed by place (`github.com/acme/shop`) and number."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, place: str, number: int) -> Vouched | None:
+        """What is recorded of one pull request."""
+        return self.among(place, (number,)).get(number)
+
+    def among(self, place: str, numbers: Collection[int]) -> dict[int, Vouched]:
+        """Number → what is recorded, for those of which something is."""
+        wanted = select(vouched_changes).where(
+            vouched_changes.c.place == place, vouched_changes.c.number.in_(numbers)
+        )
+        with _answering(), reading(self._engine) as connection:
+            return {row["number"]: _vouched(row) for row in connection.execute(wanted).mappings()}
+
+    def open(self, place: str, number: int, *, head: str, author: Author, priority: Priority) -> None:
+        """Vouch for a head. The author of a head stays who it was; an ejection is over."""
+        row: dict[str, object] = {
+            "place": place, "number": number, "head": head, "author_kind": author.kind,
+            "author_name": author.name, "priority": int(priority), "ejected": False,
+        }  # fmt: skip
+        with _answering(), self._engine.begin() as connection:
+            found = self._row(connection, place, number)
+            if found is not None and found["head"] == head:
+                row |= {"author_kind": found["author_kind"], "author_name": found["author_name"]}
+            self._write(connection, row)
+
+    def settle(self, place: str, number: int, *, seen: Vouched) -> None:
+        """Record an end (`seen.ejected` or `seen.landed_as`); of a pull request not opened through us
+        also who GitHub says opened it. A landing is for ever."""
+        row: dict[str, object] = {
+            "place": place, "number": number, "head": seen.head, "author_kind": seen.author.kind,
+            "author_name": seen.author.name, "priority": int(seen.priority), "ejected": seen.ejected,
+            "landed_as": seen.landed_as,
+        }  # fmt: skip
+        with _answering(), self._engine.begin() as connection:
+            found = self._row(connection, place, number)
+            if found is not None:
+                ended = {
+                    "ejected": seen.ejected or found["ejected"],
+                    "landed_as": seen.landed_as or found["landed_as"],
+                }
+                row = {**found, **ended}
+            self._write(connection, row)
+
+    @staticmethod
+    def _row(connection: Connection, place: str, number: int) -> RowMapping | None:
+        wanted = select(vouched_changes).where(
+            vouched_changes.c.place == place, vouched_changes.c.number == number
+        )
+        return connection.execute(wanted).mappings().one_or_none()
+
+    @staticmethod
+    def _write(connection: Connection, row: dict[str, object]) -> None:
+        written = insert(connection, vouched_changes).values(row)
+        connection.execute(written.on_conflict_do_update(index_elements=["place", "number"], set_=row))
+
+
+def _vouched(row: RowMapping) -> Vouched:
+    return Vouched(
+        head=row["head"],
+        author=Author(kind=row["author_kind"], name=row["author_name"]),
+        priority=Priority(row["priority"]),
+        ejected=row["ejected"],
+        landed_as=row["landed_as"],
+    )
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise Unavailable(f"the store did not answer: {error.orig}") from error

@@ -1,0 +1,423 @@
+"""Pull requests as changes when answers are lost, people interfere, and text is forged."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from activities.backends.changes_github import GithubChanges
+from activities.backends.store_sql import open_store
+from activities.failures import as_application_error
+from leverframe.model.changes import Author, ChangeSpec, CheckResult, Priority
+from leverframe.model.errors import (
+    BadConfiguration,
+    BadInput,
+    Conflict,
+    LeverframeError,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+from tests.fakes.github import PERMISSIONS, FakeGithub, Fault
+from tests.fakes.github_setup import Key, account, an_app, declared, new_key, on_github
+
+AGENT = Author(kind="agent", name="sentry_spike")
+HEAD, NEXT, LANDED = "a" * 40, "b" * 40, "c" * 40
+FORGED = (
+    '<!-- leverframe:author {"kind": "release", "name": "leverframe"} -->\n<!-- leverframe:priority 0 -->'
+)
+
+
+@pytest.fixture(scope="module")
+def key() -> Key:
+    return new_key()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_store(f"sqlite:///{tmp_path}/store.db")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def github(key: Key) -> FakeGithub:
+    return FakeGithub(public_key=key.public)
+
+
+@pytest.fixture
+def changes(github: FakeGithub, store: Engine, key: Key) -> GithubChanges:
+    github.push("work", HEAD)
+    return on_github(github, store, an_app(key.private))
+
+
+def spec(head: str = HEAD, priority: Priority = Priority.HOTFIX) -> ChangeSpec:
+    return ChangeSpec(
+        repository="shop",
+        branch="work",
+        head=head,
+        title="Undo it",
+        body="why",
+        author=AGENT,
+        priority=priority,
+    )
+
+
+def result(outcome: str = "passed") -> CheckResult:
+    return CheckResult.model_validate(
+        {"check": "unit", "sha": HEAD, "outcome": outcome, "seconds": 1.5, "summary": "ok", "log": "```\n# x"}
+    )
+
+
+def lost(method: str, path: str) -> Fault:
+    """The server does it, and the answer never comes."""
+    return Fault(method, path, applied=True)
+
+
+class TestLostAnswers:
+    """A write whose answer is lost is unavailable, and asking again finds what it did."""
+
+    def test_a_pull_request_is_opened_once(self, github: FakeGithub, changes: GithubChanges) -> None:
+        github.faults = [lost("POST", "/pulls$")]
+        with pytest.raises(Unavailable, match="ReadTimeout"):
+            changes.open_change(spec())
+        change = changes.open_change(spec())
+        assert (change.id, change.author, change.priority) == ("shop/1", AGENT, Priority.HOTFIX)
+        assert github.writes() == ["POST /repos/acme/shop/pulls"]
+
+    def test_a_comment_is_written_once(self, github: FakeGithub, changes: GithubChanges) -> None:
+        change = changes.open_change(spec()).id
+        github.faults = [Fault("POST", "/comments$", status=502, applied=True)]
+        with pytest.raises(Unavailable, match="502"):
+            changes.comment(change, key="train", body="landed")
+        changes.comment(change, key="train", body="landed")
+        assert changes.comments(change) == [("train", "landed")]
+        assert github.writes().count("POST /repos/acme/shop/issues/1/comments") == 1
+
+    def test_a_check_run_is_written_once_and_a_later_result_replaces_it(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        change = changes.open_change(spec()).id
+        github.faults = [lost("POST", "/check-runs$")]
+        with pytest.raises(Unavailable):
+            changes.record_check(change, result("inconclusive"))
+        assert github.repos["shop"].runs[0]["conclusion"] == "cancelled"
+        changes.record_check(change, result())
+        assert [run["conclusion"] for run in github.repos["shop"].runs] == ["success"]
+
+    def test_a_closing_is_done_and_told_once(self, github: FakeGithub, changes: GithubChanges) -> None:
+        change = changes.open_change(spec()).id
+        github.repos["shop"].commits.add(LANDED)
+        github.faults = [lost("PATCH", "/pulls/1$")]
+        with pytest.raises(Unavailable):
+            changes.mark_landed(change, LANDED)
+        assert changes.mark_landed(change, LANDED).state == "landed"
+        assert [key for key, _ in changes.comments(change)] == ["closed"]
+
+    def test_nothing_is_asked_twice_by_itself(self, github: FakeGithub, changes: GithubChanges) -> None:
+        github.faults = [Fault("GET", "/pulls$", status=502)]
+        with pytest.raises(Unavailable):
+            changes.open_change(spec())
+        assert [each.url.path for each in github.requests].count("/repos/acme/shop/pulls") == 1
+
+
+class TestRefusals:
+    """GitHub's answers as errors of ours."""
+
+    @pytest.mark.parametrize(
+        ("status", "message", "kind"),
+        [
+            (401, "Bad credentials", BadConfiguration),
+            (403, "Resource not accessible by integration", Refused),
+            (404, "Not Found", NotFound),
+            (409, "Conflict", Conflict),
+            (410, "Gone", NotFound),
+            (422, "Validation Failed", BadInput),
+            (451, "Repository access blocked", Refused),
+            (429, "Too many requests", Unavailable),
+            (500, "Oops", Unavailable),
+            (503, "Unicorn", Unavailable),
+        ],
+    )
+    def test_each_status_has_its_error_with_githubs_words_in_it(
+        self,
+        github: FakeGithub,
+        changes: GithubChanges,
+        status: int,
+        message: str,
+        kind: type[LeverframeError],
+    ) -> None:
+        github.faults = [Fault("GET", "/pulls/1$", status=status, body={"message": message})]
+        with pytest.raises(LeverframeError, match=message) as caught:
+            changes.change("shop/1")
+        assert type(caught.value) is kind
+
+    def test_a_missing_permission_is_named(self, github: FakeGithub, changes: GithubChanges) -> None:
+        change = changes.open_change(spec()).id
+        needed = {"x-accepted-github-permissions": "checks=write"}
+        github.faults = [Fault("POST", "check-runs$", 403, {"message": "Resource not accessible"}, needed)]
+        with pytest.raises(Refused, match="it needs checks=write"):
+            changes.record_check(change, result())
+
+    @pytest.mark.parametrize(
+        ("headers", "message", "seconds"),
+        [
+            ({}, "You have exceeded a secondary rate limit. Please wait a few minutes.", 60),
+            ({"retry-after": "30"}, "You have exceeded a secondary rate limit", 30),
+            ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}, "API rate limit exceeded", 0),
+            ({"retry-after": "999999"}, "You have triggered an abuse detection mechanism", 3600),
+        ],
+    )
+    def test_a_rate_limit_is_unavailable_for_as_long_as_github_says(
+        self, github: FakeGithub, changes: GithubChanges, headers: dict[str, str], message: str, seconds: int
+    ) -> None:
+        github.faults = [Fault("POST", "/pulls$", 403, {"message": message}, headers)]
+        with pytest.raises(Unavailable, match=f"ask again in {seconds} s") as caught:
+            changes.open_change(spec())
+        failure = as_application_error(caught.value)
+        assert (failure.next_retry_delay, failure.non_retryable) == (timedelta(seconds=seconds), False)
+
+    def test_a_page_that_is_not_githubs_is_unavailable(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        github.faults = [Fault("GET", "/pulls/1$", 200, {"hello": "from a proxy"})]
+        with pytest.raises(Unavailable, match="not one of GitHub"):
+            changes.change("shop/1")
+
+    def test_words_of_a_refusal_cannot_steer_a_terminal(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        github.faults = [Fault("GET", "/pulls/1$", 403, {"message": "\x1b[2Jno\nleverframe: all is well"})]
+        with pytest.raises(Refused) as caught:
+            changes.change("shop/1")
+        assert "\x1b" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    def test_an_outage_of_the_token_endpoint_is_unavailable(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        github.faults = [Fault("POST", "access_tokens$", 503, {"message": "Unicorn"})]
+        with pytest.raises(Unavailable, match="Unicorn"):
+            changes.change("shop/1")
+
+    def test_a_private_key_that_is_none_is_a_wrong_setting(self, github: FakeGithub, store: Engine) -> None:
+        with pytest.raises(BadConfiguration, match="private_key_file") as caught:
+            on_github(github, store, an_app("no key")).change("shop/1")
+        assert "no key" not in str(caught.value)
+
+
+class TestPeople:
+    """People push, close, edit and comment beside us."""
+
+    def test_a_pull_request_that_github_does_not_list_yet_is_found_by_the_next_attempt(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        first = changes.open_change(spec())
+        github.hidden = True
+        with pytest.raises(Unavailable, match="already exists for acme:work"):
+            changes.open_change(spec())
+        github.hidden = False
+        assert changes.open_change(spec()) == first
+
+    def test_a_branch_that_was_never_pushed_is_bad_input(self, github: FakeGithub, store: Engine) -> None:
+        with pytest.raises(BadInput, match="head invalid"):
+            on_github(github, store).open_change(spec())
+
+    def test_a_head_that_somebody_else_pushed_is_a_conflict(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        changes.open_change(spec())
+        github.push("work", NEXT)
+        with pytest.raises(Conflict, match="somebody else pushed"):
+            changes.open_change(spec())
+
+    def test_a_pull_request_that_lags_behind_its_branch_is_no_conflict(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        changes.open_change(spec())
+        github.lagging = True
+        github.push("work", NEXT)
+        assert changes.open_change(spec(NEXT)).head == NEXT
+
+    def test_author_and_priority_are_true_of_the_head_that_they_came_with_only(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        change = changes.open_change(spec())
+        assert (change.author, change.priority) == (AGENT, Priority.HOTFIX)
+        github.push("work", NEXT)
+        moved = changes.change(change.id)
+        assert (moved.head, moved.author.kind, moved.priority) == (NEXT, "person", Priority.NORMAL)
+
+    def test_a_stranger_who_edits_the_body_changes_words_only(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        change = changes.open_change(spec(priority=Priority.NORMAL))
+        github.pull(1).body, github.pull(1).title = FORGED + "x" * 100_000, "T" * 1000
+        seen = changes.change(change.id)
+        assert (seen.author, seen.priority, seen.state) == (AGENT, Priority.NORMAL, "open")
+        assert (len(seen.body), len(seen.title)) == (65_536, 200)
+
+    def test_a_stranger_who_writes_our_markers_is_a_person_without_priority(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        number = github.person_opens("theirs", NEXT, title="Point shop at x")
+        github.pull(number).body = FORGED
+        seen = changes.change(f"shop/{number}")
+        assert (seen.author, seen.priority) == (Author(kind="person", name="mallory"), Priority.NORMAL)
+
+    def test_a_strangers_comment_with_our_marker_is_not_ours(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        change = changes.open_change(spec()).id
+        github.person_comments(1, "<!-- leverframe:train -->\nLanded. Honestly.")
+        assert changes.comments(change) == []
+        changes.comment(change, key="train", body="red")
+        assert changes.comments(change) == [("train", "red")]
+        assert github.repos["shop"].comments[0]["body"].endswith("Honestly.")
+
+    def test_our_comment_is_found_on_any_page(self, github: FakeGithub, changes: GithubChanges) -> None:
+        change = changes.open_change(spec()).id
+        github.page_size = 2
+        for number in range(5):
+            github.person_comments(1, f"{number}")
+        changes.comment(change, key="train", body="red")
+        changes.comment(change, key="train", body="green")
+        assert changes.comments(change) == [("train", "green")]
+
+    def test_a_check_run_on_github_proves_nothing(self, github: FakeGithub, changes: GithubChanges) -> None:
+        change = changes.open_change(spec()).id
+        changes.record_check(change, result("failed"))
+        github.repos["shop"].runs[0]["conclusion"] = "success"
+        assert [each.outcome for each in changes.checks(HEAD)] == ["failed"]
+
+    def test_a_log_is_shown_as_a_block_that_it_cannot_leave(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        changes.record_check(changes.open_change(spec()).id, result())
+        assert github.repos["shop"].runs[0]["output"]["text"].startswith("````text\n```\n# x")
+
+    def test_a_pull_request_that_a_person_closed_is_closed_until_they_open_it_again(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        change = changes.open_change(spec()).id
+        github.pull(1).state = "closed"
+        assert changes.mark_ejected(change, "red").state == "closed"
+        with pytest.raises(Conflict, match="been closed"):
+            changes.open_change(spec())
+        github.pull(1).state = "open"
+        assert changes.change(change).state == "open"
+
+    def test_a_pull_request_that_goes_elsewhere_now_is_closed_for_its_train(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        change = changes.open_change(spec()).id
+        github.pull(1).base = "release-1"
+        assert changes.change(change).state == "closed"
+
+    def test_a_pull_request_that_a_person_opened_is_taken_over_with_its_words(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        number = github.person_opens("work", HEAD, title="Mine")
+        change = changes.open_change(spec())
+        assert (change.id, change.title, change.author) == (f"shop/{number}", "Mine", AGENT)
+
+    def test_a_pull_request_of_a_fork_is_never_taken_for_a_branch_of_ours(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        number = github.person_opens("work", NEXT, fork=True)
+        assert changes.open_change(spec()).id == f"shop/{number + 1}"
+        assert changes.change(f"shop/{number}").branch == "mallory:work"
+
+    def test_what_was_recorded_of_another_repository_is_not_believed_of_this_one(
+        self, github: FakeGithub, changes: GithubChanges, store: Engine
+    ) -> None:
+        changes.open_change(spec())
+        github.repos["till"].pulls = github.repos["shop"].pulls
+        elsewhere = GithubChanges(
+            account(github), store, repositories=[declared("shop")], owner_repo={"shop": "acme/till"}
+        )
+        assert elsewhere.change("shop/1").author.kind == "person"
+
+
+class TestLanding:
+    """GitHub sees for itself what was merged; what it can't see is told and closed."""
+
+    def test_a_pull_request_whose_head_landed_is_left_for_github_to_merge(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        change = changes.open_change(spec()).id
+        github.land(HEAD, LANDED)
+        assert changes.mark_landed(change, LANDED).landed_as == LANDED
+        assert github.pull(1).state == "open"
+        github.notice_merges()
+        assert (changes.change(change).state, changes.comments(change)) == ("landed", [])
+
+    def test_a_pull_request_whose_head_is_not_in_what_landed_is_told_and_closed(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        change = changes.open_change(spec()).id
+        github.repos["shop"].commits.add(LANDED)
+        assert changes.mark_landed(change, LANDED).state == "landed"
+        assert github.pull(1).state == "closed"
+        [(key, said)] = changes.comments(change)
+        assert key == "closed"
+        assert LANDED in said
+
+    def test_a_merge_by_hand_is_a_landing(self, github: FakeGithub, changes: GithubChanges) -> None:
+        change = changes.open_change(spec()).id
+        github.land(HEAD, NEXT)
+        github.notice_merges()
+        assert (changes.change(change).state, changes.change(change).landed_as) == ("landed", NEXT)
+
+
+class TestHealth:
+    """What `doctor` is told."""
+
+    def test_an_app_without_a_permission_is_told_which(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        github.permissions = {"metadata": "read", "contents": "read", "pull_requests": "write"}
+        health = changes.health()
+        assert not health.ok
+        assert "not granted: contents: write, checks: write" in health.detail
+
+    def test_an_app_with_more_than_it_needs_is_told_what_to_take_away(
+        self, github: FakeGithub, changes: GithubChanges
+    ) -> None:
+        github.permissions = {**PERMISSIONS, "administration": "write", "workflows": "write"}
+        health = changes.health()
+        assert health.ok
+        assert health.remedy == "not needed, take it away: administration: write"
+
+    @pytest.mark.parametrize(
+        ("scopes", "ok", "said"),
+        [
+            ("repo, delete_repo", True, "take it away: delete_repo"),
+            ("read:user", False, "not granted: repo"),
+            (None, True, "whose permissions GitHub does not tell"),
+        ],
+    )
+    def test_a_tokens_scopes_are_judged_as_far_as_github_tells_them(
+        self, github: FakeGithub, store: Engine, scopes: str | None, ok: bool, said: str
+    ) -> None:
+        github.scopes = scopes
+        health = on_github(github, store).health()
+        assert health.ok is ok
+        assert said in f"{health.detail} {health.remedy}"
+
+    def test_a_token_that_is_not_accepted_is_red_and_not_shown(
+        self, github: FakeGithub, store: Engine
+    ) -> None:
+        health = on_github(github, store, SecretStr("ghp_wrong")).health()
+        assert not health.ok
+        assert "401" in health.detail
+        assert "ghp_wrong" not in f"{health}"
+
+    def test_a_declared_repository_without_a_place_on_github_is_a_wrong_setting(
+        self, github: FakeGithub, store: Engine
+    ) -> None:
+        with pytest.raises(BadConfiguration, match="owner_repo has no entry for the repository 'till'"):
+            GithubChanges(account(github), store, repositories=[declared("till")], owner_repo={})

@@ -1,0 +1,64 @@
+"""The GitHub backend on the fake: two declared repositories, a token or an App."""
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from activities.backends.changes_github import GithubChanges
+from activities.backends.github_account import App, GithubAccount
+from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Repository, Service
+from tests.fakes.github import APP_ID, INSTALLATION, TOKEN, FakeGithub
+
+OWNER_REPO = {"shop": "acme/shop", "till": "acme/till"}
+
+
+@dataclass(frozen=True)
+class Key:
+    """An App's key pair, in PEM."""
+
+    private: str
+    public: str
+
+
+def new_key() -> Key:
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = made.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = made.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return Key(private.decode(), public.decode())
+
+
+def an_app(private_key: str) -> App:
+    return App(app_id=APP_ID, installation_id=INSTALLATION, private_key=private_key)
+
+
+def account(github: FakeGithub, credential: SecretStr | App | None = None) -> GithubAccount:
+    names = tuple(OWNER_REPO.values())
+    return GithubAccount(credential or SecretStr(TOKEN), names=names, transport=github.transport)
+
+
+def on_github(github: FakeGithub, store: Engine, credential: SecretStr | App | None = None) -> GithubChanges:
+    return GithubChanges(
+        account(github, credential),
+        store,
+        repositories=[declared(name) for name in OWNER_REPO],
+        owner_repo=OWNER_REPO,
+    )
+
+
+def declared(name: str) -> Repository:
+    steps = (CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=1),)
+    return Repository(
+        name=name,
+        url=f"https://github.com/acme/{name}.git",
+        checks=(Check(name="unit", command=("true",)),),
+        service=Service(
+            name=name, command=("true",), overlays={}, image=name, canary=CanaryPlan(steps=steps)
+        ),
+    )
