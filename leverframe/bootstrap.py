@@ -48,6 +48,7 @@ from leverframe.settings import Settings, TelemetrySettings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from activities.backends.github_account import GithubAccount
     from policies.documents import PolicySnapshot
 
 Activity = Callable[..., object]
@@ -58,6 +59,7 @@ TREE = Path(__file__).resolve().parent.parent
 BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
     {
         ("changes", "store"): "activities.backends.changes_store",
+        ("changes", "github"): "activities.backends.changes_github",
         ("track", "git"): "activities.backends.track_git",
         ("flags", "flagd"): "activities.backends.flags_flagd",
         ("errors", "store"): "activities.backends.errors_store",
@@ -211,12 +213,25 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
 
 
 def build_changes(settings: Settings, store: "Engine | None" = None) -> Changes:
-    """The record of changes, in a store that is open already or in one opened for it."""
-    return cast(Changes, _build("changes", "store", store or _store(settings)))
+    """The record of changes, with a store that is open already or with one opened for it."""
+    chosen = settings.changes
+    if chosen.backend == "store":
+        return cast(Changes, _build("changes", "store", store or _store(settings)))
+    return cast(
+        Changes,
+        _build(
+            "changes",
+            chosen.backend,
+            _github(settings),
+            store or _store(settings),
+            repositories=settings.repositories,
+            owner_repo=chosen.github.owner_repo,
+        ),
+    )
 
 
 def build_track(settings: Settings) -> Track:
-    """Git, with mirrors below the home."""
+    """Git, with mirrors below the home. A credential for GitHub serves the remotes there, too."""
     return cast(
         Track,
         _build(
@@ -225,6 +240,7 @@ def build_track(settings: Settings) -> Track:
             mirrors=settings.home / "mirrors",
             artifacts=settings.artifacts,
             repositories=settings.repositories,
+            login=_github(settings).git_login() if settings.changes.github.configured else None,
         ),
     )
 
@@ -306,6 +322,20 @@ def _store(settings: Settings) -> "Engine":
     from activities.backends.store_sql import open_store  # noqa: PLC0415 - SQLAlchemy loads when it is used
 
     return open_store(settings.place(settings.store.url))
+
+
+def _github(settings: Settings) -> "GithubAccount":
+    from activities.backends.github_account import open_account  # noqa: PLC0415 - loads when it is used
+
+    github = settings.changes.github
+    return open_account(
+        owner_repo=github.owner_repo,
+        token=github.token,
+        app_id=github.app_id,
+        installation_id=github.installation_id,
+        private_key_file=github.private_key_file,
+        api_url=github.api_url,
+    )
 
 
 def _build(kind: Kind, name: str, *arguments: object, **options: object) -> Any:

@@ -61,6 +61,35 @@ class GatewaySettings(Section):
     """Client secret of the Sentry integration; without it the webhook is off."""
 
 
+OwnerRepo = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")]
+
+
+class GithubSettings(Section):
+    """Where the repositories are on GitHub, and a token or an installation of a GitHub App."""
+
+    owner_repo: dict[str, OwnerRepo] = Field(default_factory=dict)
+    """Declared repository → `acme/shop`."""
+    token: SecretStr | None = None
+    app_id: int | None = None
+    installation_id: int | None = None
+    private_key_file: Path | None = None
+    """PEM file of the App's private key."""
+    api_url: str = "https://api.github.com"
+    """`https://<host>/api/v3` for GitHub Enterprise Server."""
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is any credential."""
+        return self.token is not None or self.app_id is not None
+
+
+class ChangesSettings(Section):
+    """The record of changes."""
+
+    backend: Literal["store", "github"] = "store"
+    github: GithubSettings = GithubSettings()
+
+
 class FlagSettings(Section):
     """The flag backend."""
 
@@ -129,6 +158,7 @@ class Settings(BaseSettings):
     temporal: TemporalSettings = TemporalSettings()
     store: StoreSettings = StoreSettings()
     gateway: GatewaySettings = GatewaySettings()
+    changes: ChangesSettings = ChangesSettings()
     flags: FlagSettings = FlagSettings()
     delivery: DeliverySettings = DeliverySettings()
     sandbox: SandboxSettings = SandboxSettings()

@@ -6,12 +6,16 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from pydantic import SecretStr, ValidationError
 from temporalio import activity
 
+from activities.backends.changes_github import GithubChanges
+from activities.backends.github_account import GithubAccount
 from activities.ports import Backend
 from leverframe import bootstrap
 from leverframe.model.errors import BadConfiguration, Unavailable
-from leverframe.settings import Settings, TemporalSettings
+from leverframe.settings import ChangesSettings, GithubSettings, Settings, TemporalSettings
+from tests.fakes.github_setup import declared as a_repository
 
 
 @pytest.fixture
@@ -59,6 +63,80 @@ def test_a_backend_that_there_is_not_is_named_with_those_there_are() -> None:
 def test_the_defaults_build_every_port(settings: Settings) -> None:
     ports = bootstrap.build_ports(settings)
     assert all(hasattr(getattr(ports, name), "health") for name in type(ports).__dataclass_fields__)
+
+
+def test_changes_on_github_are_built_from_a_token_and_the_places_of_the_repositories(
+    settings: Settings,
+) -> None:
+    github = GithubSettings(owner_repo={"shop": "acme/shop"}, token=SecretStr("ghp_x"))
+    chosen = settings.model_copy(
+        update={
+            "changes": ChangesSettings(backend="github", github=github),
+            "repositories": (a_repository("shop"),),
+        }
+    )
+    assert isinstance(bootstrap.build_changes(chosen), GithubChanges)
+
+
+def test_git_wants_a_whole_credential_even_when_changes_stay_in_the_store(settings: Settings) -> None:
+    half = ChangesSettings(backend="store", github=GithubSettings(app_id=1))
+    with pytest.raises(BadConfiguration, match="all of app_id, installation_id and private_key_file"):
+        bootstrap.build_track(settings.model_copy(update={"changes": half}))
+
+
+@pytest.mark.parametrize(
+    ("github", "said"),
+    [
+        (GithubSettings(), "give a token, or all of app_id"),
+        (GithubSettings(app_id=1, installation_id=2), "give a token, or all of app_id"),
+        (GithubSettings(app_id=1, token=SecretStr("ghp_x")), "not both"),
+        (
+            GithubSettings(app_id=1, installation_id=2, private_key_file=Path("/nosuch.pem")),
+            "private_key_file: .*No such file",
+        ),
+        (
+            GithubSettings(
+                app_id=1,
+                installation_id=2,
+                private_key_file=Path("/nosuch.pem"),
+                owner_repo={"shop": "acme/shop", "till": "other/till"},
+            ),
+            "several owners",
+        ),
+        (
+            GithubSettings(token=SecretStr("ghp_x"), api_url="http://api.github.com"),
+            "must be an https address",
+        ),
+    ],
+)
+def test_a_credential_for_github_that_cannot_be_used_is_named(
+    settings: Settings, github: GithubSettings, said: str
+) -> None:
+    chosen = settings.model_copy(update={"changes": ChangesSettings(backend="github", github=github)})
+    with pytest.raises(BadConfiguration, match=said) as caught:
+        bootstrap.build_changes(chosen)
+    assert "ghp_x" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("api_url", "address"),
+    [
+        ("https://api.github.com", "https://github.com/"),
+        ("https://git.acme.com/api/v3", "https://git.acme.com/"),
+        ("https://api.acme.ghe.com", "https://acme.ghe.com/"),
+    ],
+)
+def test_git_gets_the_token_for_the_host_of_the_api_only(api_url: str, address: str) -> None:
+    account = GithubAccount(SecretStr("ghp_x"), names=(), api_url=api_url)
+    assert account.git_login().address == address
+
+
+@pytest.mark.parametrize(
+    "place", ["acme", "acme/", "/shop", "acme/shop/x", "acme/..", "https://github.com/acme/shop"]
+)
+def test_a_place_on_github_is_an_owner_and_a_name(place: str) -> None:
+    with pytest.raises(ValidationError):
+        GithubSettings(owner_repo={"shop": place})
 
 
 def test_the_sandbox_queue_has_the_sandbox_activities_and_no_other(settings: Settings) -> None:
