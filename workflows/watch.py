@@ -158,7 +158,7 @@ class WatchWorkflow:
                 request,
                 id=run,
                 parent_close_policy=ParentClosePolicy.ABANDON,
-                static_summary=f"{begin.agent} on {begin.subject}: {self._title.for_terminal(100)}",
+                static_summary=f"{begin.agent} on {begin.subject}: {self._title.for_markdown(100)}",
                 search_attributes=attributes.about(
                     agent=begin.agent, repository=begin.repository, subject=begin.subject
                 ),

@@ -96,7 +96,7 @@ class Watches:
             ui_url=self._settings.temporal.ui_url,
         )
         workflow_id = watch_id(name, signal.service, signal.subject)
-        summary = f"{name} watches {signal.subject}: {signal.title.for_terminal(100)}"
+        summary = f"{name} watches {signal.subject}: {signal.title.for_markdown(100)}"
         encode = self._client.data_converter.encode
         request = SignalWithStartWorkflowExecutionRequest(
             namespace=self._client.namespace,

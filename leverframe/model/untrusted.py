@@ -14,7 +14,11 @@ from pydantic_core import CoreSchema, core_schema
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()+.!|~$:-])")
-_MENTION = re.compile(r"([@#])")
+_REFERENCE = re.compile(
+    r"""(?xi) [@\#] | (?:[!$]|&amp;)(?=\d) | [~%](?=[\w"]) | \bGH(?=\\-\d)   # people, issues, labels, epics …
+    | :(?=\\?/) | \bwww(?=\\\.)                                               # addresses"""
+)
+"""What forges and the Temporal UI make a mention or a link of, in Markdown whose escapes are gone."""
 
 
 def _visible(text: str, limit: int, *, lines: bool) -> str:
@@ -44,11 +48,12 @@ class Untrusted:
         return _visible(self._text, limit, lines=False)
 
     def for_markdown(self, limit: int = 200) -> str:
-        """One line in which no character has a meaning in Markdown, HTML or as a mention."""
-        visible = html.escape(_visible(self._text, limit, lines=False), quote=False)
+        """One line in which nothing has a meaning in Markdown or HTML, as a mention or as an address."""
+        # Without leading spaces: four of them would begin a code block.
+        visible = html.escape(_visible(self._text, limit, lines=False).strip(), quote=False)
         escaped = _MARKDOWN.sub(r"\\\1", visible)
-        # Forges look for @names and #numbers after Markdown is rendered, so a word joiner parts them.
-        return _MENTION.sub("\\1\u2060", escaped)
+        # These are looked for after Markdown is rendered, so escapes don't help: a word joiner parts them.
+        return _REFERENCE.sub("\\g<0>\u2060", escaped)
 
     def for_markdown_block(self, limit: int = 4000) -> str:
         """A fenced code block whose fence is longer than any run of backticks inside."""

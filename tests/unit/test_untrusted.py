@@ -1,5 +1,6 @@
 """Text from outside is inert in every sink and can't be formatted by accident."""
 
+import html
 import json
 
 import pytest
@@ -45,6 +46,29 @@ def test_markdown_gets_no_markup_no_mention_and_no_html() -> None:
     assert "[x](" not in shown
     assert "@bob" not in shown
     assert "#1" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "parted"),
+    [
+        ("see http://evil", "http:/"),
+        ("www.evil.example", "www."),
+        ("!12", "!1"),
+        ("~bug", "~b"),
+        ("&5", "&5"),
+        ("$3", "$3"),
+        ("%1", "%1"),
+        ("GH-7", "GH-"),
+    ],
+)
+def test_what_forges_look_for_in_rendered_text_is_parted(text: str, parted: str) -> None:
+    shown = html.unescape(Untrusted(text).for_markdown().replace("\\", ""))
+    assert parted not in shown
+    assert shown.replace("\u2060", "") == text
+
+
+def test_leading_spaces_do_not_begin_a_code_block() -> None:
+    assert Untrusted("    code\t").for_markdown() == "code"
 
 
 def test_a_block_is_fenced_by_more_backticks_than_it_holds() -> None:
