@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -31,7 +32,10 @@ def named_sha(overlay: str, image: str) -> str | None:
 
 
 class Overlays:
-    """Reads overlays through a small bare clone of its own, fetched only when the target has moved."""
+    """Reads overlays through a small bare clone of its own, fetched only when the target has moved.
+
+    One reader at a time for each repository.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -55,6 +59,14 @@ class Overlays:
 
     async def _at(self, repository: Repository, tip: str) -> dict[Environment, str | None]:
         mirror = self._root / f"{repository.name}.git"
+        try:
+            return await self._fetched(repository, tip, mirror)
+        except Unavailable:
+            # A lock, or half a clone, that a killed git left behind would be in the way for ever.
+            await asyncio.to_thread(shutil.rmtree, mirror, ignore_errors=True)
+            raise
+
+    async def _fetched(self, repository: Repository, tip: str, mirror: Path) -> dict[Environment, str | None]:
         if not (mirror / "HEAD").is_file():
             await _git("init", "--quiet", "--bare", str(mirror))
         branch = f"+refs/heads/{repository.target}:refs/heads/{repository.target}"

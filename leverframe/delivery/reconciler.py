@@ -39,6 +39,7 @@ class Reconciler:
         self._repositories = repositories
         self._file = StateFile(home / "state.json")
         self._overlays = Overlays(home / "git")
+        self._looking = {repository.name: asyncio.Lock() for repository in repositories}
         saved = self._file.load()
         self.deployments: dict[tuple[str, Environment], Deployment] = {
             (repository.service.name, environment): Deployment(
@@ -109,9 +110,11 @@ class Reconciler:
             await asyncio.sleep(pause)
 
     async def _read(self, repository: Repository) -> None:
-        named = await self._overlays.read(repository)
-        for environment, sha in named.items():
-            self.deployments[repository.service.name, environment].follow(sha)
+        # One look after the other: a look that began earlier must not have the last word.
+        async with self._looking[repository.name]:
+            named = await self._overlays.read(repository)
+            for environment, sha in named.items():
+                self.deployments[repository.service.name, environment].follow(sha)
 
     def _save(self) -> None:
         services: dict[str, dict[Environment, object]] = {}
