@@ -1,5 +1,6 @@
 """Tells the story: live on a terminal, plain lines elsewhere."""
 
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.status import Status
 from rich.table import Table
+
+WIDEST = 120
+"""Longer lines are hard to read, however wide the terminal is."""
 
 
 @dataclass
@@ -32,7 +36,10 @@ class Narrator:
 
     def say(self, text: str, *, style: str = "") -> None:
         """One plain line of the story. Ours: outside text is opened with `for_terminal` before."""
-        self.console.print(f"   {text}", style=style, highlight=False, markup=False, soft_wrap=True)
+        width = max(40, min(self.console.width, WIDEST))
+        lines = textwrap.wrap(text, width - 3, subsequent_indent="  ", break_on_hyphens=False)
+        for line in lines if self.console.is_terminal else [text]:
+            self.console.print(f"   {line}", style=style, highlight=False, markup=False, soft_wrap=True)
 
     def good(self, text: str) -> None:
         """Something that should have happened did."""

@@ -1,6 +1,7 @@
 """The story that `make demo` tells, chapter by chapter, with real parts."""
 
 import asyncio
+import select
 import sys
 from dataclasses import dataclass, field
 
@@ -20,6 +21,8 @@ from leverframe.settings import Settings
 
 FLAG = "new-pricing"
 OTHER_FLAG = "gift-wrap"
+ANSWER_SECONDS = 30
+"""A story that nobody answers goes on."""
 
 
 @dataclass
@@ -80,7 +83,9 @@ class Story:
         step = _expect_done(report, "mitigate")
         assert report.proposal is not None  # noqa: S101  a step was taken, so there is a proposal
         for suspect in report.proposal.suspects[:3]:
-            self.narrator.say(f"suspect {suspect.score_ppm // 10_000:3d} %  {suspect.kind:8s}{suspect.why}")
+            name = suspect.name if suspect.kind == "flag" else suspect.name[:12]
+            weight = f"{suspect.score_ppm // 10_000:3d} %"
+            self.narrator.say(f"suspect {weight}  {suspect.kind} {name}: {suspect.why}")
         milliseconds = step.timings_ms["detected_to_verified"]
         self.narrator.good(
             f"`{FLAG}` is off, seen by an OpenFeature evaluation: detection to kill {milliseconds} ms"
@@ -187,7 +192,15 @@ class Story:
             raise CommandFailed(
                 f"{name} should have reached 100 %, but its release {outcome.outcome}: {outcome.detail}"
             )
-        self.narrator.good(f"release at {outcome.reached_percent} %: {outcome.detail}")
+        ladder = " → ".join(str(verdict.percent) for verdict in outcome.verdicts if verdict.colour == "green")
+        if ladder:
+            last = outcome.verdicts[-1]
+            self.narrator.good(f"canary {ladder} % of real requests, green at each; {last.reason}")
+        else:
+            self.narrator.good(
+                "dev answers its probes; nothing was live before, so production takes it at once"
+            )
+        self.narrator.good(f"marked {outcome.marker}")
         return await asyncio.to_thread(self.view.ports.changes.change, name)
 
     async def _carried(self, change: str) -> ReleaseOutcome:
@@ -242,10 +255,16 @@ class Story:
         )
 
     def _asked(self) -> bool:
-        """Ask at a terminal (Return is yes); without one, ada says yes."""
+        """Ask at a terminal (Return is yes); without one, or without an answer, ada says yes."""
         if not (sys.stdin.isatty() and self.narrator.console.is_terminal):
             return True
-        answer = self.narrator.console.input("   Approve? [bold]Y[/]/n ")
+        self.narrator.console.print(
+            f"   Approve? [bold]Y[/]/n  [dim]ada says yes in {ANSWER_SECONDS} s[/] ", end=""
+        )
+        answered, _, _ = select.select([sys.stdin], [], [], ANSWER_SECONDS)
+        answer = sys.stdin.readline() if answered else "yes"
+        if not answered:
+            self.narrator.console.print("yes")
         return answer.strip().lower() in ("", "y", "yes")
 
     def _link(self, run: str) -> str:
