@@ -56,7 +56,7 @@ class RemediationWorkflow:
         self._now("gathering facts")
         try:
             outcome, detail = await self._carry_out()
-        except (ActivityError, ChildWorkflowError, asyncio.CancelledError) as error:
+        except (ActivityError, ChildWorkflowError, LeverframeError, asyncio.CancelledError) as error:
             outcome = Outcome.FAILED
             detail = "somebody cancelled the run" if is_cancelled_exception(error) else reason_of(error)
         return await self._settle(outcome, detail)
