@@ -10,8 +10,10 @@ from sqlalchemy import Engine
 
 from activities.backends.changes_github import GithubChanges
 from activities.backends.store_sql import open_store
+from activities.backends.track_git import GitTrack
 from activities.failures import as_application_error
-from leverframe.model.changes import Author, ChangeSpec, CheckResult, Priority
+from activities.forge import ComposeRequest, ForgeActivities, LandRequest
+from leverframe.model.changes import Author, Car, CarLanded, ChangeSpec, CheckResult, Priority
 from leverframe.model.errors import (
     BadConfiguration,
     BadInput,
@@ -21,6 +23,7 @@ from leverframe.model.errors import (
     Refused,
     Unavailable,
 )
+from tests.fakes.git_world import AT, GitWorld, passed
 from tests.fakes.github import PERMISSIONS, FakeGithub, Fault
 from tests.fakes.github_setup import Key, account, an_app, declared, new_key, on_github
 
@@ -371,6 +374,37 @@ class TestLanding:
         github.land(HEAD, NEXT)
         github.notice_merges()
         assert (changes.change(change).state, changes.change(change).landed_as) == ("landed", NEXT)
+
+
+class TestARide:
+    """The forge's activities with pull requests on GitHub and a real git remote."""
+
+    def test_a_change_is_composed_tested_landed_and_told_and_a_second_time_changes_nothing(
+        self, github: FakeGithub, store: Engine, key: Key, tmp_path: Path
+    ) -> None:
+        world = GitWorld(tmp_path)
+        track = GitTrack(mirrors=tmp_path / "mirrors", artifacts=tmp_path / "artifacts")
+        changes = on_github(github, store, an_app(key.private))
+        acts = ForgeActivities(changes, track, {"shop": world.repository})
+        head = world.commit("work", {"new.py": "x\n"})
+        github.push("work", head)
+        change = acts.open_change(spec(head))
+        car = acts.compose(ComposeRequest(change=change.id, head=change.head, at=AT))
+        assert isinstance(car, Car)
+        github.repos["shop"].commits.add(car.sha)
+        acts.record_check(change.id, passed(car.sha))
+        request = LandRequest(car=car, author=change.author, checks=tuple(acts.checks(car.sha)), at=AT)
+        receipt = acts.land(request)
+        github.land(head, receipt.sha)
+        for _ in range(2):
+            acts.settle_change(CarLanded(change=change.id, receipt=receipt))
+        github.notice_merges()
+        again = acts.compose(ComposeRequest(change=change.id, head=change.head, at=AT))
+        assert again == CarLanded(change=change.id, receipt=receipt)
+        assert receipt.author == AGENT
+        [(_, said)] = changes.comments(change.id)
+        assert said.startswith(f"Landed on main as {receipt.sha}")
+        assert [run["head_sha"] for run in github.repos["shop"].runs] == [receipt.sha]
 
 
 class TestHealth:
