@@ -81,6 +81,7 @@ class World:
     ejections: list[str] = field(default_factory=list)
     """Reasons with which the next cars are ejected."""
     on_ejection: Callable[["World"], None] = lambda world: None
+    on_weight: Callable[["World"], None] = lambda world: None
     silent_train: bool = False
     """The train lands, but its signal is lost."""
 
@@ -200,6 +201,7 @@ class FakeEnvironments:
         )
 
     def set_weight(self, service: str, *, sha: str, percent: int) -> DeliveryState:
+        self._world.on_weight(self._world)
         state = self.state(service, "production")
         self._world.arms["production"] = transitions.weigh(self._world.arms["production"], sha, percent)
         self._world.weights.append(percent)

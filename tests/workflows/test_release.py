@@ -9,9 +9,10 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 
 from leverframe.delivery.arms import Arms
-from leverframe.model.changes import Priority
+from leverframe.model.changes import CarLanded, Priority
+from leverframe.model.errors import Refused
 from leverframe.model.releases import ReleaseOutcome
-from tests.fakes.release_world import NEW, NEWER, OLD, Releases, World, repository
+from tests.fakes.release_world import NEW, NEWER, OLD, Releases, World, receipt, repository
 from tests.fakes.workers import unversioned
 from workflows import attributes
 from workflows.release.story import Progress
@@ -231,6 +232,27 @@ async def test_a_cancelled_release_is_taken_back(env: WorkflowEnvironment) -> No
         outcome = await handle.result()
     assert outcome.outcome == "rolled_back"
     assert "a person cancelled the release" in outcome.detail
+    assert (world.weights[-1], world.overlays["production"]) == (0, OLD)
+
+
+async def test_a_release_cancelled_while_it_is_taken_back_is_taken_back_to_the_end(
+    env: WorkflowEnvironment,
+) -> None:
+    def refused(world: World) -> None:
+        world.silent_train = True
+        raise Refused("the router takes no weight")
+
+    world = World.with_stable(on_weight=refused)
+    releases = Releases(world, env.client)
+    async with releases.worker():
+        handle = await releases.start()
+        await releases.told(handle, lambda _: len(world.overlay_log) == 3)
+        await handle.cancel()
+        await handle.query(ReleaseWorkflow.progress)  # answered once the cancellation has been seen
+        await handle.signal(ReleaseWorkflow.car_settled, CarLanded(change="shop/3", receipt=receipt(OLD)))
+        outcome = await handle.result()
+    assert outcome.outcome == "rolled_back", outcome.detail
+    assert "the router takes no weight" in outcome.detail
     assert (world.weights[-1], world.overlays["production"]) == (0, OLD)
 
 

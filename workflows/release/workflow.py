@@ -11,7 +11,7 @@ from typing import Literal
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, FailureError
+from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from leverframe.model.changes import CarEjected, CarOutcome, Priority
@@ -154,9 +154,19 @@ class ReleaseWorkflow:
                 return self._ended("landed", f"stable, but without a marker: {reason(error)}")
             if not self._entered:
                 return self._ended("failed", f"{reason(error)}; production was not touched")
-            if is_a(error, "Conflict"):
-                return await self._lost()
-            return await self._take_back(reason(error))
+            try:
+                return await self._turned_back(error)
+            except (ActivityError, asyncio.CancelledError) as second:
+                if not is_cancelled_exception(second):
+                    raise
+                # A person cancels what is on its way back already: it goes back all the way.
+                return await self._turned_back(error)
+
+    async def _turned_back(self, error: BaseException) -> ReleaseOutcome:
+        """The end after a call in production has failed. Safe to begin anew."""
+        if is_a(error, "Conflict"):
+            return await self._lost()
+        return await self._take_back(reason(error))
 
     async def _enter_production(self) -> ReleaseOutcome | None:
         """Wait for the canary slot, then let the train point production's overlay at the commit."""
