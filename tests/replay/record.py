@@ -306,6 +306,7 @@ def _own_words(text: str) -> list[str]:
 async def main(names: Sequence[str]) -> None:
     """Record all histories, or those of these names."""
     golden.FOLDER.mkdir(exist_ok=True)
+    unknown = set(names)
     for tuned, scenarios in SCENARIOS:
         async with await running_server(tuned=[tuned] if tuned else ()) as server:
             for scenario in scenarios:
@@ -313,6 +314,9 @@ async def main(names: Sequence[str]) -> None:
                     for name, history in (await scenario(server.client, Path(folder))).items():
                         if not names or name in names:
                             await _write(name, history, Path(folder))
+                            unknown.discard(name)
+    if unknown:
+        raise SystemExit(f"no scenario records {', '.join(sorted(unknown))}")
 
 
 if __name__ == "__main__":
