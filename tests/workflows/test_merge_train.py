@@ -60,6 +60,20 @@ class ForgetfulTrack(GitTrack):
         return receipt
 
 
+class EndsTheTrain(GitTrack):
+    """A track that has landed, and does not say so before it may."""
+
+    def __init__(self, **about: Any) -> None:
+        super().__init__(**about)
+        self.landed, self.may = threading.Event(), threading.Event()
+
+    def land(self, repository: Repository, **about: object) -> Receipt:
+        receipt = super().land(repository, **about)  # type: ignore[arg-type]  # passed on as they came
+        self.landed.set()
+        self.may.wait(60)
+        return receipt
+
+
 class SlowTrack(GitTrack):
     """A track that composes only once it may."""
 
@@ -154,6 +168,24 @@ async def _released(yard: Yard, before: str) -> None:
             if yard.tip() != before:
                 return
         await asyncio.sleep(0.05)
+
+
+async def test_what_landed_as_its_train_was_ended_is_released_when_it_is_asked_for_again(
+    make_yard: MakeYard,
+) -> None:
+    yard = await make_yard(EndsTheTrain)
+    assert isinstance(yard.track, EndsTheTrain)
+    change = yard.propose("work", {"new.py": "x\n"})
+    async with yard.hands(), yard.jail():
+        await yard.enqueue(change)
+        await asyncio.to_thread(yard.track.landed.wait, 60)
+        await yard.train.terminate()
+        await asyncio.to_thread(yard.changes.mark_landed, change.id, yard.tip())
+        yard.track.may.set()
+        assert isinstance(await yard.ride(change), CarLanded)
+        release = yard.client.get_workflow_handle(release_id("shop", yard.tip()), result_type=str)
+        assert await release.result() == yard.tip()
+    assert yard.sequences() == [1]
 
 
 async def test_an_overlay_edit_lands_without_a_check_and_without_a_release(yard: Yard) -> None:

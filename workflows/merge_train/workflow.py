@@ -18,7 +18,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.sandbox import CheckRequest, SandboxActivities
     from leverframe.model.changes import (
         Car,
-        CarEjected,
         CarLanded,
         CarOutcome,
         CheckResult,
@@ -29,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.frozen import Frozen, Slug
     from leverframe.model.ids import release_id
     from leverframe.model.releases import ReleaseRequest
+    from leverframe.model.topology import Repository
     from leverframe.model.untrusted import Untrusted
     from workflows import attributes
     from workflows.merge_train import board, queue
@@ -47,6 +47,7 @@ with workflow.unsafe.imports_passed_through():
         plan,
     )
     from workflows.merge_train.queue import Queue, Queued
+    from workflows.merge_train.refusals import cause_of, conflict, refused
     from workflows.queues import HANDS, SANDBOX
 
 MAX_QUEUED = 500
@@ -200,20 +201,19 @@ class MergeTrainWorkflow:
             composed = await _by_hand(
                 f"Compose {item.change} onto the target", ForgeActivities.compose, request
             )
+            if isinstance(composed, CarLanded):
+                # An earlier train may have ended between the landing and the start of the release.
+                self._keep(await self._releasing(ride, composed.receipt.paths))
             if not isinstance(composed, Car):
-                await self._settle(
-                    item, _conflict(composed) if isinstance(composed, Conflicted) else composed
-                )
+                await self._settle(item, conflict(composed) if isinstance(composed, Conflicted) else composed)
                 return
             self._keep(await self._prepared(ride, composed))
         except ActivityError as error:
-            await self._settle(item, _refused(item, error))
+            await self._settle(item, refused(item, error))
 
     async def _prepared(self, ride: Ride, car: Car) -> Ride:
         """The ride with its car, what must be proven of it, and what has been proven before."""
-        repository = await _by_hand(
-            f"Read what is required of {self._repository}", ForgeActivities.describe, self._repository
-        )
+        repository = await self._described()
         known = await _by_hand(f"Look up what is proven of {car.sha[:12]}", ForgeActivities.checks, car.sha)
         return ride.model_copy(
             update={
@@ -221,9 +221,18 @@ class MergeTrainWorkflow:
                 "required": repository.required_checks(car.paths),
                 "results": tuple(_bounded(result) for result in known if result.outcome == "passed"),
                 "artifact": None,
-                "releases": None if repository.only_overlays(car.paths) else repository.service.name,
+                "releases": _released_by(repository, car.paths),
                 "compositions": ride.compositions + 1,
             }
+        )
+
+    async def _releasing(self, ride: Ride, paths: tuple[str, ...]) -> Ride:
+        """The ride with what its landed paths release."""
+        return ride.model_copy(update={"releases": _released_by(await self._described(), paths)})
+
+    async def _described(self) -> Repository:
+        return await _by_hand(
+            f"Read what is required of {self._repository}", ForgeActivities.describe, self._repository
         )
 
     async def _run_check(self, item: Queued, car: Car, check: str, limit_seconds: int) -> None:
@@ -246,7 +255,7 @@ class MergeTrainWorkflow:
                 result,
             )
         except ActivityError as error:
-            await self._settle(item, _refused(item, error))
+            await self._settle(item, refused(item, error))
             return
         self._keep(ride.model_copy(update={"results": (*ride.results, _bounded(result))}))
 
@@ -265,7 +274,7 @@ class MergeTrainWorkflow:
                 summary=f"Run {check} on {car.sha[:12]}",
             )
         except ActivityError as error:
-            _, message = _cause(error)
+            _, message = cause_of(error)
             return CheckResult(
                 check=check,
                 sha=car.sha,
@@ -281,10 +290,10 @@ class MergeTrainWorkflow:
             receipt = await _by_hand(f"Land {item.change} as {car.sha[:12]}", ForgeActivities.land, request)
         except ActivityError as error:
             ride = self._ride(item)
-            if _cause(error)[0] == "TargetMoved" and ride is not None:
+            if cause_of(error)[0] == "TargetMoved" and ride is not None:
                 self._keep(ride.model_copy(update={"car": None}))
             else:
-                await self._settle(item, _refused(item, error))
+                await self._settle(item, refused(item, error))
             return
         await self._settle(item, CarLanded(change=item.change, receipt=receipt))
 
@@ -296,7 +305,7 @@ class MergeTrainWorkflow:
             )
         except ActivityError as error:
             # A change that the forge does not know can't be told; who asked is told all the same.
-            workflow.logger.warning("%s could not be told: %s", item.change, _cause(error)[1])
+            workflow.logger.warning("%s could not be told: %s", item.change, cause_of(error)[1])
         if isinstance(outcome, CarLanded):
             await self._release(self._state.queue.get(item.sequence) or item, outcome.receipt)
         # Read after the last wait: whoever asked until now is told, whoever asks later meets the outcome.
@@ -374,31 +383,11 @@ class MergeTrainWorkflow:
         )
 
 
+def _released_by(repository: Repository, paths: tuple[str, ...]) -> str | None:
+    """The service to release once these paths are in; None when only overlays change."""
+    return None if repository.only_overlays(paths) else repository.service.name
+
+
 def _bounded(result: CheckResult) -> CheckResult:
     """The result with only the end of its log: the whole one is in the forge's record."""
     return result.model_copy(update={"log": result.log[-LOG_SHOWN:]})
-
-
-def _conflict(conflicted: Conflicted) -> CarEjected:
-    shown = ", ".join(Untrusted(path).for_markdown() for path in conflicted.paths[:5])
-    more = f" and {len(conflicted.paths) - 5} more" if len(conflicted.paths) > 5 else ""
-    detail = (
-        f"The change conflicts with {conflicted.base[:12]} in {shown}{more}. "
-        "Merge the target into its branch and enqueue the new head."
-    )
-    return CarEjected(change=conflicted.change, reason="conflict", detail=detail)
-
-
-def _refused(item: Queued, error: ActivityError) -> CarEjected:
-    kind, message = _cause(error)
-    said = Untrusted(message).for_markdown(500)
-    detail = f"The forge refuses this change ({kind}): {said}. Mend that and enqueue the change again."
-    return CarEjected(change=item.change, reason="refused", detail=detail)
-
-
-def _cause(error: ActivityError) -> tuple[str, str]:
-    """The error class and the words of what failed."""
-    cause = error.cause
-    if isinstance(cause, ApplicationError):
-        return cause.type or "ApplicationError", cause.message
-    return type(cause).__name__, str(cause or error)
