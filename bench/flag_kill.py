@@ -29,7 +29,7 @@ from leverframe.bootstrap import build_ports, connect
 from leverframe.demo.person import Person
 from leverframe.demo.shop_changes import first_change
 from leverframe.demo.stage import SENTRY_PROJECT, Stage
-from leverframe.demo.view import View
+from leverframe.demo.view import View, until
 from leverframe.model.outcomes import RunReport
 
 RATE = 20
@@ -112,6 +112,11 @@ async def run_trial(number: int, stage: Stage, view: View, known: set[str]) -> T
     flags = view.ports.flags
     flag = f"bench-{number}"
     flags.set(flag, True, key=f"bench/{number}", reason="trial")
+
+    async def on() -> bool | None:
+        return await asyncio.to_thread(flags.evaluate, flag) or None
+
+    await until(f"{flag} to be on", on, seconds=10, every=0.005)
     key = stage.settings.gateway.sentry_keys[SENTRY_PROJECT].get_secret_value()
     url = f"http://127.0.0.1:{stage.settings.gateway.port}/api/{SENTRY_PROJECT}/envelope/"
     headers = {"X-Sentry-Auth": f"Sentry sentry_key={key}, sentry_version=7"}

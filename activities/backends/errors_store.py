@@ -34,7 +34,7 @@ _MAX_COUNTS = 600
 
 _e = error_events.c
 
-_Sample = Sequence[Row[Any]]
+_Sample = Sequence[Row[*tuple[Any, ...]]]
 """Rows of title, release and flags, newest first."""
 
 
@@ -128,7 +128,7 @@ class ErrorsStore:
             .order_by(_e.batch, _e.second)
         )
         with _answering(), reading(self._engine) as connection:
-            by_batch: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+            by_batch: defaultdict[str, list[Row[*tuple[Any, ...]]]] = defaultdict(list)
             for row in connection.execute(bins):
                 by_batch[row.batch].append(row)
         batches = [_stored_batch(rows) for rows in by_batch.values()]
@@ -196,7 +196,7 @@ def _row(event: AcceptedEvent, batch: str) -> dict[str, object]:
     }
 
 
-def _stored_batch(rows: list[Row[Any]]) -> StoredBatch:
+def _stored_batch(rows: list[Row[*tuple[Any, ...]]]) -> StoredBatch:
     """Rows of one batch, one per second, oldest first."""
     counts = [SecondCount(second=row.second, count=row.events) for row in rows]
     if len(counts) > _MAX_COUNTS:

@@ -25,9 +25,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from activities.ports import Backend, Health
 from leverframe.model.errors import BadConfiguration, NotFound, Unavailable
 from leverframe.model.facts import FlagState
+from leverframe.model.ids import short_hash
 
 _POLL_MS = 50
 """How often the provider looks at the file; it calls this setting a deadline."""
+
+_SPENT_KEYS = 32
+"""Keys that a flag remembers, oldest forgotten first."""
 
 
 class _Definition(BaseModel):
@@ -39,6 +43,7 @@ class _Definition(BaseModel):
     variants: dict[str, object]
     default_variant: str | None = Field(default=None, alias="defaultVariant")
     metadata: dict[str, bool | int | float | str] = {}
+    targeting: dict[str, object] | None = None
 
 
 class _Document(BaseModel):
@@ -62,7 +67,7 @@ class FlagdFlags:
             FlagState(
                 flag=name,
                 on=definition.state == "ENABLED" and _variant(definition, definition.default_variant) is True,
-                kill=definition.metadata.get("kill") is not False,
+                kill=definition.metadata.get("kill") is not False and not definition.targeting,
                 changed_at=_instant(definition.metadata.get("leverframe.at")),
             )
             for name, definition in document.flags.items()
@@ -72,12 +77,14 @@ class FlagdFlags:
     def set(self, flag: str, on: bool, *, key: str, reason: str) -> bool:
         """Point the flag's `defaultVariant` at its on or off variant.
 
+        A key switches once: a retry that comes after a person has switched the flag back changes nothing.
         Who did it is kept in the flag's metadata as `leverframe.key`, `leverframe.reason` and
         `leverframe.at`: flat, because the provider refuses a file whose metadata has objects in it.
 
         Raises:
             NotFound: no such flag.
-            BadConfiguration: the file is broken, or the flag has no on and off variants or is disabled.
+            BadConfiguration: the file is broken, or the flag is disabled, has no on and off variants, or
+                has targeting rules, which decide before the default does.
             Unavailable: the file can't be read or written.
         """
         with self._locked():
@@ -89,12 +96,19 @@ class FlagdFlags:
                 raise BadConfiguration(
                     f"flag {flag!r} is disabled in {self._path.name}: enable it there first"
                 )
+            if definition.targeting:
+                raise BadConfiguration(
+                    f"flag {flag!r} has targeting rules in {self._path.name}, which decide before its "
+                    "default: change them by hand"
+                )
             wanted = _name_of(definition, on, flag)
-            if definition.default_variant == wanted:
+            spent = str(definition.metadata.get("leverframe.spent", "")).split()
+            if definition.default_variant == wanted or short_hash(key) in spent:
                 return False
             raw["flags"][flag]["defaultVariant"] = wanted
             raw["flags"][flag]["metadata"] = definition.metadata | {
                 "leverframe.key": key,
+                "leverframe.spent": " ".join([*spent, short_hash(key)][-_SPENT_KEYS:]),
                 "leverframe.reason": reason,
                 "leverframe.at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             }

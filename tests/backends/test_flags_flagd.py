@@ -20,6 +20,9 @@ DOCUMENT = {
         "new-pricing": {
             **SWITCH,
             "metadata": {"kill": True, "owner": "pricing"},
+        },
+        "insiders": {
+            **SWITCH,
             "targeting": {"if": [{"ends_with": [{"var": "email"}, "@shop.example"]}, "on", None]},
         },
         "checkout": {**SWITCH, "defaultVariant": "on", "metadata": {"kill": False}},
@@ -58,6 +61,19 @@ def test_a_flip_is_seen_by_an_openfeature_evaluation(flags: FlagdFlags) -> None:
     assert evaluates_to(flags, "new-pricing", True)
 
 
+def test_a_flag_with_targeting_rules_is_not_switched_because_they_decide_first(flags: FlagdFlags) -> None:
+    with pytest.raises(BadConfiguration, match="targeting rules"):
+        flags.set("insiders", False, key="run/1", reason="kill")
+    assert [state.kill for state in flags.list() if state.flag == "insiders"] == [False]
+
+
+def test_a_retry_does_not_undo_what_a_person_did_since(flags: FlagdFlags) -> None:
+    assert flags.set("checkout", False, key="run/1/0", reason="spike")
+    assert flags.set("checkout", True, key="ada/now", reason="needed after all")
+    assert flags.set("checkout", False, key="run/1/0", reason="spike") is False
+    assert [state.on for state in flags.list() if state.flag == "checkout"] == [True]
+
+
 def test_every_one_of_many_quick_flips_is_seen(flags: FlagdFlags) -> None:
     """Writes within one tick of the file system's clock would hide each other."""
     flags.evaluate("new-pricing")
@@ -84,6 +100,7 @@ def test_a_flip_keeps_everything_else_and_records_who_did_it(flags: FlagdFlags, 
     metadata = written["flags"]["new-pricing"].pop("metadata")
     assert written["flags"]["new-pricing"].pop("defaultVariant") == "on"
     assert metadata.pop("leverframe.at").endswith("+00:00")
+    assert len(metadata.pop("leverframe.spent").split()) == 1
     assert metadata == {
         "kill": True,
         "owner": "pricing",
@@ -97,7 +114,12 @@ def test_a_flip_keeps_everything_else_and_records_who_did_it(flags: FlagdFlags, 
 
 def test_only_switches_are_listed_with_their_state(flags: FlagdFlags) -> None:
     listed = {state.flag: (state.on, state.kill) for state in flags.list()}
-    assert listed == {"new-pricing": (False, True), "checkout": (True, False), "retired": (False, True)}
+    assert listed == {
+        "new-pricing": (False, True),
+        "insiders": (False, False),
+        "checkout": (True, False),
+        "retired": (False, True),
+    }
 
 
 def test_an_unknown_flag_is_not_found(flags: FlagdFlags) -> None:
@@ -184,4 +206,4 @@ def test_concurrent_writers_in_several_processes_lose_nothing(path: Path) -> Non
 def test_health_counts_the_switches(flags: FlagdFlags) -> None:
     health = flags.health()
     assert health.ok
-    assert "3 switches" in health.detail
+    assert "4 switches" in health.detail
