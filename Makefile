@@ -2,6 +2,8 @@
 
 SHELL := /bin/bash
 export PYTHON
+# As pip does: the certificates that the machine trusts, which may include a company proxy.
+export UV_SYSTEM_CERTS ?= 1
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
