@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.engine import EngineActivities
@@ -31,6 +31,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.queues import HANDS, SANDBOX
 
 CAR_SETTLES_WITHIN = timedelta(hours=6)
+SILENCE = timedelta(minutes=5)
+"""After this long without word from the train we ask the forge, then after twice as long, and so on."""
 RELEASE_SETTLES_WITHIN = timedelta(hours=24)
 QUIET_SHORTEST = timedelta(seconds=3)
 QUIET_LONGEST = timedelta(minutes=5)
@@ -60,6 +62,16 @@ class Pulled:
     """What the ledger is told."""
     proven: bool = False
     """The repair is in production and the regression check passed."""
+
+
+@dataclass(kw_only=True)
+class Ride:
+    """How a change fared on the train."""
+
+    landed_as: str | None = None
+    """The commit; None when the change did not land."""
+    detail: str = ""
+    """Why it did not land."""
 
 
 @dataclass(kw_only=True)
@@ -114,9 +126,9 @@ class Levers:
             summary=f"point production at {effect.to[:12]}",
         )
         if change is not None:
-            car = await self._carry(change)
-            if not isinstance(car, CarLanded):
-                return _not_landed(change, car)
+            ride = await self._carry(change)
+            if ride.landed_as is None:
+                return Pulled(result="failed", detail=ride.detail, outcome=Outcome.FAILED)
             timings["detected_to_landed"] = self.since_detected(workflow.now())
         return await self._seen_quiet(f"production is back on {effect.to[:12]}", timings)
 
@@ -131,10 +143,10 @@ class Levers:
             summary=f"open a merge request that reverts {effect.commit[:12]}",
         )
         timings["detected_to_opened"] = self.since_detected(workflow.now())
-        car = await self._carry(change)
-        if not isinstance(car, CarLanded):
-            return _not_landed(change, car)
-        landed = car.receipt.sha
+        ride = await self._carry(change)
+        if ride.landed_as is None:
+            return Pulled(result="failed", detail=ride.detail, outcome=Outcome.FAILED)
+        landed = ride.landed_as
         timings["detected_to_landed"] = self.since_detected(workflow.now())
         release = await self._released(landed)
         if release is None:
@@ -147,8 +159,8 @@ class Levers:
         said = f"{change.id} landed as {landed[:12]} and reached {release.reached_percent} % of production"
         return await self._checked(said, effect, landed)
 
-    async def _carry(self, change: Change) -> CarOutcome | None:
-        """Put the change on the train as a hotfix and wait for its end; None when it takes too long."""
+    async def _carry(self, change: Change) -> Ride:
+        """Put the change on the train as a hotfix and wait for its end."""
         repository = await self._repository()
         await workflow.execute_activity_method(
             EngineActivities.enqueue,
@@ -168,10 +180,39 @@ class Levers:
             schedule_to_close_timeout=timedelta(minutes=30),
             summary=f"put {change.id} on the train of {repository.name} as a hotfix",
         )
-        await _waited(
-            lambda: change.id in self.mailbox.cars, CAR_SETTLES_WITHIN, f"{change.id} rides the train"
-        )
-        return self.mailbox.cars.get(change.id)
+        return await self._settled(change)
+
+    async def _settled(self, change: Change) -> Ride:
+        """Wait for the train's word, and look at the forge whenever it is silent for long."""
+        deadline, silence = workflow.now() + CAR_SETTLES_WITHIN, SILENCE
+        while (left := deadline - workflow.now()) > timedelta(0):
+            await _waited(
+                lambda: change.id in self.mailbox.cars, min(silence, left), f"{change.id} rides the train"
+            )
+            if (car := self.mailbox.cars.get(change.id)) is not None:
+                return _ridden(change, car)
+            found = await self._looked_up(change)
+            if found is not None and found.state != "open":
+                detail = f"the train did not say how {change.id} ended; it is {found.state}"
+                return Ride(landed_as=found.landed_as, detail=detail)
+            silence *= 2
+        return Ride(detail=f"the train did not settle {change.id} within {CAR_SETTLES_WITHIN}")
+
+    async def _looked_up(self, change: Change) -> Change | None:
+        """The change as the forge has it; None when the forge does not answer, which is no word either."""
+        try:
+            return await workflow.execute_activity_method(
+                ForgeActivities.get_change,
+                change.id,
+                task_queue=HANDS,
+                start_to_close_timeout=timedelta(seconds=30),
+                schedule_to_close_timeout=SILENCE,
+                summary=f"look at {change.id}: the train is silent",
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return None
 
     async def _released(self, landed: str) -> ReleaseOutcome | None:
         """How the release of a landed commit ended; None when it takes too long."""
@@ -287,9 +328,9 @@ async def _waited(settled: Callable[[], bool], within: timedelta, what: str) -> 
         await workflow.wait_condition(settled, timeout=within, timeout_summary=what)
 
 
-def _not_landed(change: Change, car: CarOutcome | None) -> Pulled:
-    if car is None or isinstance(car, CarLanded):
-        detail = f"the train did not settle {change.id} within {CAR_SETTLES_WITHIN}"
-    else:
-        detail = f"the train took {change.id} off ({car.reason}): {Untrusted(car.detail).for_terminal(300)}"
-    return Pulled(result="failed", detail=detail, outcome=Outcome.FAILED)
+def _ridden(change: Change, car: CarOutcome) -> Ride:
+    """What the train said."""
+    if isinstance(car, CarLanded):
+        return Ride(landed_as=car.receipt.sha)
+    said = Untrusted(car.detail).for_terminal(300)
+    return Ride(detail=f"the train took {change.id} off ({car.reason}): {said}")

@@ -216,6 +216,36 @@ async def test_an_ejected_revert_fails_the_run_and_leaves_the_flag_off(skipping:
     assert world.flags.on == {FLAG: False}
 
 
+async def test_a_run_that_the_train_does_not_tell_finds_the_landed_change_at_the_forge(
+    skipping: WorkflowEnvironment,
+) -> None:
+    world = World(skipping.client, train_tells=False, failing_looks=1)
+    report = await ended(world)
+    assert report.outcome is Outcome.LANDED, report.detail
+    assert world.looks == 2, "a look that fails is no word on the change"
+    assert (LANDED, {FLAG: True}) in world.probed
+    assert world.open_reservations() == ()
+
+
+async def test_a_run_that_the_train_does_not_tell_finds_the_ejected_change_at_the_forge(
+    skipping: WorkflowEnvironment,
+) -> None:
+    world = World(skipping.client, car="check_failed", train_tells=False)
+    report = await ended(world)
+    assert report.outcome is Outcome.FAILED
+    assert report.steps[1].detail == "the train did not say how shop/1 ended; it is ejected"
+    assert world.looks == 1
+
+
+async def test_a_change_that_never_leaves_the_train_fails_the_run_in_the_end(
+    skipping: WorkflowEnvironment,
+) -> None:
+    world = World(skipping.client, car="riding", train_tells=False)
+    report = await ended(world)
+    assert report.outcome is Outcome.FAILED
+    assert report.steps[1].detail == "the train did not settle shop/1 within 6:00:00"
+
+
 async def test_a_release_that_is_rolled_back_ends_the_run_as_rolled_back(
     skipping: WorkflowEnvironment,
 ) -> None:
