@@ -24,7 +24,15 @@ from leverframe.model.ids import ledger_id
 from leverframe.model.outcomes import Outcome
 from policies.decision import Decision, ReserveRequest
 from policies.documents import PolicySnapshot
-from policies.reservations import CommitAnswer, Installed, LedgerStart, PauseRequest, PauseState, Standing
+from policies.reservations import (
+    CommitAnswer,
+    Installed,
+    LedgerStart,
+    PauseRequest,
+    PauseState,
+    SettledBy,
+    Standing,
+)
 
 LEDGER = "PolicyLedgerWorkflow"
 DRAINING = "Draining"
@@ -79,8 +87,11 @@ class LedgerDoor:
     async def release(self, reservation: str) -> Standing:
         return await self._ask(Standing, "release", reservation)
 
-    async def settle(self, reservation: str, outcome: Outcome) -> Standing:
-        return await self._ask(Standing, "settle", reservation, outcome)
+    async def settle(
+        self, reservation: str, outcome: Outcome, settled_by: SettledBy | None = None
+    ) -> Standing:
+        person = () if settled_by is None else (settled_by,)
+        return await self._ask(Standing, "settle", reservation, outcome, *person)
 
     async def install(self, snapshot: PolicySnapshot) -> Installed:
         return await self._ask(Installed, "install", snapshot)

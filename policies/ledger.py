@@ -21,6 +21,7 @@ from policies.reservations import (
     LedgerState,
     PauseRequest,
     Phase,
+    SettledBy,
     SpentApproval,
     Standing,
     Withdrawn,
@@ -128,11 +129,15 @@ def release(state: LedgerState, reservation: str, now: datetime) -> tuple[Ledger
 
 
 def settle(
-    state: LedgerState, reservation: str, outcome: Outcome, now: datetime
+    state: LedgerState,
+    reservation: str,
+    outcome: Outcome,
+    now: datetime,
+    settled_by: SettledBy | None = None,
 ) -> tuple[LedgerState, Standing]:
     """It is known how the effect ended: concurrency is free again, windows still count it.
 
-    The first outcome stands.
+    The first outcome stands. `settled_by` is the person who says so in the place of the run.
 
     Raises:
         NotFound: the ledger does not know the reservation.
@@ -141,7 +146,9 @@ def settle(
     entry = known(current, reservation)
     if not entry.open:
         return current, _standing(entry)
-    settled = entry.model_copy(update={"phase": Phase.SETTLED, "outcome": outcome, "lifted": ()})
+    settled = entry.model_copy(
+        update={"phase": Phase.SETTLED, "outcome": outcome, "settled_by": settled_by, "lifted": ()}
+    )
     return current.with_entry(settled), _standing(settled)
 
 
@@ -250,7 +257,9 @@ def _withdrawn(state: LedgerState, entry: Entry, *findings: Finding) -> Withdraw
 
 
 def _standing(entry: Entry) -> Standing:
-    return Standing(reservation=entry.id, phase=entry.phase, outcome=entry.outcome)
+    return Standing(
+        reservation=entry.id, phase=entry.phase, outcome=entry.outcome, settled_by=entry.settled_by
+    )
 
 
 def known(state: LedgerState, reservation: str) -> Entry:

@@ -36,6 +36,13 @@ OPEN = frozenset({Phase.RESERVED, Phase.COMMITTED, Phase.LAPSED})
 """Unknown is not free: these hold their place until somebody says how it ended."""
 
 
+class SettledBy(Frozen):
+    """The person who said how a reservation ended, because no run did."""
+
+    by: str = Field(min_length=1, max_length=100)
+    reason: str = Field(min_length=1, max_length=500)
+
+
 class Entry(Frozen):
     """One reservation as the ledger remembers it."""
 
@@ -48,6 +55,8 @@ class Entry(Frozen):
     lifted: tuple[Finding, ...] = ()
     """The escalations that people lifted; dropped when the reservation ends."""
     outcome: Outcome | None = None
+    settled_by: SettledBy | None = None
+    """None when its own run settled it."""
 
     @property
     def open(self) -> bool:
@@ -114,6 +123,7 @@ class Standing(Frozen):
     reservation: str
     phase: Phase
     outcome: Outcome | None = None
+    settled_by: SettledBy | None = None
 
 
 class PauseRequest(Frozen):

@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         LedgerState,
         PauseRequest,
         PauseState,
+        SettledBy,
         Standing,
         next_lapse,
     )
@@ -78,8 +79,8 @@ class PolicyLedgerWorkflow:
         return standing
 
     @workflow.update(description="Say how the effect ended.")
-    def settle(self, reservation: str, outcome: Outcome) -> Standing:
-        state, standing = ledger.settle(self._state, reservation, outcome, workflow.now())
+    def settle(self, reservation: str, outcome: Outcome, settled_by: SettledBy | None = None) -> Standing:
+        state, standing = ledger.settle(self._state, reservation, outcome, workflow.now(), settled_by)
         self._become(state)
         return standing
 
@@ -119,7 +120,7 @@ class PolicyLedgerWorkflow:
         ledger.known(self._state, reservation)
 
     @settle.validator
-    def _admit_settle(self, reservation: str, outcome: Outcome) -> None:
+    def _admit_settle(self, reservation: str, outcome: Outcome, settled_by: SettledBy | None = None) -> None:
         self._admit()
         ledger.known(self._state, reservation)
 

@@ -1,46 +1,130 @@
-"""`leverframe pause` and `resume`: the switch that stops every agent at once."""
+"""`leverframe ledger`, `pause` and `resume`: what holds a place, and the switch that stops every agent."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from leverframe.cli.output import AsJson, print_json, say
-from leverframe.cli.session import Reason, ask, given, load, me
+import typer
+
+from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
+from leverframe.cli.session import Reason, ask, given, load, me, query
+from leverframe.model.errors import Conflict
+from leverframe.model.outcomes import Outcome
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
     from activities.ledger import LedgerDoor
-    from policies.reservations import PauseRequest, PauseState
+    from policies.overview import LedgerOverview
+    from policies.reservations import PauseRequest, PauseState, Standing
 
     Act = Callable[[LedgerDoor, PauseRequest], Awaitable[PauseState]]
+
+T = TypeVar("T")
+
+app = typer.Typer(help="What the ledger has granted.", no_args_is_help=True)
+
+Reservation = Annotated[str, typer.Argument(help="The reservation's id, as `ledger show` prints it.")]
+Ended = Annotated[Outcome, typer.Argument(help="How its effect ended.")]
+
+
+@app.command("show")
+def show_ledger(as_json: AsJson = False) -> None:
+    """Show the room left under each limit, what holds a place, and whether the agents are paused."""
+    found = standing()
+    if as_json:
+        print_json(found)
+        return
+    print_standing(found)
+
+
+@app.command("settle")
+def settle(reservation: Reservation, outcome: Ended, reason: Reason, as_json: AsJson = False) -> None:
+    """Say how an effect ended whose run can't say it any more, so that its place is free again.
+
+    A run settles what it reserved. Settle in its place only when it was terminated, and when you have seen
+    how the effect ended. The first outcome stands.
+    """
+    from policies.reservations import SettledBy  # noqa: PLC0415 - the policy loads when it is used
+
+    person = given(SettledBy, by=me(), reason=reason)
+    found: Standing = _through_door(lambda door: door.settle(reservation, outcome, person))
+    if found.outcome is not outcome:
+        ended = f"settled as {found.outcome}" if found.outcome else f"{found.phase}"
+        raise Conflict(f"{reservation} was {ended} before, and the first word stands")
+    if as_json:
+        print_json(found)
+    else:
+        say(f"{reservation} is settled as {outcome}: it holds no place any more.")
 
 
 def pause(reason: Reason, as_json: AsJson = False) -> None:
     """Stop every agent: nothing is reserved or committed until `resume`."""
-    _ask_ledger(lambda door, request: door.pause(request), reason, as_json=as_json)
+    _switch(lambda door, request: door.pause(request), reason, as_json=as_json)
 
 
 def resume(reason: Reason, as_json: AsJson = False) -> None:
     """Let the policy decide again."""
-    _ask_ledger(lambda door, request: door.resume(request), reason, as_json=as_json)
+    _switch(lambda door, request: door.resume(request), reason, as_json=as_json)
 
 
-def _ask_ledger(act: "Act", reason: str, *, as_json: bool) -> None:
+def standing() -> "LedgerOverview":
+    """The ledger as of now."""
     settings = load()
-    person = me()
 
-    async def acted(client: "Client") -> "PauseState":
-        from activities.ledger import LedgerDoor  # noqa: PLC0415 - the SDK loads when it is used
-        from policies.reservations import PauseRequest  # noqa: PLC0415
-        from workflows.queues import HANDS  # noqa: PLC0415
+    async def overview(client: "Client") -> "LedgerOverview":
+        from leverframe.model.ids import ledger_id  # noqa: PLC0415 - load when they are used
+        from policies.overview import LedgerOverview  # noqa: PLC0415
 
-        door = LedgerDoor(client, settings.organisation, task_queue=HANDS)
-        return await act(door, given(PauseRequest, by=person, reason=reason))
+        return await query(client, ledger_id(settings.organisation), "overview", LedgerOverview)
 
-    state = ask(settings, acted)
+    return ask(settings, overview)
+
+
+def print_standing(found: "LedgerOverview") -> None:
+    """The pause, the limits and the open reservations, for a person."""
+    now = datetime.now(UTC)
+    print_fields({"paused": f"by {found.pause.by}: {found.pause.reason}" if found.pause else "no"})
+    print_table(
+        ("LIMIT", "SCOPE", "USED", "MAX", "WITHIN"),
+        [(row.rule, row.scope, row.used, row.max, row.span) for row in found.headroom],
+        empty="The policy in force has no limits.",
+    )
+    print_table(
+        ("RESERVATION", "LEVER", "STATE", "SINCE", "AGE"),
+        [
+            (entry.id, entry.lever, entry.phase, entry.reserved_at, _whole_seconds(now - entry.reserved_at))
+            for entry in found.open
+        ],
+        empty="Nothing holds a place.",
+    )
+
+
+def _whole_seconds(age: timedelta) -> timedelta:
+    """Clocks differ: nothing is younger than now."""
+    return max(timedelta(0), timedelta(seconds=round(age.total_seconds())))
+
+
+def _switch(act: "Act", reason: str, *, as_json: bool) -> None:
+    from policies.reservations import PauseRequest  # noqa: PLC0415 - the policy loads when it is used
+
+    request = given(PauseRequest, by=me(), reason=reason)
+    state: PauseState = _through_door(lambda door: act(door, request))
     if as_json:
         print_json(state)
     elif state.pause:
         say(f"Paused by {state.pause.by}: no effect happens until `leverframe resume`.")
     else:
         say("The policy decides again.")
+
+
+def _through_door(act: "Callable[[LedgerDoor], Awaitable[T]]") -> T:
+    settings = load()
+
+    async def acted(client: "Client") -> T:
+        from activities.ledger import LedgerDoor  # noqa: PLC0415 - the SDK loads when it is used
+        from workflows.queues import HANDS  # noqa: PLC0415
+
+        return await act(LedgerDoor(client, settings.organisation, task_queue=HANDS))
+
+    return ask(settings, acted)

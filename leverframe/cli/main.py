@@ -52,7 +52,7 @@ def leverframe(
     """Options of every command."""
 
 
-for group in (runs, approvals, changes, flags, train, releases, policy):
+for group in (runs, approvals, changes, flags, train, releases, policy, ledger):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 app.command()(approvals.approve)

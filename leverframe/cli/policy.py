@@ -1,18 +1,13 @@
 """`leverframe policy`: check policy files, and see the ledger that enforces them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from leverframe.cli.exits import Exit
-from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
-from leverframe.cli.session import ask, load, query
-
-if TYPE_CHECKING:
-    from temporalio.client import Client
-
-    from policies.overview import LedgerOverview
+from leverframe.cli.ledger import print_standing, standing
+from leverframe.cli.output import AsJson, print_fields, print_json, say
 
 app = typer.Typer(help="What the agents may do.", no_args_is_help=True)
 
@@ -40,27 +35,9 @@ def check_policy(
 @app.command("show")
 def show_policy(as_json: AsJson = False) -> None:
     """Show the policy in force: the room left under each limit, and what holds a place."""
-    settings = load()
-
-    async def overview(client: "Client") -> "LedgerOverview":
-        from leverframe.model.ids import ledger_id  # noqa: PLC0415 - load when they are used
-        from policies.overview import LedgerOverview  # noqa: PLC0415
-
-        return await query(client, ledger_id(settings.organisation), "overview", LedgerOverview)
-
-    found = ask(settings, overview)
+    found = standing()
     if as_json:
         print_json(found)
         return
-    paused = f"by {found.pause.by}: {found.pause.reason}" if found.pause else "no"
-    print_fields({"organisation": found.organisation, "policy": found.policy_digest[:12], "paused": paused})
-    print_table(
-        ("LIMIT", "SCOPE", "USED", "MAX", "WITHIN"),
-        [(row.rule, row.scope, row.used, row.max, row.span) for row in found.headroom],
-        empty="The policy in force has no limits.",
-    )
-    print_table(
-        ("RESERVATION", "LEVER", "PHASE", "SINCE"),
-        [(entry.id, entry.lever, entry.phase, entry.reserved_at) for entry in found.open],
-        empty="Nothing holds a place.",
-    )
+    print_fields({"organisation": found.organisation, "policy": found.policy_digest[:12]})
+    print_standing(found)

@@ -1,0 +1,122 @@
+"""`leverframe ledger` against a real server: what a person sees, and how a person ends what no run can."""
+
+import asyncio
+import getpass
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.ledger import LedgerDoor
+from leverframe.cli.exits import Exit
+from leverframe.model.ids import ledger_id
+from leverframe.model.outcomes import Outcome
+from policies.decision import Allowed, Denied
+from policies.overview import LedgerOverview
+from policies.reservations import PauseRequest, SettledBy
+from tests.fakes.asks import ask, policy
+from tests.fakes.workers import unversioned
+from workflows.policy_ledger import PolicyLedgerWorkflow
+from workflows.queues import HANDS
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROOT = Path(__file__).resolve().parents[2]
+ONE_UNSETTLED = "{id: one, scope: [subject], max: 1, hold: until_settled}"
+
+
+class Terminal:
+    """A person's terminal, with settings that name the server and an organisation of its own."""
+
+    def __init__(self, env: WorkflowEnvironment, home: Path) -> None:
+        self.home = home
+        self.organisation = home.name.replace("_", "-")
+        self.door = LedgerDoor(env.client, self.organisation, task_queue=HANDS)
+        self.ledger: WorkflowHandle[object, object] = env.client.get_workflow_handle(
+            ledger_id(self.organisation)
+        )
+        address = env.client.service_client.config.target_host
+        (home / "leverframe.toml").write_text(
+            f'organisation = "{self.organisation}"\n[temporal]\naddress = "{address}"\n'
+        )
+
+    async def types(self, *words: str) -> tuple[int, str, str]:
+        """Exit code, standard output and standard error of `leverframe ledger …`."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "leverframe", "ledger", *words),
+            cwd=self.home,
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(self.home)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, complaint = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), complaint.decode()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def terminal(env: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Terminal]:
+    async with Worker(
+        env.client, task_queue=HANDS, workflows=[PolicyLedgerWorkflow], workflow_runner=unversioned()
+    ):
+        found = Terminal(env, tmp_path)
+        await found.door.install(policy([ONE_UNSETTLED]))
+        await found.door.reserve(ask("run/1"))
+        await found.door.commit("run/1")
+        yield found
+
+
+async def test_a_person_sees_what_holds_a_place_its_state_and_the_pause(terminal: Terminal) -> None:
+    await terminal.door.pause(PauseRequest(by="ada", reason="incident"))
+    _, told, _ = await terminal.types("show")
+    code, document, _ = await terminal.types("show", "--json")
+    found = LedgerOverview.model_validate_json(document)
+    assert code == Exit.OK
+    assert [(entry.id, entry.phase) for entry in found.open] == [("run/1", "committed")]
+    assert [(row.rule, row.used, row.max) for row in found.headroom] == [("org.limits.one", 1, 1)]
+    assert "by ada: incident" in told
+    assert "committed" in told
+    assert "AGE" in told
+
+
+async def test_a_person_settles_what_no_run_can_and_its_place_is_free(terminal: Terminal) -> None:
+    assert isinstance(await terminal.door.reserve(ask("run/2")), Denied)
+    code, out, complaint = await terminal.types(
+        "settle", "run/1", "failed", "--reason", "its run was terminated", "--json"
+    )
+    assert (code, complaint) == (Exit.OK, "")
+    told = json.loads(out)
+    assert (told["phase"], told["outcome"]) == ("settled", "failed")
+    person = SettledBy(by=getpass.getuser(), reason="its run was terminated")
+    assert (await terminal.door.settle("run/1", Outcome.LANDED)).settled_by == person, "it is recorded"
+    assert isinstance(await terminal.door.reserve(ask("run/3")), Allowed)
+
+
+async def test_what_has_ended_already_is_not_ended_in_another_way(terminal: Terminal) -> None:
+    await terminal.door.settle("run/1", Outcome.LANDED)
+    code, out, complaint = await terminal.types("settle", "run/1", "failed", "--reason", "so I think")
+    assert (code, out) == (Exit.REFUSED, "")
+    assert "run/1 was settled as landed before" in complaint
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (("run/9", "failed", "--reason", "gone"), Exit.NOT_FOUND, "does not know the reservation run/9"),
+        (("run/1", "failed", "--reason", ""), Exit.BAD_INPUT, "reason: "),
+        (("run/1", "vanished", "--reason", "gone"), Exit.BAD_INPUT, "vanished"),
+    ],
+)
+async def test_what_cannot_be_settled_is_told_in_words_and_a_code(
+    terminal: Terminal, words: tuple[str, ...], code: Exit, complaint: str
+) -> None:
+    done, out, told = await terminal.types("settle", *words)
+    assert (done, out) == (code, "")
+    assert complaint in told
+    assert "Traceback" not in told
