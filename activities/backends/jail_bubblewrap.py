@@ -60,13 +60,14 @@ def _bwrap(
     arguments.append("--clearenv")
     for name, value in environment.items():
         arguments += ["--setenv", name, value]
+    arguments += ["--proc", "/proc", "--dev", "/dev"]
+    # The rooms come before the sources: an interpreter may lie below one of them, as in /tmp.
+    for path, size in limits.rooms().items():
+        arguments += ["--size", str(size), "--tmpfs", path]
     for source, inside in sources:
         arguments += ["--ro-bind", source, inside]
     for target, path in jail_layout.links():
         arguments += ["--symlink", target, path]
-    arguments += ["--proc", "/proc", "--dev", "/dev"]
-    for path, size in limits.rooms().items():
-        arguments += ["--size", str(size), "--tmpfs", path]
     return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--", *command]
 
 

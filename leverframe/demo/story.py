@@ -17,6 +17,7 @@ from leverframe.model.changes import Change
 from leverframe.model.outcomes import RunReport, StepReport
 from leverframe.model.proposals import FlipFlag
 from leverframe.model.releases import ReleaseOutcome
+from leverframe.model.untrusted import Untrusted
 from leverframe.settings import Settings
 
 FLAG = "new-pricing"
@@ -207,7 +208,8 @@ class Story:
         with self.narrator.waiting(f"{change}: the train tests the commit that would land"):
             settled = await self.view.settled_change(change)
         if settled.state != "landed" or settled.landed_as is None:
-            raise CommandFailed(f"the train ejected {change}")
+            why = "; ".join(body for _, body in self.view.ports.changes.comments(change))
+            raise CommandFailed(f"the train ejected {change}: {Untrusted(why).for_terminal(600)}")
         self.narrator.good(f"landed as {settled.landed_as[:12]}, the commit that was tested, with a receipt")
         with self.narrator.waiting("release") as progress:
             return await self.view.release(settled.landed_as, progress)

@@ -3,8 +3,11 @@
 import json
 import os
 import shutil
+import site
 import subprocess
 import sys
+import tempfile
+import venv
 from pathlib import Path
 
 import pytest
@@ -229,3 +232,31 @@ print(ended.report, ended.stopped, ended.output.decode())
 def test_our_interpreter_is_the_one_that_runs_inside(jail: JailSandbox, tree: Path) -> None:
     result = check(jail, tree, "{python}", "-c", "import sys; print(sys.version)")
     assert result.log.strip() == sys.version
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_environment_below_tmp_is_seen_although_the_jail_has_a_tmp_of_its_own(
+    kind: JailKind, tree: Path, tmp_path: Path
+) -> None:
+    if why := why_not(kind):
+        pytest.skip(f"no {kind} jail here: {why}")
+    with tempfile.TemporaryDirectory(dir="/tmp") as below:
+        environment = Path(below, "venv")
+        venv.create(environment, with_pip=False, symlinks=True)
+        script = f"""
+from pathlib import Path
+from activities.backends.sandbox_jail import JailSandbox
+from leverframe.model.topology import Check
+check = Check(name="check", command=("{{python}}", "-c", "import sys; print(sys.prefix)"))
+result = JailSandbox({kind!r}).run_check(check, artifact=Path({str(tree)!r}), sha="{SHA}", heartbeat=print)
+print("\\n", result.outcome, result.log)
+"""
+        sources = Path(__file__).resolve().parents[2]
+        done = subprocess.run(
+            [environment / "bin" / "python", "-c", script],
+            env={"PATH": os.defpath, "PYTHONPATH": os.pathsep.join([str(sources), *site.getsitepackages()])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.stdout.split()[-2:] == ["passed", str(environment)], done.stdout + done.stderr

@@ -69,10 +69,6 @@ def build_root(plan: dict) -> None:  # type: ignore[type-arg]
     os.chdir("/")
     Path("/proc").mkdir()
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    for source, target in plan["binds"]:
-        bind_read_only("/old" + source, target)
-    for target, path in plan["links"]:
-        Path(path).symlink_to(target)
     Path("/dev").mkdir()
     for name in DEVICES:
         Path("/dev", name).touch()
@@ -83,6 +79,11 @@ def build_root(plan: dict) -> None:  # type: ignore[type-arg]
     for path, size in plan["rooms"].items():
         Path(path).mkdir(parents=True)
         mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, f"size={size},mode=1777")
+    # The rooms come before the sources: an interpreter may lie below one of them, as in /tmp.
+    for source, target in plan["binds"]:
+        bind_read_only("/old" + source, target)
+    for target, path in plan["links"]:
+        Path(path).symlink_to(target)
     checked(libc.umount2(b"/old", MNT_DETACH), "umount /old")
     Path("/old").rmdir()
     mount("none", "/", flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
