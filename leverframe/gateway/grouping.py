@@ -16,6 +16,8 @@ MAX_CHAIN = 5
 MAX_FLAGS = 100
 MAX_NAME = 200
 MAX_PAYLOAD_BYTES = 65_536
+MAX_SUBJECT = 81
+"""Characters of `ErrorBatch.subject`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class Grouping:
     """What the store's columns say of one event."""
 
     subject: str
-    """`SHOP-1A2B3C4D5E6F`, or `SHOP-ISSUE-4711` when the tracker has grouped it already."""
+    """`SHOP-1A2B3C4D5E6F`, or what `issue_subject` says when the tracker has grouped it already."""
     title: Untrusted
     release: str
     environment: str
@@ -39,14 +41,19 @@ def group(event: SentryEvent, service: str, *, issue: str | None = None) -> Grou
         service: the service that its project stands for.
         issue: the tracker's own group, digits only; None to group by exception type and in-app frames.
     """
-    name = f"ISSUE-{issue}" if issue else short_hash(*_fingerprint(event)).upper()
     return Grouping(
-        subject=f"{service.upper()}-{name}",
+        subject=issue_subject(service, issue) if issue else _subject(service, *_fingerprint(event)),
         title=Untrusted(_title(event)),
         release=_name(event.release),
         environment=_name(event.environment),
         flags=_flags(event),
     )
+
+
+def issue_subject(service: str, issue: str) -> str:
+    """`SHOP-ISSUE-4711`, for the tracker's own group; with a hash for the number where that is too long."""
+    subject = f"{service.upper()}-ISSUE-{issue}"
+    return subject if len(subject) <= MAX_SUBJECT else _subject(service, "issue", issue)
 
 
 def keep(event: SentryEvent) -> bytes:
@@ -62,6 +69,10 @@ def keep(event: SentryEvent) -> bytes:
     if len(document) > MAX_PAYLOAD_BYTES:
         document = _without_variables(kept).model_dump_json().encode()
     return zlib.compress(document)
+
+
+def _subject(service: str, *fingerprint: str) -> str:
+    return f"{service.upper()}-{short_hash(*fingerprint).upper()}"
 
 
 def _fingerprint(event: SentryEvent) -> list[str]:

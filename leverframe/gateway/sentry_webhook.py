@@ -19,6 +19,7 @@ from activities.inbox import StoredBatch
 from leverframe.gateway.bodies import read_body
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.documents import parse_object
+from leverframe.gateway.grouping import issue_subject
 from leverframe.gateway.replies import Refusal
 from leverframe.gateway.scrubbing import scrub_text
 from leverframe.gateway.sentry_intake import EventDoor
@@ -125,7 +126,7 @@ class SentryWebhook:
         batch = StoredBatch(
             id=f"escalating-{short_hash(issue.id, issue.lastSeen or '')}",
             service=service,
-            subject=f"{service.upper()}-ISSUE-{issue.id}",
+            subject=issue_subject(service, issue.id),
             title=Untrusted(scrub_text(issue.title, 200)),
             # A batch is never empty: this is the event that made Sentry call the issue escalating.
             counts=(SecondCount(second=int(now.timestamp()), count=1),),

@@ -23,6 +23,7 @@ from temporalio.worker import Worker
 
 from activities.inbox import StoredBatch
 from leverframe.gateway.counters import Counters
+from leverframe.gateway.grouping import issue_subject
 from leverframe.gateway.inbox import Pace
 from leverframe.gateway.watches import Watches
 from leverframe.model.errors import LeverframeError
@@ -205,6 +206,18 @@ async def test_sentrys_own_webhooks_meet_in_one_watch_and_redelivery_changes_not
                 assert await _webhook(door, resource, payload, request_id) == 200
         found = await counted(client, watch_id("sentry_spike", "shop", "SHOP-ISSUE-4711"), 3)
     assert (found.events, found.escalations, found.runs) == (3, 1, 1)
+
+
+async def test_an_escalation_of_a_service_with_the_longest_name_reaches_its_watch(
+    client: Client, tmp_path: Path, queue: str
+) -> None:
+    name = "s" * 63
+    issue = {"id": "9" * 20, "title": "t", "project": {"id": "1"}, "substatus": "escalating"}
+    async with gateway(tmp_path, client, task_queue=queue, service=name) as door, hands(client, queue):
+        payload = {"action": "unresolved", "data": {"issue": issue}}
+        assert await _webhook(door, "issue", payload, "first") == 200
+        found = await counted(client, watch_id("sentry_spike", name, issue_subject(name, "9" * 20)), 1)
+    assert found.escalations == 1
 
 
 async def test_while_the_engine_is_away_senders_get_503_and_then_each_event_is_delivered_once(

@@ -31,29 +31,28 @@ WEBHOOK_SECRET = "a-client-secret"
 PROJECT = "1"
 SHA = "a" * 40
 
+SERVICE = {
+    "command": ["true"],
+    "overlays": {},
+    "image": "shop",
+    "canary": {"steps": [{"percent": 100, "min_requests": 0, "min_seconds": 0, "max_seconds": 1}]},
+}
 REPOSITORY = {
     "name": "shop",
     "url": "/nowhere/shop.git",
     "checks": [{"name": "test", "command": ["true"]}],
-    "service": {
-        "name": "shop",
-        "command": ["true"],
-        "overlays": {},
-        "image": "shop",
-        "canary": {"steps": [{"percent": 100, "min_requests": 0, "min_seconds": 0, "max_seconds": 1}]},
-    },
 }
 
 
-def settings_for(home: Path, **gateway: Any) -> Settings:
+def settings_for(home: Path, *, service: str = "shop", **gateway: Any) -> Settings:
     """One declared service, one Sentry project that stands for it."""
     return Settings.model_validate(
         {
             "home": home,
-            "repositories": [REPOSITORY],
+            "repositories": [REPOSITORY | {"service": SERVICE | {"name": service}}],
             "agents": {"sentry_spike": {}},
             "gateway": {
-                "sentry_projects": {PROJECT: "shop"},
+                "sentry_projects": {PROJECT: service},
                 "sentry_keys": {PROJECT: KEY},
                 "sentry_webhook_secret": WEBHOOK_SECRET,
                 **gateway,

@@ -2,17 +2,20 @@
 
 import json
 import zlib
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leverframe.gateway.grouping import MAX_PAYLOAD_BYTES, group, keep
+from leverframe.gateway.grouping import MAX_PAYLOAD_BYTES, group, issue_subject, keep
 from leverframe.gateway.scrubbing import FILTERED, is_secret_key, scrub, scrub_text
 from leverframe.gateway.sentry_event import canonical_event_id, read_event
 from leverframe.model.error_events import ErrorEvent
 from leverframe.model.errors import BadInput
+from leverframe.model.signals import ErrorBatch, SecondCount
+from leverframe.model.untrusted import Untrusted
 
 
 def frame(
@@ -47,6 +50,25 @@ def test_a_subject_is_the_service_and_twelve_upper_case_hex_digits() -> None:
     assert (name, len(digits)) == ("SHOP", 12)
     assert digits == digits.upper()
     assert int(digits, 16)
+
+
+@pytest.mark.parametrize("service", ["shop", "s" * 53, "s" * 54, "s" * 63])
+def test_the_longest_service_and_issue_number_still_make_a_subject(service: str) -> None:
+    issues = [digit * 20 for digit in "12"]
+    subjects = [issue_subject(service, issue) for issue in issues]
+    assert [group(read_event(crash()), service, issue=issue).subject for issue in issues] == subjects
+    assert len(set(subjects)) == 2
+    for subject in subjects:
+        batch = ErrorBatch(
+            id="one",
+            repository="shop",
+            service=service,
+            subject=subject,
+            title=Untrusted("t"),
+            counts=(SecondCount(second=1, count=1),),
+            received_at=datetime(2026, 3, 2, tzinfo=UTC),
+        )
+        assert batch.subject == subject
 
 
 def test_messages_lines_and_library_frames_do_not_split_a_group() -> None:
