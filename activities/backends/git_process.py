@@ -16,30 +16,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
+from activities.git_environment import git_environment
 from leverframe.model.errors import BadConfiguration, BadInput, LeverframeError, Refused, Unavailable
 from leverframe.model.untrusted import Untrusted
 
 IDENTITY = ("Leverframe", "train@leverframe.invalid")
 """The committer of everything we make, whatever the machine is called."""
-
-_PASSED_ON = ("PATH", "HOME", "SSH_AUTH_SOCK", "TMPDIR")
-
-_SETTINGS = (
-    ("core.hooksPath", os.devnull),
-    ("core.fsmonitor", "false"),
-    ("core.attributesFile", os.devnull),
-    ("core.quotePath", "false"),
-    ("credential.helper", ""),
-    ("gc.auto", "0"),
-    ("maintenance.auto", "false"),
-    ("protocol.allow", "never"),
-    ("protocol.file.allow", "always"),
-    ("protocol.https.allow", "always"),
-    ("protocol.http.allow", "always"),
-    ("protocol.ssh.allow", "always"),
-    ("tar.umask", "0022"),
-    ("merge.directoryRenames", "false"),
-)
 
 _SHA = re.compile(r"[0-9a-f]{40}")
 _CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
@@ -145,7 +127,7 @@ class Git:
             given.seek(0)
             secrets = secret_settings or {}
             code = self._wait(
-                command, given, into or out, err, _environment(secrets) | dict(environment or {})
+                command, given, into or out, err, git_environment(secrets) | dict(environment or {})
             )
             told = _without(self._tail(err), secrets.values())
             finished = Finished(code=code, out=self._read(name, out), err=_shown(told))
@@ -235,28 +217,6 @@ def identity(name: str, email: str, seconds: int, role: str) -> dict[str, str]:
         f"GIT_{role}_EMAIL": email,
         f"GIT_{role}_DATE": f"@{seconds} +0000",
     }
-
-
-def _environment(more_settings: Mapping[str, str]) -> dict[str, str]:
-    settings = (*_SETTINGS, *more_settings.items())
-    ours = {
-        "LC_ALL": "C",
-        "TZ": "UTC",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": "true",
-        "SSH_ASKPASS": "true",
-        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=15",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_CONFIG_COUNT": str(len(settings)),
-    }
-    for index, (key, value) in enumerate(settings):
-        ours[f"GIT_CONFIG_KEY_{index}"] = key
-        ours[f"GIT_CONFIG_VALUE_{index}"] = value
-    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return passed | ours
 
 
 def _without(text: str, secrets: Collection[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from activities.git_environment import git_environment
 from leverframe.model.errors import Unavailable
 from leverframe.model.releases import Environment
 from leverframe.model.topology import Repository
@@ -93,9 +94,9 @@ class Overlays:
 
 
 async def _git(*arguments: str) -> str:
-    """Run git without hooks or questions. Raises Unavailable with git's last line."""
+    """Run git without anything of the machine's configuration. Raises Unavailable with git's last line."""
     process = await asyncio.create_subprocess_exec(
-        "git", "-c", "core.hooksPath=/dev/null", "-c", "core.askPass=false", *arguments,
+        "git", *arguments, env=git_environment(),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

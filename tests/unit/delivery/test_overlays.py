@@ -48,6 +48,23 @@ async def test_locks_of_a_git_that_was_killed_do_not_blind_the_router_for_ever(
     assert named["production"] == NEW
 
 
+async def test_the_users_git_configuration_takes_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, elsewhere = GitWorld(tmp_path), f"url.{tmp_path}/elsewhere.insteadOf"
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", elsewhere)
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(tmp_path))
+    assert (await Overlays(tmp_path / "git").read(world.repository))["production"] == OLD
+
+
+@pytest.mark.parametrize("url", ["ext::touch ran", "git://127.0.0.1:1/shop.git"])
+async def test_a_transport_that_is_not_on_the_list_is_never_tried(tmp_path: Path, url: str) -> None:
+    repository = GitWorld(tmp_path).repository.model_copy(update={"url": url})
+    with pytest.raises(Unavailable, match=r"transport '\w+' not allowed"):
+        await Overlays(tmp_path / "git").read(repository)
+
+
 async def test_half_a_mirror_is_made_anew(tmp_path: Path) -> None:
     mirror = tmp_path / "git" / "shop.git"
     mirror.mkdir(parents=True)
