@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from activities import overlay_file
 from activities.backends import track_history, track_overlay
 from activities.backends.git_process import IDENTITY, Git, HttpsLogin, MirrorCorrupted, is_sha, the_sha
 from activities.backends.track_compose import (
@@ -187,9 +188,9 @@ class GitTrack:
                 return made
             tip = _tip(git, repository.target)
             text = track_overlay.read(git, tip, path)
-            if track_overlay.named_sha(text, repository.service.image) == the_sha(sha):
+            if overlay_file.named_sha(text, repository.service.image) == the_sha(sha):
                 return None
-            edited = track_overlay.point_at(text, repository.service.image, sha)
+            edited = overlay_file.point_at(text, repository.service.image, sha)
             tree = with_file(git, tip, path, edited.encode())
             head = commit_tree(git, tree, tip, message=_clean(message), author=RELEASE, at=at)
             return _push_new_branch(mirror, git, branch, head)
@@ -200,7 +201,7 @@ class GitTrack:
             text = track_overlay.read(
                 git, _tip(git, repository.target), _overlay_path(repository, environment)
             )
-        return track_overlay.named_sha(text, repository.service.image)
+        return overlay_file.named_sha(text, repository.service.image)
 
     @_on_a_fresh_mirror_again
     def overlay_history(
@@ -215,7 +216,7 @@ class GitTrack:
             for commit in log.text.splitlines():
                 # A commit that removed the file, or broke it, named nothing.
                 with suppress(NotFound, BadInput):
-                    named = track_overlay.named_sha(
+                    named = overlay_file.named_sha(
                         track_overlay.read(git, commit, path), repository.service.image
                     )
                     if named:

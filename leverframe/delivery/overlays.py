@@ -5,11 +5,9 @@ import re
 import shutil
 from pathlib import Path
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from activities.git_environment import git_environment
-from leverframe.model.errors import Unavailable
+from activities.overlay_file import named_sha
+from leverframe.model.errors import BadInput, Unavailable
 from leverframe.model.releases import Environment
 from leverframe.model.topology import Repository
 
@@ -17,19 +15,12 @@ _SHA = re.compile(r"[0-9a-f]{40}")
 _TIMEOUT_SECONDS = 20
 
 
-def named_sha(overlay: str, image: str) -> str | None:
-    """The `newTag` of the image in a `kustomization.yaml`, when it is a full SHA; otherwise None."""
+def named_or_none(overlay: str, image: str) -> str | None:
+    """The same; None for an overlay that can't be read, too, so that what runs goes on running."""
     try:
-        # The base schema reads every scalar as text: a SHA of digits alone would be a number otherwise.
-        document = YAML(typ="base").load(overlay)
-    except YAMLError:
+        return named_sha(overlay, image)
+    except BadInput:
         return None
-    images = document.get("images") if isinstance(document, dict) else None
-    for entry in images if isinstance(images, list) else []:
-        if isinstance(entry, dict) and entry.get("name") == image:
-            tag = entry.get("newTag")
-            return tag if isinstance(tag, str) and _SHA.fullmatch(tag) else None
-    return None
 
 
 class Overlays:
@@ -89,7 +80,7 @@ class Overlays:
             except Unavailable:
                 await _git("--git-dir", str(mirror), "cat-file", "-e", f"{tip}^{{commit}}")
                 text = ""  # the commit is there, so the file is not
-            named[environment] = named_sha(text, repository.service.image)
+            named[environment] = named_or_none(text, repository.service.image)
         return named
 
 

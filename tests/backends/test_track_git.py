@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.backends import track_overlay
+from activities import overlay_file
 from activities.backends.git_process import Git
 from activities.backends.track_git import GitTrack
 from leverframe.model.changes import Author, Car, Conflicted, Receipt
@@ -430,14 +430,14 @@ class TestOverlay:
         self, before: str, sha: str, after: str
     ) -> None:
         text = "images: [{{name: shop, newTag: {}}}]  # end\n"
-        edited = track_overlay.point_at(text.format(before), "shop", sha)
+        edited = overlay_file.point_at(text.format(before), "shop", sha)
         assert edited == text.format(after)
-        assert track_overlay.named_sha(edited, "shop") == sha
+        assert overlay_file.named_sha(edited, "shop") == sha
 
     def test_a_tag_over_several_lines_is_left_to_a_person(self) -> None:
         for value in ("|\n    v1\n", "v1\n    v2\n", "&x v1\n"):
             with pytest.raises(BadInput):
-                track_overlay.point_at(f"images:\n- name: shop\n  newTag: {value}", "shop", NEW_SHA)
+                overlay_file.point_at(f"images:\n- name: shop\n  newTag: {value}", "shop", NEW_SHA)
 
 
 class TestExport:

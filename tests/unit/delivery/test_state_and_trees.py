@@ -9,7 +9,7 @@ import pytest
 
 from leverframe.delivery.arms import Arms
 from leverframe.delivery.artifacts import TREES_KEPT, Trees
-from leverframe.delivery.overlays import named_sha
+from leverframe.delivery.overlays import named_or_none
 from leverframe.delivery.state_file import SavedState, StateFile
 from leverframe.model.errors import BadConfiguration, BadInput, NotFound
 from leverframe.model.releases import Artifact
@@ -100,6 +100,7 @@ def test_old_trees_go_but_never_one_that_is_in_use(tmp_path: Path) -> None:
         (f"images:\n  - name: shop\n    newTag: {A}  # live\n", A),
         (f"images:\n  - name: other\n    newTag: {B}\n  - name: shop\n    newTag: {A}\n", A),
         (f"images:\n  - name: shop\n    newTag: {'1' * 38}e4\n", "1" * 38 + "e4"),
+        (f"images:\n  - name: shop\n    newTag: {'0' * 39}1\n", "0" * 39 + "1"),
         ("images:\n  - name: shop\n    newTag: latest\n", None),
         ("images:\n  - name: shop\n    newTag: 12\n", None),
         ("images: shop\n", None),
@@ -109,4 +110,4 @@ def test_old_trees_go_but_never_one_that_is_in_use(tmp_path: Path) -> None:
     ],
 )
 def test_an_overlay_names_a_full_sha_or_nothing(overlay: str, named: str | None) -> None:
-    assert named_sha(overlay, "shop") == named
+    assert named_or_none(overlay, "shop") == named
