@@ -8,11 +8,12 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,20 @@ MOST_QUICK_DEATHS = 8
 STOP_ORDER = (("gateway",), ("hands", "sandbox"), ("router",), ("temporal",))
 """Intake first, then the hands that act, then what they act on."""
 
+KEPT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|PYTHON\w*|LD_LIBRARY_PATH|SSL_CERT_(FILE|DIR)"
+    r"|LEVERFRAME_(CONFIG|ORGANISATION|HOME|REPOSITORIES(__\w+)?)"
+    r"|LEVERFRAME_TELEMETRY__(LOG_FORMAT|LOG_LEVEL|OTLP_ENDPOINT|METRICS_PORT)"
+)
+"""All that a part near repository code inherits, by whole name: a list of secrets is never complete."""
+KEPT_BY = {
+    # Its key of the engine is the one secret that a worker can't do without.
+    "sandbox": re.compile(r"LEVERFRAME_(TEMPORAL|SANDBOX)(__\w+)?"),
+    # With an ssh:// address the agent is what reads the overlays.
+    "router": re.compile(r"LEVERFRAME_DELIVERY(__\w+)?|SSH_AUTH_SOCK"),
+}
+"""The parts that are near repository code, and what each inherits besides."""
+
 
 @dataclass
 class Part:
@@ -45,6 +60,8 @@ class Part:
     name: str
     command: tuple[str, ...]
     log: Path
+    environment: dict[str, str]
+    """All its variables."""
     process: asyncio.subprocess.Process | None = None
     started_at: float = 0.0
     quick_deaths: int = 0
@@ -57,6 +74,7 @@ class Part:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env=self.environment,
                 start_new_session=True,
             )
         self.started_at = time.monotonic()
@@ -97,7 +115,12 @@ class Fleet:
         self._watchers: list[asyncio.Task[None]] = []
         logs = settings.home / "logs"
         self._parts = {
-            name: Part(name=name, command=command, log=logs / f"{name}.log")
+            name: Part(
+                name=name,
+                command=command,
+                log=logs / f"{name}.log",
+                environment=environment(name, os.environ),
+            )
             for name, command in commands(settings).items()
         }
 
@@ -226,6 +249,24 @@ def commands(settings: Settings) -> dict[str, tuple[str, ...]]:
         "hands": (*leverframe, "worker", "--queue", "hands"),
         "sandbox": (*leverframe, "worker", "--queue", "sandbox"),
     }
+
+
+def environment(name: str, ours: Mapping[str, str]) -> dict[str, str]:
+    """What a part inherits of our variables: all, or what is kept where repository code is near.
+
+    Names of settings are compared as the settings read them, in any case.
+    """
+    if name not in KEPT_BY:
+        return dict(ours)
+    return {
+        variable: value
+        for variable, value in ours.items()
+        if any(kept.fullmatch(_name(variable)) for kept in (KEPT, KEPT_BY[name]))
+    }
+
+
+def _name(variable: str) -> str:
+    return variable.upper() if variable.upper().startswith("LEVERFRAME_") else variable
 
 
 def check_ports(settings: Settings) -> None:
