@@ -16,7 +16,7 @@ _TIMEOUT_SECONDS = 20
 
 
 def named_or_none(overlay: str, image: str) -> str | None:
-    """The same; None for an overlay that can't be read, too, so that what runs goes on running."""
+    """The SHA that the overlay names; None when it names none or is none: what runs goes on running."""
     try:
         return named_sha(overlay, image)
     except BadInput:
