@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from leverframe.bootstrap import build_ports, connect
-from leverframe.demo.person import Person
+from leverframe.demo.person import CommandFailed, Person
 from leverframe.demo.shop_changes import first_change, shop_change
 from leverframe.demo.stage import Stage
 from leverframe.demo.view import View, until
@@ -37,16 +39,16 @@ class FlagDiary:
 class Killer:
     """Kills workers at seeded random times, a bounded number of times: work needs some time between."""
 
-    KILLS = 8
+    KILLS = 12
 
-    def __init__(self, stage: Stage, seed: int) -> None:
+    def __init__(self, stage: Stage, seed: str) -> None:
         self.stage = stage
         self.random = random.Random(seed)  # noqa: S311  reproducible, not secret
         self.kills = 0
 
     async def rampage(self) -> None:
         while self.kills < self.KILLS:
-            await asyncio.sleep(self.random.uniform(0.5, 9))
+            await asyncio.sleep(self.random.uniform(1, 12))
             part = self.random.choice(["hands", "hands", "sandbox"])
             try:
                 self.stage.kill(part)
@@ -55,8 +57,12 @@ class Killer:
             self.kills += 1
 
 
-@pytest.mark.parametrize("seed", [20261122])
-async def test_the_story_survives_workers_killed_at_random_points(tmp_path: Path, seed: int) -> None:
+SEEDS = os.environ.get("LEVERFRAME_TEST_KILL_SEEDS", "20261122").split()
+"""More seeds, more points of the story: `make test-kills` tries several."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_the_story_survives_workers_killed_at_random_points(tmp_path: Path, seed: str) -> None:
     stage = Stage(home=tmp_path, rate=60)
     stage.prepare(quick=True)
     await stage.start()
@@ -64,26 +70,23 @@ async def test_the_story_survives_workers_killed_at_random_points(tmp_path: Path
     person = Person("ada", stage.remote, tmp_path / "ada" / "shop", stage.config)
     diary = FlagDiary(tmp_path / "flags.json")
     killer = Killer(stage, seed)
-    tasks = [asyncio.create_task(diary.keep())]
+    tasks = [asyncio.create_task(diary.keep()), asyncio.create_task(killer.rampage())]
     try:
         await _released(view, person, "open-the-shop", first_change())
         stage.start_load()
         await _released(view, person, "bulk-pricing", shop_change("bulk-pricing"))
         await asyncio.to_thread(person.leverframe, "flags", "set", FLAG, "on", "--reason", "launch")
-        tasks.append(asyncio.create_task(killer.rampage()))
-        run = await view.next_run(set(), seconds=120)
+        run = await view.next_run(set(), seconds=180)
 
         async def question() -> str | None:
-            found = await asyncio.to_thread(person.leverframe, "approvals", "list")
+            found = await patiently(person, "approvals", "list")
             return found[0]["id"] if found else None
 
         approval = await until("the escalation", question, seconds=300, every=1)
-        await asyncio.to_thread(
-            person.leverframe, "approve", approval, "--reason", "fixed", "--voter", person.name
-        )
+        await patiently(person, "approve", approval, "--reason", "fixed", "--voter", person.name)
         report = await view.client.get_workflow_handle(run).result()
 
-        assert killer.kills == Killer.KILLS
+        assert killer.kills >= 5
         assert report["outcome"] == Outcome.LANDED
         assert diary.values == [False, True, False, True], "one kill and one restore, each seen once"
         by_agent = [c for c in view.ports.changes.list_changes("shop") if c.author.kind == "agent"]
@@ -100,8 +103,22 @@ async def test_the_story_survives_workers_killed_at_random_points(tmp_path: Path
         stage.stop()
 
 
+async def patiently(person: Person, *arguments: str) -> Any:
+    """What a person does whose command meets a dead worker: the same again, which must be harmless."""
+    for _ in range(9):
+        try:
+            return await asyncio.to_thread(person.leverframe, *arguments)
+        except CommandFailed:
+            await asyncio.sleep(1)
+    return await asyncio.to_thread(person.leverframe, *arguments)
+
+
 async def _released(view: View, person: Person, branch: str, files: dict[str, str]) -> None:
-    change = await asyncio.to_thread(person.propose, branch, title=branch, files=files)
+    try:
+        change = await asyncio.to_thread(person.propose, branch, title=branch, files=files)
+    except CommandFailed:
+        submitted = ("changes", "submit", branch, "--title", branch, "--author", person.name)
+        change = (await patiently(person, *submitted))["id"]
     settled = await view.settled_change(change)
-    outcome = await view.release(str(settled.landed_as))
+    outcome = await view.release(str(settled.landed_as), seconds=240)
     assert outcome.outcome == "landed", outcome.detail
