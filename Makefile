@@ -8,6 +8,8 @@ export UV_SYSTEM_CERTS ?= 1
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
+# Tests wait for servers more than they compute, so one more than the cores of a small machine.
+WORKERS ?= 3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.leverframe-setup
 REQUIREMENTS := requirements/dev.txt requirements/build.txt
@@ -30,7 +32,7 @@ $(STAMP): requirements/uv.txt $(REQUIREMENTS) pyproject.toml requirements/make-v
 	@echo "Ready: $(BIN)/leverframe --help"
 
 test: setup ## Run the tests (ARGS="-k name" narrows them)
-	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-postgres: setup ## Run the store's tests on the PostgreSQL of LEVERFRAME_TEST_POSTGRES_URL (its tables are dropped)
 	@test -n "$$LEVERFRAME_TEST_POSTGRES_URL" || { echo "Set LEVERFRAME_TEST_POSTGRES_URL to an empty database, postgresql+psycopg://user@host/name" >&2; exit 2; }

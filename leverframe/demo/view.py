@@ -21,6 +21,15 @@ from workflows.release.story import Progress
 
 T = TypeVar("T")
 
+NOT_NOW = (
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.FAILED_PRECONDITION,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.CANCELLED,
+)
+"""Not started yet, or no worker answers at the moment: worth another look."""
+
 
 async def until(
     what: str, look: Callable[[], Awaitable[T | None]], *, seconds: float, every: float = 0.2
@@ -68,8 +77,8 @@ class View:
                         progress.note(_headline(await handle.query("progress", result_type=Progress)))
                     return None
             except RPCError as error:
-                if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
-                    return None  # not started yet, or its first task is still to come
+                if error.status in NOT_NOW:
+                    return None
                 raise
             outcome: ReleaseOutcome = await handle.result()
             return outcome
@@ -97,7 +106,7 @@ class View:
                 "report", result_type=RunReport
             )
         except RPCError as error:
-            if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
+            if error.status in NOT_NOW:
                 return None
             raise
         return report

@@ -197,7 +197,8 @@ async def test_a_sha_without_an_artifact_is_named_in_the_state(world: DeliveryWo
         world.point(C, "dev")
         await until(lambda: "no artifact of shop" in world.delivery.state("shop", "dev").detail)
         await asyncio.to_thread(world.deploy, C)
-        await world.runs(C, "dev")
+        state = await world.runs(C, "dev")
+        assert "no artifact" not in state.detail
 
 
 async def test_a_restarted_router_resumes_with_the_same_stable_and_share(world: DeliveryWorld) -> None:
