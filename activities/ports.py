@@ -19,13 +19,20 @@ from leverframe.model.changes import (
     Conflicted,
     Receipt,
 )
+from leverframe.model.differences import TreeDifference
 from leverframe.model.facts import FlagObservation, FlagState, LandedCommit, ReleaseObservation
 from leverframe.model.frozen import Instant
 from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
 from leverframe.model.topology import Check, Probe, Repository
 from leverframe.model.untrusted import Untrusted
+from policies.audit import Head, Record
+from policies.documents import PolicySnapshot
+from policies.people import Person
+from policies.question import Ending, Question
 
-Kind = Literal["changes", "track", "flags", "errors", "delivery", "metrics", "chat", "sandbox", "artifacts"]
+Kind = Literal[
+    "changes", "track", "flags", "errors", "delivery", "metrics", "chat", "sandbox", "audit", "policy_source"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +129,26 @@ class Track(Protocol):
 
     def receipts(self, repository: Repository, *, limit: int = 50) -> list[Receipt]:
         """Newest first."""
+        ...
+
+    def difference(self, repository: Repository, *, base: str, head: str) -> TreeDifference:
+        """What lies between two commits, as trees. Raises NotFound."""
+        ...
+
+    def preview_revert(
+        self, repository: Repository, *, commit: str, at: datetime
+    ) -> TreeDifference | Conflicted:
+        """What `revert_branch` would change on the target's tip now. Pushes nothing."""
+        ...
+
+    def preview_overlay(
+        self, repository: Repository, *, environment: Environment, sha: str, at: datetime
+    ) -> TreeDifference | None:
+        """What `overlay_branch` would change; None when the overlay names `sha` already. Pushes nothing."""
+        ...
+
+    def read_files(self, repository: Repository, *, folder: str) -> "PolicyFiles":
+        """The YAML files below a folder on the target's tip. Raises NotFound."""
         ...
 
     def revert_branch(
@@ -277,13 +304,90 @@ class Metrics(Protocol):
 
 
 class Chat(Protocol):
-    """Where a person is asked. Answers come back through the approval's Update, never through here."""
+    """Where people are asked. Answers come back through the approval's Update, never through here."""
 
-    def post_approval(self, approval: str, *, title: str, body: str, expires_at: datetime) -> str:
-        """Show the question; returns where (a permalink or a hint). The same approval is posted once."""
+    def ask(self, question: Question, group: str) -> str:
+        """Show the question to a group; returns where (a permalink or a hint). Once per question and group."""
         ...
 
-    def close_approval(self, approval: str, *, text: str) -> None: ...
+    def remind(self, approval: str, group: str, *, missing: Sequence[Person], text: str) -> None:
+        """Say beside the question that it still waits, and for whom. NotFound: it was never shown here."""
+        ...
+
+    def close(self, approval: str, ending: Ending) -> None:
+        """Say how it ended wherever it was shown, and take the buttons away. The first ending stands."""
+        ...
+
+    def hold(self, question: Question, group: str) -> None:
+        """Keep the question for the group's next digest. Idempotent."""
+        ...
+
+    def digest(self, day: str) -> int:
+        """Show everything that is held and still open, one message a group; returns how many questions.
+
+        `day` (`2026-11-22`) makes it idempotent.
+        """
+        ...
+
+    def tell(self, key: str, *, text: str) -> None:
+        """A notice that asks nothing. The same key is told once."""
+        ...
+
+    def health(self) -> Health: ...
+
+
+class Forms(Protocol):
+    """A chat whose people answer in forms: the gateway's side of it."""
+
+    def open_form(self, trigger: str, *, approval: str, approve: bool) -> None:
+        """Show the form that takes the reason. NotFound: no such question was shown here."""
+        ...
+
+    def refuse(self, approval: str, *, user: str, text: str) -> None:
+        """Tell one person privately why their answer does not count."""
+        ...
+
+
+class AuditLog(Protocol):
+    """Keeps what the ledger wrote. It adds nothing and changes nothing."""
+
+    def append(self, organisation: str, records: Sequence[Record]) -> None:
+        """Idempotent. Raises Conflict when another record has the same number, or one is left out."""
+        ...
+
+    def read(self, organisation: str, *, after: int = 0, limit: int = 1000) -> list[Record]:
+        """The records that follow, oldest first."""
+        ...
+
+    def head(self, organisation: str) -> Head: ...
+
+    def keep_snapshot(self, organisation: str, snapshot: PolicySnapshot) -> None:
+        """Keep a policy by its digest, for explaining decisions made under it. Idempotent."""
+        ...
+
+    def snapshot(self, organisation: str, policy_digest: str) -> PolicySnapshot:
+        """Raises NotFound."""
+        ...
+
+    def health(self) -> Health: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyFiles:
+    """The policy files of one revision."""
+
+    revision: str
+    """A commit, or the directory."""
+    files: dict[str, str]
+    """Path relative to the policy directory → text."""
+
+
+class PolicySource(Protocol):
+    """Where policies come from: never the branch that is being changed."""
+
+    def read(self) -> PolicyFiles:
+        """Raises BadConfiguration: there is no such directory or file; Unavailable: it can't be read now."""
+        ...
 
     def health(self) -> Health: ...
 

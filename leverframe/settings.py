@@ -123,8 +123,46 @@ class SandboxSettings(Section):
 class PolicySettings(Section):
     """Where policies come from."""
 
+    backend: Literal["directory", "git"] = "directory"
     directory: str = "{app}/policies/defaults"
     """`{app}` is the directory of this installation."""
+    repository: str = ""
+    """With `git`: the declared repository whose target branch holds the policies."""
+    folder: str = "policies"
+    """With `git`: the folder in that repository."""
+    reload_seconds: int = Field(default=60, ge=1)
+    """How often the housekeeping looks whether the policy has changed."""
+
+
+class SlackSettings(Section):
+    """The workspace in which people are asked."""
+
+    bot_token: SecretStr | None = None
+    """`xoxb-…`"""
+    signing_secret: SecretStr | None = None
+    """Verifies what Slack sends to the gateway by HTTP."""
+    app_token: SecretStr | None = None
+    """`xapp-…`; with it the gateway uses Socket Mode and needs no public address."""
+    team: str = ""
+    """The workspace's id, `T…`; clicks from any other are refused."""
+    mode: Literal["notify", "act"] = "notify"
+    """`notify` shows where to answer; `act` has buttons: whoever can click as an approver can approve."""
+    channels: dict[str, str] = Field(default_factory=dict)
+    """Group of people.yaml → channel id, `C…`."""
+    notices: str = ""
+    """Channel id for notices and for groups without a channel."""
+    batch_seconds: int = Field(default=300, ge=0)
+    """Like questions within this time share one message."""
+    api_url: str = "https://slack.com/api/"
+
+
+class ChatSettings(Section):
+    """Where people are asked, first choice first; the next one is used while one is down."""
+
+    backends: tuple[Literal["slack", "terminal"], ...] = ("terminal",)
+    digest_hour: int = Field(default=8, ge=0, le=23)
+    """Hour of the day, UTC, of the digest of questions beyond people's attention."""
+    slack: SlackSettings = SlackSettings()
 
 
 class TelemetrySettings(Section):
@@ -163,6 +201,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     sandbox: SandboxSettings = SandboxSettings()
     policies: PolicySettings = PolicySettings()
+    chat: ChatSettings = ChatSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod

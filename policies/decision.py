@@ -1,13 +1,16 @@
 """Decisions. `Allowed` is the only way to get a `Reservation`, and every agent's effect takes one."""
 
+from datetime import timedelta
 from enum import IntEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from leverframe.model.differences import TreeDifference
 from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.ids import digest
-from leverframe.model.proposals import Effect, Lever
+from leverframe.model.proposals import Affected, Cost, Effect, Lever, Measurement
+from policies.people import Group, Principal
 
 
 class Verdict(IntEnum):
@@ -17,9 +20,19 @@ class Verdict(IntEnum):
     ESCALATE = 1
     DENY = 2
 
+    @property
+    def word(self) -> Literal["allow", "escalate", "deny"]:
+        """As JSON and people write it."""
+        words: dict[Verdict, Literal["allow", "escalate", "deny"]] = {
+            Verdict.ALLOW: "allow",
+            Verdict.ESCALATE: "escalate",
+            Verdict.DENY: "deny",
+        }
+        return words[self]
+
 
 class Finding(Frozen):
-    """One rule's verdict on a proposal's step."""
+    """One rule's verdict on what is asked."""
 
     rule: str
     """A stable dotted path into the policy document, for example `org.limits.flips-per-hour`."""
@@ -31,18 +44,31 @@ class Finding(Frozen):
     remedy: str
     """One imperative sentence: what would make it pass."""
     source: str
-    """`policies/defaults/org.yaml:14`."""
+    """`org.yaml:14`, relative to the policy directory; `ledger` for what no file says."""
 
 
 class Approval(Frozen):
-    """People said yes to exactly this effect."""
+    """People said yes to exactly this."""
 
     approval: str
     """The approval's workflow id; a ledger consumes it once."""
-    effect_digest: str
+    request_digest: str
     policy_digest: str
-    approvers: tuple[str, ...] = Field(min_length=1)
+    lifts: tuple[str, ...]
+    """The rules that asked for people; a rule that is not named here is not lifted."""
+    approvers: tuple[Principal, ...] = Field(min_length=1)
     expires_at: Instant
+
+
+class _Asked(Frozen):
+    """What a digest covers: what would be done, to what, by whom. Not why, and not on which base."""
+
+    agent: Slug
+    repository: Slug
+    service: Slug
+    subject: str
+    effect: Effect
+    patch: str | None
 
 
 class ReserveRequest(Frozen):
@@ -55,12 +81,41 @@ class ReserveRequest(Frozen):
     service: Slug
     subject: str
     effect: Effect
+    difference: TreeDifference | None = None
+    """What the effect would change in the repository; rules on paths deny when it is missing."""
+    cost: Cost | None = None
+    """The estimate; limits in cents or tokens deny when it is missing."""
+    evidence: tuple[Measurement, ...] = Field(default=(), max_length=50)
+    affected: Affected | None = None
+    lineage: tuple[str, ...] = Field(default=(), max_length=20)
+    """The runs whose effects led here, oldest first."""
+    requesters: tuple[str, ...] = Field(default=(), max_length=20)
+    """Git addresses and logins of people who must not approve."""
     approval: Approval | None = None
 
     @property
     def lever(self) -> Lever:
         """The kind of action that is asked for."""
         return self.effect.lever
+
+    @property
+    def run(self) -> str:
+        """The run that asks: a reservation's id is `<run>/<step>`."""
+        return self.reservation.rpartition("/")[0] or self.reservation
+
+    @property
+    def digest(self) -> str:
+        """Names exactly what would be done: approvals and reservations are bound to it."""
+        return digest(
+            _Asked(
+                agent=self.agent,
+                repository=self.repository,
+                service=self.service,
+                subject=self.subject,
+                effect=self.effect,
+                patch=self.difference.patch if self.difference else None,
+            )
+        )
 
 
 class Reservation(Frozen):
@@ -73,9 +128,16 @@ class Reservation(Frozen):
     subject: str
     effect: Effect
     effect_digest: str
+    patch: str | None = None
+    """The `patch` of the difference that policy looked at; what is pushed must have the same."""
     policy_digest: str
     reserved_at: Instant
     lapses_at: Instant
+
+    @property
+    def run(self) -> str:
+        """The run that holds it."""
+        return self.id.rpartition("/")[0] or self.id
 
 
 class Allowed(Frozen):
@@ -84,6 +146,7 @@ class Allowed(Frozen):
     kind: Literal["allow"] = "allow"
     reservation: Reservation
     findings: tuple[Finding, ...] = ()
+    """The escalations that people lifted."""
 
     @classmethod
     def grant(
@@ -106,11 +169,25 @@ class Allowed(Frozen):
                 subject=request.subject,
                 effect=request.effect,
                 effect_digest=digest(request.effect),
+                patch=request.difference.patch if request.difference else None,
                 policy_digest=policy_digest,
                 reserved_at=now,
                 lapses_at=lapses_at,
             ),
         )
+
+
+class Terms(Frozen):
+    """What lifting an escalation takes."""
+
+    chain: tuple[Group, ...] = Field(min_length=1)
+    """Who is asked, first group first; only these people may vote."""
+    quorum: int = Field(ge=1)
+    """How many different people must say yes."""
+    remind_after: timedelta
+    escalate_after: timedelta
+    """Silence of a group for so long brings in the next one."""
+    expires_after: timedelta
 
 
 class Escalated(Frozen):
@@ -119,8 +196,7 @@ class Escalated(Frozen):
     kind: Literal["escalate"] = "escalate"
     findings: tuple[Finding, ...] = Field(min_length=1)
     policy_digest: str
-    quorum: int = Field(ge=1)
-    expires_after_seconds: int = Field(gt=0)
+    terms: Terms
 
 
 class Denied(Frozen):
@@ -130,6 +206,10 @@ class Denied(Frozen):
     findings: tuple[Finding, ...] = Field(min_length=1)
     policy_digest: str
     retry_at: Instant | None = None
+    paused: bool = False
+    """Nothing but a pause stands in the way: park, and ask again when it is over."""
+    would: Literal["allow", "escalate", "deny"] | None = None
+    """In observe mode: what the shadow ledger says."""
 
 
 Decision = Annotated[Allowed | Escalated | Denied, Field(discriminator="kind")]

@@ -1,17 +1,18 @@
-"""What the ledger keeps: one bounded state, and the answers it gives."""
+"""What the ledger keeps, and the answers it gives."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from leverframe.model.frozen import Frozen, Instant
+from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.outcomes import Outcome
+from leverframe.model.proposals import Cost, Lever
+from policies.audit import Head, Record
 from policies.decision import Finding
 from policies.documents import NO_POLICY, PolicySnapshot
-from policies.evaluate import Pause
-from policies.usage import Intent, Use
+from policies.usage import Asking, Demotion, Intent, Pause, Rejection, Sighting
 
 LEASE = timedelta(minutes=15)
 """How long a reservation may wait for its commit before its outcome counts as unknown."""
@@ -37,10 +38,21 @@ OPEN = frozenset({Phase.RESERVED, Phase.COMMITTED, Phase.LAPSED})
 
 
 class SettledBy(Frozen):
-    """The person who said how a reservation ended, because no run did."""
+    """Who said how a reservation ended, because its run did not: a person, or the reconciler."""
 
     by: str = Field(min_length=1, max_length=100)
     reason: str = Field(min_length=1, max_length=500)
+
+
+class Settlement(Frozen):
+    """How an effect ended, and what it cost."""
+
+    reservation: str
+    outcome: Outcome
+    actual: Cost | None = None
+    """None: exactly the estimate."""
+    settled_by: SettledBy | None = None
+    """None: its own run says so."""
 
 
 class Entry(Frozen):
@@ -48,20 +60,36 @@ class Entry(Frozen):
 
     id: str
     intent: Intent
+    """Without the files of its difference once nobody asks about them any more."""
+    words: str
+    """What would happen, verb first: `switch the flag new-checkout off for everybody`."""
     policy_digest: str
     reserved_at: Instant
     lapses_at: Instant
     phase: Phase = Phase.RESERVED
     lifted: tuple[Finding, ...] = ()
     """The escalations that people lifted; dropped when the reservation ends."""
+    ended_at: Instant | None = None
     outcome: Outcome | None = None
+    actual: Cost | None = None
     settled_by: SettledBy | None = None
-    """None when its own run settled it."""
 
     @property
     def open(self) -> bool:
         """Whether it holds its place."""
         return self.phase in OPEN
+
+
+class ShadowEntry(Frozen):
+    """What an agent in observe mode would have done, and later what people did instead."""
+
+    id: str
+    intent: Intent
+    words: str
+    at: Instant
+    would: Literal["allow", "escalate", "deny"]
+    matched: bool | None = None
+    """Whether people did the same within the day after; None while nobody has looked."""
 
 
 class SpentApproval(Frozen):
@@ -71,31 +99,43 @@ class SpentApproval(Frozen):
     expires_at: Instant
 
 
+class ParkedRun(Frozen):
+    """A run that waits for a pause to end."""
+
+    run: str
+    words: str
+    since: Instant
+    asked_at: Instant
+    """The last time it asked; one that stopped asking is forgotten."""
+
+
+class RefusedPolicy(Frozen):
+    """A newer policy that can't be installed: the old one stays in force."""
+
+    revision: str
+    """Where it was read: a commit, or a directory."""
+    problems: tuple[str, ...] = Field(min_length=1, max_length=20)
+    since: Instant
+
+
 class LedgerState(Frozen):
     """Everything the ledger knows. It travels whole from one workflow run to the next."""
 
     snapshot: PolicySnapshot = NO_POLICY
     entries: tuple[Entry, ...] = ()
     """In the order of their reservation."""
+    shadow: tuple[ShadowEntry, ...] = ()
     spent_approvals: tuple[SpentApproval, ...] = ()
-    pause: Pause | None = None
-
-    def entry(self, reservation: str) -> Entry | None:
-        """The reservation of that id, if the ledger remembers it."""
-        return next((entry for entry in self.entries if entry.id == reservation), None)
-
-    def uses(self, *, but: str = "") -> tuple[Use, ...]:
-        """What the rules count, without the reservation named `but`."""
-        return tuple(
-            Use(intent=entry.intent, at=entry.reserved_at, held=entry.open)
-            for entry in self.entries
-            if entry.phase is not Phase.RELEASED and entry.id != but
-        )
-
-    def with_entry(self, changed: Entry) -> "LedgerState":
-        """The state with the entry of the same id replaced."""
-        entries = tuple(changed if entry.id == changed.id else entry for entry in self.entries)
-        return self.model_copy(update={"entries": entries})
+    rejections: tuple[Rejection, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    questions: tuple[Asking, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    demotions: tuple[Demotion, ...] = ()
+    parked: tuple[ParkedRun, ...] = ()
+    refused_policy: RefusedPolicy | None = None
+    audit_head: Head = Head()
+    unwritten: tuple[Record, ...] = ()
+    """Audit records that the store does not have yet, oldest first."""
 
 
 class Committed(Frozen):
@@ -118,7 +158,7 @@ CommitAnswer = Annotated[Committed | Withdrawn, Field(discriminator="kind")]
 
 
 class Standing(Frozen):
-    """Where a reservation is now."""
+    """Where a reservation stands after a command."""
 
     reservation: str
     phase: Phase
@@ -127,16 +167,91 @@ class Standing(Frozen):
 
 
 class PauseRequest(Frozen):
-    """Somebody stops every effect, or lets them go on, and says why."""
+    """Stop effects, or let the policy decide again: all, or one agent's, or one repository's."""
 
+    by: str = Field(min_length=1, max_length=100)
+    reason: str = Field(min_length=1, max_length=500)
+    agent: Slug | None = None
+    repository: Slug | None = None
+
+
+class PauseState(Frozen):
+    """Every pause in force."""
+
+    pauses: tuple[Pause, ...]
+
+
+class PromoteRequest(Frozen):
+    """A person lifts an agent's demotion; the policy files decide again."""
+
+    agent: Slug
     by: str = Field(min_length=1, max_length=100)
     reason: str = Field(min_length=1, max_length=500)
 
 
-class PauseState(Frozen):
-    """Whether the ledger is paused now, and by whom."""
+class Promoted(Frozen):
+    """Which agents are demoted after the command."""
 
-    pause: Pause | None
+    demotions: tuple[Demotion, ...]
+
+
+class AttentionRequest(Frozen):
+    """May this question be put to these people now? Asked twice, answered the same."""
+
+    approval: str
+    agent: Slug
+    repository: Slug
+    service: Slug
+    subject: str
+    lever: Lever
+    group: Slug
+
+
+class Attended(Frozen):
+    """Ask them now."""
+
+    kind: Literal["attended"] = "attended"
+
+
+class Deferred(Frozen):
+    """They have been asked enough: put it into the daily digest."""
+
+    kind: Literal["deferred"] = "deferred"
+    findings: tuple[Finding, ...] = Field(min_length=1)
+
+
+AttentionAnswer = Annotated[Attended | Deferred, Field(discriminator="kind")]
+
+
+class CastVote(Frozen):
+    """One person's answer, as the audit log keeps it."""
+
+    principal: Slug
+    account: str
+    """`slack:T0123/U0456`, `login:ada`."""
+    approve: bool
+    reason: str
+    via: Literal["cli", "slack", "ui"]
+    at: Instant
+
+
+class AnsweredQuestion(Frozen):
+    """How a question to people ended, for the audit log and the cooldown after a rejection."""
+
+    approval: str
+    agent: Slug
+    repository: Slug
+    service: Slug
+    subject: str
+    lever: Lever
+    request_digest: str
+    policy_digest: str
+    state: Literal["approved", "rejected", "expired", "withdrawn", "superseded"]
+    votes: tuple[CastVote, ...]
+    links: tuple[str, ...] = ()
+    """Where it was shown."""
+    asked_at: Instant
+    ended_at: Instant
 
 
 class Installed(Frozen):
@@ -146,13 +261,15 @@ class Installed(Frozen):
     changed: bool
 
 
+class ShadowScore(Frozen):
+    """What the reconciler saw: whether people did what an agent in observe mode would have done."""
+
+    id: str
+    matched: bool
+
+
 class LedgerStart(Frozen):
     """Input of the ledger's workflow, and what it carries into its next run."""
 
     organisation: str
     state: LedgerState = LedgerState()
-
-
-def next_lapse(state: LedgerState) -> datetime | None:
-    """When the next waiting reservation lapses."""
-    return min((entry.lapses_at for entry in state.entries if entry.phase is Phase.RESERVED), default=None)

@@ -1,30 +1,40 @@
-"""Usage: what the ledger has granted, as the rules see it."""
+"""Usage: what the ledger knows that the rules look at, indexed so that a question costs no scan."""
 
-from collections.abc import Iterable
-from datetime import timedelta
+from typing import Literal
 
+from pydantic import Field
+
+from leverframe.model.differences import TreeDifference
 from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.ids import digest
-from leverframe.model.proposals import FlipFlag, Lever
+from leverframe.model.outcomes import Outcome
+from leverframe.model.proposals import Affected, Cost, FlipFlag, Lever, Measurement
 from policies.decision import ReserveRequest
-from policies.documents import Direction, Limit
+from policies.rules import Autonomy, Direction
 
 
 class Intent(Frozen):
-    """What the rules look at in a request: small enough to keep for as long as a limit can see it."""
+    """What the rules look at in a request."""
 
     agent: Slug
     repository: Slug
     service: Slug
     subject: str
     lever: Lever
+    request_digest: str
     effect_digest: str
     flag: str | None = None
     direction: Direction | None = None
+    difference: TreeDifference | None = None
+    cost: Cost | None = None
+    evidence: tuple[Measurement, ...] = ()
+    affected: Affected | None = None
+    lineage: tuple[str, ...] = ()
+    requesters: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, request: ReserveRequest) -> "Intent":
-        """The intent of a request. Two requests with equal intents ask for the same thing."""
+        """The intent of a request. Two requests with equal digests ask for the same thing."""
         effect = request.effect
         flip = effect if isinstance(effect, FlipFlag) else None
         return cls(
@@ -33,57 +43,102 @@ class Intent(Frozen):
             service=request.service,
             subject=request.subject,
             lever=request.lever,
+            request_digest=request.digest,
             effect_digest=digest(effect),
             flag=flip.flag if flip else None,
             direction=("to_on" if flip.on else "to_off") if flip else None,
+            difference=request.difference,
+            cost=request.cost,
+            evidence=request.evidence,
+            affected=request.affected,
+            lineage=request.lineage,
+            requesters=request.requesters,
         )
 
 
 class Use(Frozen):
     """One granted effect that was not given back."""
 
-    intent: Intent
+    agent: Slug
+    repository: Slug
+    service: Slug
+    subject: str
+    lever: Lever
     at: Instant
     """When it was reserved: windows count from here."""
-    held: bool
+    held: bool = True
     """Its outcome is not known yet."""
+    cost: Cost = Cost()
+    """The estimate until it is settled, then the actual figure."""
+    outcome: Outcome | None = None
+    """None while held."""
+    ended_at: Instant | None = None
+    overrun: bool = False
+    """It cost more than was reserved: bad for the breaker, whatever its outcome."""
 
 
-def scope_key(limit: Limit, intent: Intent) -> tuple[tuple[str, ...], ...]:
-    """What must be equal for two effects to count together."""
-    parts = {
-        "agent": (intent.agent,),
-        "repo": (intent.repository,),
-        # The same subject name in another service is another subject.
-        "subject": (intent.service, intent.subject),
-    }
-    return tuple(parts[name] for name in limit.scope)
+class Rejection(Frozen):
+    """People said no."""
+
+    repository: Slug
+    service: Slug
+    subject: str
+    lever: Lever
+    at: Instant
 
 
-def sees(limit: Limit, use: Use, now: Instant) -> bool:
-    """Whether a use still counts for the limit at `now`. A window is half open: it ends when it ends."""
-    if use.intent.lever not in limit.levers:
-        return False
-    return use.held if limit.window is None else use.at + limit.window > now
+class Sighting(Frozen):
+    """A subject asked for an effect, whatever became of it: storms are seen by these."""
+
+    repository: Slug
+    service: Slug
+    subject: str
+    at: Instant
+    """The last time."""
 
 
-def counted(limit: Limit, intent: Intent, uses: Iterable[Use], now: Instant) -> tuple[Use, ...]:
-    """The uses that stand beside `intent` under the limit, oldest first."""
-    key = scope_key(limit, intent)
-    beside = (use for use in uses if sees(limit, use, now) and scope_key(limit, use.intent) == key)
-    return tuple(sorted(beside, key=lambda use: use.at))
+class Asking(Frozen):
+    """People were asked: their attention is limited, too."""
+
+    approval: str
+    agent: Slug
+    repository: Slug
+    service: Slug
+    subject: str
+    lever: Lever
+    group: Slug
+    at: Instant
 
 
-def free_again(limit: Limit, taken: tuple[Use, ...], maximum: int) -> Instant | None:
-    """When the window lets one more through if nothing else happens; None when waiting alone won't do.
+class Pause(Frozen):
+    """An operator stopped effects without touching a file: all of them, or one agent's, or one repository's."""
 
-    `taken` is oldest first and has at least `maximum` members.
-    """
-    if limit.window is None or maximum == 0:
-        return None
-    return taken[len(taken) - maximum].at + limit.window
+    by: str
+    reason: str
+    since: Instant
+    agent: Slug | None = None
+    repository: Slug | None = None
+
+    def stops(self, agent: str, repository: str) -> bool:
+        """Whether it is about an effect of that agent in that repository."""
+        return self.agent in (None, agent) and self.repository in (None, repository)
 
 
-def longest_window(limits: Iterable[Limit]) -> timedelta:
-    """The longest window among the limits, or zero."""
-    return max((limit.window for limit in limits if limit.window), default=timedelta(0))
+class Demotion(Frozen):
+    """An agent was lowered by its outcomes. Only a person lifts it."""
+
+    agent: Slug
+    to: Autonomy
+    since: Instant
+    reason: str
+
+
+class UsageDocument(Frozen):
+    """Usage as plain data: what `policy explain --usage` reads, and what the index is built of."""
+
+    uses: tuple[Use, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
+    questions: tuple[Asking, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    demotions: tuple[Demotion, ...] = ()

@@ -1,17 +1,19 @@
 """What the workflows take and send each other. The workflow id says who; these say what."""
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from agents.contract import Due
 from leverframe.model.changes import CarOutcome
+from leverframe.model.differences import TreeDifference
 from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.outcomes import Outcome
-from leverframe.model.proposals import Effect
+from leverframe.model.proposals import Effect, Measurement
 from leverframe.model.releases import ReleaseOutcome
 from leverframe.model.untrusted import Untrusted
-from policies.decision import Approval, Finding
+from policies.decision import Approval, Finding, Terms
 
 
 class WatchStart(Frozen):
@@ -66,29 +68,55 @@ class ApprovalRequest(Frozen):
 
     title: str
     """Verb and object in plain words."""
-    body: str
-    """Markdown with the findings, the evidence and the exact effect."""
     agent: Slug
     repository: Slug
+    service: Slug
     subject: str
     run: str
+    run_url: str
     effect: Effect
-    effect_digest: str
+    difference: TreeDifference | None = None
+    request_digest: str
     policy_digest: str
+    why: str
+    reversibility: str
     findings: tuple[Finding, ...]
-    quorum: int = Field(ge=1)
-    expires_after_seconds: int = Field(gt=0)
+    error: Untrusted
+    evidence: tuple[Measurement, ...]
+    terms: Terms
+    requesters: tuple[str, ...] = ()
 
 
 class Vote(Frozen):
     """One person's answer, through Slack, the CLI or the UI: one door."""
 
-    voter: str = Field(min_length=1, max_length=100)
+    account: str = Field(pattern=r"^(?:login|slack):.{1,120}$")
+    """How the door knows the person: `slack:T0123/U0456`, `login:ada`. The policy's people.yaml says who
+    that is; a name that anybody can type is no proof of itself."""
     approve: bool
     reason: str = Field(default="", max_length=500)
-    effect_digest: str
+    request_digest: str
     """What the person saw; a vote for anything else is refused."""
     via: Literal["cli", "slack", "ui"]
+
+
+class Supersede(Frozen):
+    """What was asked about is no longer what would be done: the votes are void."""
+
+    request_digest: str
+    why: str
+
+
+class VoteRefusal(StrEnum):
+    """Why a vote does not count."""
+
+    CLOSED = "closed"
+    UNKNOWN_PERSON = "unknown_person"
+    NOT_ASKED = "not_asked"
+    OWN_CHANGE = "own_change"
+    NOT_A_PERSON = "not_a_person"
+    OTHER_EFFECT = "other_effect"
+    VOTED_OTHERWISE = "voted_otherwise"
 
 
 class Approved(Frozen):
@@ -106,7 +134,12 @@ class Expired(Frozen):
     kind: Literal["expired"] = "expired"
 
 
-ApprovalResult = Annotated[Approved | Rejected | Expired, Field(discriminator="kind")]
+class Superseded(Frozen):
+    kind: Literal["superseded"] = "superseded"
+    why: str
+
+
+ApprovalResult = Annotated[Approved | Rejected | Expired | Superseded, Field(discriminator="kind")]
 
 __all__ = [
     "ApprovalRequest",
@@ -118,6 +151,9 @@ __all__ = [
     "ReleaseOutcome",
     "RunRequest",
     "RunSettled",
+    "Supersede",
+    "Superseded",
     "Vote",
+    "VoteRefusal",
     "WatchStart",
 ]

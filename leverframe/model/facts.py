@@ -48,6 +48,8 @@ class FlagState(Frozen):
     """Switching it off is safe: the backend's metadata does not say otherwise."""
     changed_at: Instant | None = None
     """When it was last switched, if the backend knows."""
+    changed_by: str | None = None
+    """The key it was last switched with: a reservation's id, or a person's name and time."""
 
 
 class ReleaseObservation(Frozen):
@@ -66,6 +68,10 @@ class LandedCommit(Frozen):
     paths: tuple[str, ...]
     change: str | None = None
     by_agent: bool = False
+    run: str | None = None
+    """The agent run behind it, vouched for by its receipt; None for a person's."""
+    author: str = ""
+    """The git address of its author, lower case."""
 
 
 class ErrorFacts(Frozen):

@@ -34,9 +34,14 @@ def ledger_id(organisation: str) -> str:
     return f"ledger/{organisation}"
 
 
-def approval_id(proposal_id: str, step: int) -> str:
-    """`approval/<proposal>/<step>`: one question to people."""
-    return f"approval/{proposal_id}/{step}"
+def approval_id(proposal_id: str, step: int, asking: int = 1) -> str:
+    """`approval/<proposal>/<step>`: one question to people; `/2` when what was asked about has moved."""
+    return f"approval/{proposal_id}/{step}" + (f"/{asking}" if asking > 1 else "")
+
+
+def housekeeping_id(organisation: str) -> str:
+    """`housekeeping/acme`: one housekeeping per organisation."""
+    return f"housekeeping/{organisation}"
 
 
 def train_id(repository: str, target: str) -> str:

@@ -27,6 +27,22 @@ class Measurement(Frozen):
     unit: str
 
 
+class Cost(Frozen):
+    """What carrying an effect out costs: an estimate before, the actual figure after."""
+
+    cents: int = Field(default=0, ge=0)
+    """Money, in hundredths of the organisation's currency."""
+    tokens: int = Field(default=0, ge=0)
+    """Of a language model."""
+
+
+class Affected(Frozen):
+    """How much of a whole the trouble touches: 3 of 40 tests, 2 of 9 services."""
+
+    count: int = Field(ge=0)
+    of: int = Field(ge=1)
+
+
 class Suspect(Frozen):
     """A possible cause, with why in words."""
 
@@ -75,6 +91,8 @@ class Step(Frozen):
     `restore`: undoes a mitigation after the repair is proven in production."""
     effect: Effect
     why: str
+    cost: Cost = Cost()
+    """The estimate; it is reserved before it is spent."""
 
 
 class Proposal(Frozen):
@@ -91,6 +109,12 @@ class Proposal(Frozen):
     evidence: tuple[Measurement, ...] = Field(min_length=1)
     suspects: tuple[Suspect, ...] = ()
     steps: tuple[Step, ...] = Field(min_length=1)
+    affected: Affected | None = None
+    """How much of a whole the trouble touches, where the agent can tell."""
+    lineage: tuple[str, ...] = Field(default=(), max_length=20)
+    """The runs whose effects led here, oldest first: empty when no agent's effect is behind the trouble."""
+    requesters: tuple[str, ...] = Field(default=(), max_length=20)
+    """People who must not approve: the git addresses of the suspect changes' authors."""
     flag_under_test: str | None = None
     """The flag to force on when the repair is checked against the declared probes."""
 
