@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Questions that wait for a person.", no_args_is_help=True)
 
 Approval = Annotated[str, typer.Argument(help="The approval's id, as `approvals list` prints it.")]
-Voter = Annotated[str, typer.Option("--voter", help="Your name, if it is not your login name.")]
 
 
 class Decision(BaseModel):
@@ -25,7 +24,7 @@ class Decision(BaseModel):
 
     id: str
     approve: bool
-    voter: str
+    account: str
     standing: str
 
 
@@ -77,18 +76,18 @@ def show_approval(approval: Approval, as_json: AsJson = False) -> None:
     print_fields({"effect": request.effect.model_dump_json(), "digest": request.effect_digest})
 
 
-def approve(approval: Approval, reason: Reason, voter: Voter = "", as_json: AsJson = False) -> None:
+def approve(approval: Approval, reason: Reason, as_json: AsJson = False) -> None:
     """Say yes to exactly the effect that the question names."""
-    _vote(approval, yes=True, reason=reason, voter=voter, as_json=as_json)
+    _vote(approval, yes=True, reason=reason, as_json=as_json)
 
 
-def deny(approval: Approval, reason: Reason, voter: Voter = "", as_json: AsJson = False) -> None:
+def deny(approval: Approval, reason: Reason, as_json: AsJson = False) -> None:
     """Say no: one no rejects the effect."""
-    _vote(approval, yes=False, reason=reason, voter=voter, as_json=as_json)
+    _vote(approval, yes=False, reason=reason, as_json=as_json)
 
 
-def _vote(approval: str, *, yes: bool, reason: str, voter: str, as_json: bool) -> None:
-    person = voter or me()
+def _vote(approval: str, *, yes: bool, reason: str, as_json: bool) -> None:
+    account = f"login:{me()}"
 
     async def decide(client: "Client") -> str:
         from workflows.messages import Vote  # noqa: PLC0415 - the SDK loads when it is used
@@ -96,10 +95,10 @@ def _vote(approval: str, *, yes: bool, reason: str, voter: str, as_json: bool) -
         question = await _question(client, approval)
         vote = given(
             Vote,
-            voter=person,
+            account=account,
             approve=yes,
             reason=reason,
-            effect_digest=question.request.effect_digest,
+            request_digest=question.request.request_digest,
             via="cli",
         )
         handle = client.get_workflow_handle(approval)
@@ -108,7 +107,7 @@ def _vote(approval: str, *, yes: bool, reason: str, voter: str, as_json: bool) -
 
     standing = ask(load(), decide)
     if as_json:
-        print_json(Decision(id=approval, approve=yes, voter=person, standing=standing))
+        print_json(Decision(id=approval, approve=yes, account=account, standing=standing))
     else:
         say(standing)
 

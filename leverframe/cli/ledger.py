@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from activities.ledger import LedgerDoor
     from policies.overview import LedgerOverview
     from policies.reservations import PauseRequest, PauseState, Standing
+    from policies.usage import Pause
 
     Act = Callable[[LedgerDoor, PauseRequest], Awaitable[PauseState]]
 
@@ -25,6 +26,8 @@ T = TypeVar("T")
 app = typer.Typer(help="What the ledger has granted.", no_args_is_help=True)
 
 Reservation = Annotated[str, typer.Argument(help="The reservation's id, as `ledger show` prints it.")]
+OfAgent = Annotated[str, typer.Option("--agent", help="Only this agent.")]
+OfRepo = Annotated[str, typer.Option("--repo", help="Only in this repository.")]
 Ended = Annotated[Outcome, typer.Argument(help="How its effect ended.")]
 
 
@@ -45,10 +48,11 @@ def settle(reservation: Reservation, outcome: Ended, reason: Reason, as_json: As
     A run settles what it reserved. Settle in its place only when it was terminated, and when you have seen
     how the effect ended. The first outcome stands.
     """
-    from policies.reservations import SettledBy  # noqa: PLC0415 - the policy loads when it is used
+    from policies.reservations import SettledBy, Settlement  # noqa: PLC0415 - the policy loads when it is used
 
     person = given(SettledBy, by=me(), reason=reason)
-    found: Standing = _through_door(lambda door: door.settle(reservation, outcome, person))
+    settlement = given(Settlement, reservation=reservation, outcome=outcome, settled_by=person)
+    found: Standing = through_door(lambda door: door.settle(settlement))
     if found.outcome is not outcome:
         ended = f"settled as {found.outcome}" if found.outcome else f"{found.phase}"
         raise Conflict(f"{reservation} was {ended} before, and the first word stands")
@@ -58,14 +62,14 @@ def settle(reservation: Reservation, outcome: Ended, reason: Reason, as_json: As
         say(f"{reservation} is settled as {outcome}: it holds no place any more.")
 
 
-def pause(reason: Reason, as_json: AsJson = False) -> None:
-    """Stop every agent: nothing is reserved or committed until `resume`."""
-    _switch(lambda door, request: door.pause(request), reason, as_json=as_json)
+def pause(reason: Reason, agent: OfAgent = "", repo: OfRepo = "", as_json: AsJson = False) -> None:
+    """Stop the agents: nothing is reserved or committed until `resume`; what is on its way ends."""
+    _switch(lambda door, request: door.pause(request), reason, agent, repo, as_json=as_json)
 
 
-def resume(reason: Reason, as_json: AsJson = False) -> None:
-    """Let the policy decide again."""
-    _switch(lambda door, request: door.resume(request), reason, as_json=as_json)
+def resume(reason: Reason, agent: OfAgent = "", repo: OfRepo = "", as_json: AsJson = False) -> None:
+    """Let the policy decide again. Lifts the pause of the same scope, and no other."""
+    _switch(lambda door, request: door.resume(request), reason, agent, repo, as_json=as_json)
 
 
 def standing() -> "LedgerOverview":
@@ -82,9 +86,19 @@ def standing() -> "LedgerOverview":
 
 
 def print_standing(found: "LedgerOverview") -> None:
-    """The pause, the limits and the open reservations, for a person."""
+    """The pauses, the limits and the open reservations, for a person."""
     now = datetime.now(UTC)
-    print_fields({"paused": f"by {found.pause.by}: {found.pause.reason}" if found.pause else "no"})
+    print_fields({"paused": "; ".join(_pause_words(pause) for pause in found.pauses) or "no"})
+    for demotion in found.demotions:
+        say(f"demoted: {demotion.agent} to {demotion.to}, {demotion.reason}")
+    if found.refused_policy is not None:
+        say(f"refused: the policy of {found.refused_policy.revision} can't be installed; this one stays")
+    if found.parked:
+        print_table(
+            ("PARKED RUN", "WANTS TO", "SINCE"),
+            [(run.run, run.words, run.since) for run in found.parked],
+            empty="",
+        )
     print_table(
         ("LIMIT", "SCOPE", "USED", "MAX", "WITHIN"),
         [(row.rule, row.scope, row.used, row.max, row.span) for row in found.headroom],
@@ -105,20 +119,32 @@ def _whole_seconds(age: timedelta) -> timedelta:
     return max(timedelta(0), timedelta(seconds=round(age.total_seconds())))
 
 
-def _switch(act: "Act", reason: str, *, as_json: bool) -> None:
+def _switch(act: "Act", reason: str, agent: str, repo: str, *, as_json: bool) -> None:
     from policies.reservations import PauseRequest  # noqa: PLC0415 - the policy loads when it is used
 
-    request = given(PauseRequest, by=me(), reason=reason)
-    state: PauseState = _through_door(lambda door: act(door, request))
+    request = given(PauseRequest, by=me(), reason=reason, agent=agent or None, repository=repo or None)
+    state: PauseState = through_door(lambda door: act(door, request))
     if as_json:
         print_json(state)
-    elif state.pause:
-        say(f"Paused by {state.pause.by}: no effect happens until `leverframe resume`.")
-    else:
-        say("The policy decides again.")
+        return
+    for pause in state.pauses:
+        say(f"Paused {_pause_words(pause)}.")
+    if not state.pauses:
+        say("Nothing is paused: the policy decides.")
 
 
-def _through_door(act: "Callable[[LedgerDoor], Awaitable[T]]") -> T:
+def _pause_words(pause: "Pause") -> str:
+    """`everything by ada: a bad day`."""
+    parts = [
+        f"the agent {pause.agent}" if pause.agent else "",
+        f"in {pause.repository}" if pause.repository else "",
+    ]
+    scope = " ".join(part for part in parts if part) or "everything"
+    return f"{scope} by {pause.by}: {pause.reason}"
+
+
+def through_door(act: "Callable[[LedgerDoor], Awaitable[T]]") -> T:
+    """Ask the ledger as the engine's client. Raises as `LedgerDoor` does."""
     settings = load()
 
     async def acted(client: "Client") -> T:

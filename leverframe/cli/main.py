@@ -6,6 +6,7 @@ import typer
 
 from leverframe.cli import (
     approvals,
+    audit,
     changes,
     demo,
     doctor,
@@ -52,7 +53,7 @@ def leverframe(
     """Options of every command."""
 
 
-for group in (runs, approvals, changes, flags, train, releases, policy, ledger):
+for group in (runs, approvals, changes, flags, train, releases, policy, ledger, audit):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 app.command()(approvals.approve)

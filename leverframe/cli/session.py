@@ -1,10 +1,13 @@
 """What most commands begin with: settings, quiet logs, and the engine's client with its errors in words."""
 
 import asyncio
-import getpass
+import os
+import pwd
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -59,8 +62,39 @@ def given(model: type[ModelT], **fields: object) -> ModelT:
 
 
 def me() -> str:
-    """The person at this terminal, as the operating system names them."""
-    return getpass.getuser()
+    """The person at this terminal, as the operating system knows the process: no variable can change it."""
+    user = os.getuid()
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"uid-{user}"
+
+
+def instant(text: str) -> datetime:
+    """A time that a person typed. Raises BadInput when it has no time zone or is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(f"{text!r} is not a time; write it as 2026-11-22T18:00:00Z") from error
+    if found.tzinfo is None:
+        raise BadInput(f"{text!r} has no time zone; write it as {text}Z, or with an offset such as +01:00")
+    return found
+
+
+def span(text: str) -> timedelta:
+    """A length of time that a person typed: `90s`, `15m`, `1h`, `30d`. Raises BadInput."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text)
+    if match is None:
+        raise BadInput(f"{text!r} is not a length of time; write a number and a unit: 90s, 15m, 1h, 30d")
+    return timedelta(seconds=int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]])
+
+
+def text_of(path: Path) -> str:
+    """The content of a file that a person named. Raises BadInput."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} can't be read as UTF-8 text: {error}") from error
 
 
 def ask(settings: Settings, question: "Callable[[Client], Awaitable[T]]") -> T:
