@@ -5,10 +5,20 @@ from typing import Literal
 from pydantic import Field
 
 from leverframe.model.differences import TreeDifference
-from leverframe.model.frozen import Frozen, Instant, Slug
+from leverframe.model.errors import BadInput
+from leverframe.model.frozen import Frozen, Instant, Sha, Slug
 from leverframe.model.ids import digest
 from leverframe.model.outcomes import Outcome
-from leverframe.model.proposals import Affected, Cost, FlipFlag, Lever, Measurement
+from leverframe.model.proposals import (
+    Affected,
+    Cost,
+    Effect,
+    FlipFlag,
+    Lever,
+    Measurement,
+    RevertChange,
+    RollBack,
+)
 from policies.decision import ReserveRequest
 from policies.rules import Autonomy, Direction
 
@@ -25,6 +35,8 @@ class Intent(Frozen):
     effect_digest: str
     flag: str | None = None
     direction: Direction | None = None
+    commit: Sha | None = None
+    """What a revert undoes, or what a rollback goes back to."""
     difference: TreeDifference | None = None
     cost: Cost | None = None
     evidence: tuple[Measurement, ...] = ()
@@ -47,6 +59,7 @@ class Intent(Frozen):
             effect_digest=digest(effect),
             flag=flip.flag if flip else None,
             direction=("to_on" if flip.on else "to_off") if flip else None,
+            commit=_commit(effect),
             difference=request.difference,
             cost=request.cost,
             evidence=request.evidence,
@@ -54,6 +67,26 @@ class Intent(Frozen):
             lineage=request.lineage,
             requesters=request.requesters,
         )
+
+    def effect(self) -> Effect:
+        """What would be done, without the words around it: enough to look whether it was."""
+        if self.flag is not None:
+            return FlipFlag(flag=self.flag, on=self.direction == "to_on")
+        if self.commit is None:
+            raise BadInput(f"the intent of {self.agent} on {self.subject} names neither a flag nor a commit")
+        if self.lever is Lever.ROLL_BACK:
+            return RollBack(service=self.service, to=self.commit)
+        return RevertChange(repository=self.repository, commit=self.commit, title="", body="")
+
+
+def _commit(effect: Effect) -> str | None:
+    match effect:
+        case RollBack():
+            return effect.to
+        case RevertChange():
+            return effect.commit
+        case FlipFlag():
+            return None
 
 
 class Use(Frozen):
