@@ -3,6 +3,7 @@
 An account belongs to exactly one person, named explicitly: there is no matching by e-mail or display name.
 """
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -42,6 +43,11 @@ class Person(Frozen):
     def accounts(self) -> frozenset[str]:
         """How votes may name the person: `login:ada`, `slack:T0123/U0456`."""
         return frozenset(f"login:{login}" for login in self.logins) | {each.key for each in self.slack}
+
+    def is_among(self, requesters: Iterable[str]) -> bool:
+        """Whether one of these git addresses, logins or names is the person's own, whatever its case."""
+        own = {name.casefold() for name in (self.principal, *self.logins, *self.git)}
+        return any(requester.casefold() in own for requester in requesters)
 
 
 class Group(Frozen):
