@@ -140,6 +140,23 @@ approvals = Table(
     Column("closed_text", Text),
 )
 
+audit = Table(
+    "audit",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False, comment="1, 2, 3 … without a gap"),
+    Column("hash", Text, nullable=False, comment="SHA-256 over the record and its predecessor's"),
+    Column("line", Text, nullable=False, comment="The whole record as canonical JSON, exactly"),
+)
+
+policy_snapshots = Table(
+    "policy_snapshots",
+    metadata,
+    Column("organisation", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("content", Text, nullable=False, comment="Every document in force, as JSON"),
+)
+
 
 def open_store(url: str) -> Engine:
     """An engine on the newest schema. Safe when several processes start at once.
