@@ -38,6 +38,7 @@ from activities.ports import (
     Flags,
     Kind,
     Metrics,
+    PolicySource,
     Sandbox,
     Track,
 )
@@ -67,6 +68,8 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("metrics", "http"): "activities.backends.metrics_http",
         ("chat", "terminal"): "activities.backends.chat_store",
         ("sandbox", "jail"): "activities.backends.sandbox_jail",
+        ("policy_source", "directory"): "activities.backends.policy_directory",
+        ("policy_source", "git"): "activities.backends.policy_git",
     }
 )
 """Kind and name of each backend → the module that declares it."""
@@ -86,6 +89,7 @@ class Ports:
     metrics: Metrics
     chat: Chat
     sandbox: Sandbox
+    policy_source: PolicySource
 
 
 def assert_own_roots() -> None:
@@ -209,6 +213,7 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
         "metrics": lambda: build_metrics(settings),
         "chat": lambda: _build("chat", "terminal", store()),
         "sandbox": lambda: build_sandbox(settings),
+        "policy_source": lambda: build_policy_source(settings),
     }
 
 
@@ -279,6 +284,19 @@ def build_sandbox(settings: Settings) -> Sandbox:
     )
 
 
+def build_policy_source(settings: Settings) -> PolicySource:
+    """Where the policies come from. Raises BadConfiguration for a repository that is not declared."""
+    chosen = settings.policies
+    if chosen.backend == "directory":
+        directory = Path(settings.place(chosen.directory))
+        return cast(PolicySource, _build("policy_source", chosen.backend, directory))
+    repository = settings.repository(chosen.repository)
+    return cast(
+        PolicySource,
+        _build("policy_source", chosen.backend, build_track(settings), repository, folder=chosen.folder),
+    )
+
+
 def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     """What the hands queue can do: all that needs a credential, and nothing that runs repository code."""
     from activities.chat import ChatActivities  # noqa: PLC0415 - the activities load in workers only
@@ -311,11 +329,10 @@ def sandbox_activities(settings: Settings) -> list[Activity]:
 
 
 def load_policy(settings: Settings) -> "PolicySnapshot":
-    """The policy in the configured directory. Raises BadConfiguration with every problem found."""
-    from activities.policy_files import read_policies  # noqa: PLC0415 - YAML loads when it is used
-    from policies.documents import parse  # noqa: PLC0415
+    """The policy of the configured source. Raises BadConfiguration with every problem found, Unavailable."""
+    from activities.policy_files import snapshot_of  # noqa: PLC0415 - YAML loads when it is used
 
-    return parse(read_policies(Path(settings.place(settings.policies.directory))))
+    return snapshot_of(build_policy_source(settings).read())
 
 
 def _store(settings: Settings) -> "Engine":
