@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
+from temporalio.exceptions import ApplicationError
 
 from agents.contract import Due
 from leverframe.model.changes import CarOutcome
@@ -14,6 +15,8 @@ from leverframe.model.proposals import Effect, Measurement
 from leverframe.model.releases import ReleaseOutcome
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Approval, Finding, Terms
+from policies.question import Question, QuestionState
+from policies.reservations import CastVote
 
 
 class WatchStart(Frozen):
@@ -107,16 +110,46 @@ class Supersede(Frozen):
     why: str
 
 
+VOTE_REFUSED = "VoteRefused"
+"""The error type of a refused vote; its one detail is the `VoteRefusal`."""
+
+
 class VoteRefusal(StrEnum):
     """Why a vote does not count."""
 
     CLOSED = "closed"
     UNKNOWN_PERSON = "unknown_person"
+    """The account is of a workspace in which nobody is asked."""
     NOT_ASKED = "not_asked"
+    """None of the people who are asked has the account."""
     OWN_CHANGE = "own_change"
     NOT_A_PERSON = "not_a_person"
     OTHER_EFFECT = "other_effect"
     VOTED_OTHERWISE = "voted_otherwise"
+
+    def because(self, words: str) -> ApplicationError:
+        """The refusal as `decide` raises it: the sentence for the person, the reason for the door."""
+        return ApplicationError(words, self.value, type=VOTE_REFUSED, non_retryable=True)
+
+    @classmethod
+    def of(cls, cause: BaseException | None) -> "VoteRefusal | None":
+        """Why a vote was refused, from the cause of the failed Update; None: it failed for another reason."""
+        if isinstance(cause, ApplicationError) and cause.type == VOTE_REFUSED and cause.details:
+            return cls(cause.details[0])
+        return None
+
+
+class QuestionStanding(Frozen):
+    """What was asked, and how it stands: the answer to the query `question`."""
+
+    question: Question
+    state: QuestionState
+    standing: str
+    """The state in one sentence, with who said what."""
+    votes: tuple[CastVote, ...] = ()
+    """In the order they came, one a person."""
+    shown: tuple[str, ...] = ()
+    """Where it can be seen, as the chats said."""
 
 
 class Approved(Frozen):
@@ -147,6 +180,7 @@ __all__ = [
     "Approved",
     "CarOutcome",
     "Expired",
+    "QuestionStanding",
     "Rejected",
     "ReleaseOutcome",
     "RunRequest",

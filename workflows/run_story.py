@@ -26,20 +26,8 @@ def tell(request: RunRequest, report: RunReport) -> str:
         parts.append("### What policy said\n\n" + "\n".join(findings))
     if report.proposal is not None and report.proposal.suspects:
         parts.append("### Suspects\n\n" + _suspects(report.proposal))
-    parts.append("### Evidence\n\n" + _evidence(request.due.evidence))
+    parts.append("### Evidence\n\n" + evidence_table(request.due.evidence))
     return "\n\n".join(parts)
-
-
-def evidence_markdown(proposal: Proposal, why: str) -> str:
-    """What people see when they are asked about one step."""
-    return "\n\n".join(
-        (
-            _plain(why),
-            f"## The error\n\n{proposal.title.for_markdown()}",
-            f"## Evidence\n\n{_evidence(proposal.evidence)}",
-            f"## Suspects\n\n{_suspects(proposal)}" if proposal.suspects else "",
-        )
-    ).strip()
 
 
 def _standing(report: RunReport) -> str:
@@ -76,7 +64,8 @@ def _suspects(proposal: Proposal) -> str:
     return "\n".join(["| kind | name | weight | why |", "|---|---|--:|---|", *rows])
 
 
-def _evidence(measurements: tuple[Measurement, ...]) -> str:
+def evidence_table(measurements: tuple[Measurement, ...]) -> str:
+    """What was seen and what was needed, as a table."""
     rows = [
         f"| {_plain(one.name)} | {one.observed:,} | {one.threshold:,} | {_plain(one.unit)} |"
         for one in measurements
