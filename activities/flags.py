@@ -8,10 +8,9 @@ from temporalio import activity
 
 from activities.failures import typed_failures
 from activities.ports import Flags
-from leverframe.model.errors import Refused
+from activities.reserved import effect_of
 from leverframe.model.facts import FlagState
 from leverframe.model.frozen import Frozen, Instant
-from leverframe.model.ids import digest
 from leverframe.model.proposals import FlipFlag
 from policies.decision import Reservation
 
@@ -51,11 +50,7 @@ class FlagActivities:
             Refused: the reservation is for another lever, or its effect was changed after it was granted.
             NotFound: the backend knows no such flag.
         """
-        effect = reservation.effect
-        if not isinstance(effect, FlipFlag):
-            raise Refused(f"reservation {reservation.id} is for {effect.lever}, not for a flag")
-        if digest(effect) != reservation.effect_digest:
-            raise Refused(f"reservation {reservation.id} does not cover this effect: its digest differs")
+        effect = effect_of(reservation, FlipFlag)
         reason = f"{reservation.agent} on {reservation.subject}"
         changed = self._flags.set(effect.flag, effect.on, key=reservation.id, reason=reason)
         return FlipResult(changed=changed, written_at=datetime.now(UTC))

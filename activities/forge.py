@@ -5,6 +5,7 @@ a landing answers with the receipt it left. What an agent does takes the `Reserv
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TypeVar
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from temporalio import activity
 from activities.failures import typed_failures
 from activities.ports import Changes, Track
 from activities.pulse import with_pulse
+from activities.reserved import effect_of, patch_of
 from leverframe.model.changes import (
     Author,
     Car,
@@ -26,9 +28,10 @@ from leverframe.model.changes import (
     Priority,
     Receipt,
 )
+from leverframe.model.differences import TreeDifference
 from leverframe.model.errors import Conflict, NotFound, Refused
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
-from leverframe.model.ids import digest, short_hash
+from leverframe.model.ids import overlay_branch, revert_branch
 from leverframe.model.proposals import Effect, RevertChange, RollBack
 from leverframe.model.releases import Artifact, Environment
 from leverframe.model.topology import Repository
@@ -46,7 +49,7 @@ RECENT_RECEIPTS = 200
 Composed = Car | Conflicted | CarEjected | CarLanded
 """A car, or why there is none; `CarLanded` when the change is in already."""
 
-EffectT = TypeVar("EffectT", RevertChange, RollBack)
+MadeT = TypeVar("MadeT", TreeDifference, str)
 
 
 class ComposeRequest(Frozen):
@@ -230,30 +233,48 @@ class ForgeActivities:
             message=request.message,
         )
 
+    @activity.defn(name="preview")
+    @typed_failures
+    @with_pulse
+    def preview(self, repository: str, effect: Effect, at: datetime) -> TreeDifference | None:
+        """What the effect would change in the repository now; None when it changes no file. Pushes nothing.
+
+        Raises:
+            Conflict: the commit no longer reverts cleanly, or is undone already.
+            NotFound, Refused, BadInput: it can't be done at all, and pulling the lever would say the same.
+        """
+        declared = self._repository(repository)
+        if isinstance(effect, RevertChange):
+            _same_repository(effect, repository)
+            made = self._track.preview_revert(declared, commit=effect.commit, at=at)
+            return _clean(made, effect)
+        if isinstance(effect, RollBack):
+            _same_service(effect, declared)
+            return self._track.preview_overlay(declared, environment="production", sha=effect.to, at=at)
+        return None
+
     @activity.defn(name="revert")
     @typed_failures
     def revert(self, reservation: Reservation, request: RevertRequest) -> Change:
         """Open the change that undoes a landed commit.
 
         Raises:
-            Refused: the reservation is for something else.
+            Refused: the reservation is for something else, or for another difference than it is by now.
             Conflict: the commit no longer reverts cleanly, or is undone already.
         """
-        effect = _effect_of(reservation, RevertChange)
-        if effect.repository != reservation.repository:
-            raise Refused(f"the reservation is for {reservation.repository}, not for {effect.repository}")
+        effect = effect_of(reservation, RevertChange)
+        _same_repository(effect, reservation.repository)
         repository = self._repository(effect.repository)
-        branch = f"leverframe/revert-{effect.commit[:12]}-{short_hash(reservation.id)}"
-        head = self._track.revert_branch(
+        branch = revert_branch(effect.commit, reservation.id)
+        pushed = self._track.revert_branch(
             repository,
             commit=effect.commit,
             branch=branch,
             message=_message(effect.title, f"This reverts commit {effect.commit}.", reservation),
             at=request.at,
+            patch=patch_of(reservation),
         )
-        if isinstance(head, Conflicted):
-            named = Untrusted(", ".join(head.paths[:5])).for_terminal()
-            raise Conflict(f"{effect.commit[:12]} no longer reverts cleanly: later changes touch {named}")
+        head = _clean(pushed, effect)
         return self._changes.open_change(
             ChangeSpec(
                 repository=repository.name,
@@ -271,12 +292,11 @@ class ForgeActivities:
         """Open the hotfix that puts production's overlay back; None when it is back already.
 
         Raises:
-            Refused: the reservation is for something else.
+            Refused: the reservation is for something else, or for another difference than it is by now.
         """
-        effect = _effect_of(reservation, RollBack)
+        effect = effect_of(reservation, RollBack)
         repository = self._repository(reservation.repository)
-        if repository.service.name != effect.service:
-            raise Refused(f"{repository.name} builds {repository.service.name}, not {effect.service}")
+        _same_service(effect, repository)
         overlay = OverlayRequest(
             repository=repository.name,
             environment="production",
@@ -329,7 +349,7 @@ class ForgeActivities:
         self, request: OverlayRequest, author: Author, reservation: Reservation | None = None
     ) -> Change | None:
         repository = self._repository(request.repository)
-        branch = f"leverframe/overlay-{request.environment}-{request.sha[:12]}-{short_hash(request.key)}"
+        branch = overlay_branch(request.environment, request.sha, request.key)
         title = f"Point {repository.service.name} in {request.environment} at {request.sha[:12]}"
         head = self._track.overlay_branch(
             repository,
@@ -338,6 +358,7 @@ class ForgeActivities:
             branch=branch,
             message=_message(title, request.reason, reservation),
             at=request.at,
+            patch=patch_of(reservation) if reservation else None,
         )
         if head is None:
             return None
@@ -354,16 +375,22 @@ class ForgeActivities:
         )
 
 
-def _effect_of(reservation: Reservation, kind: type[EffectT]) -> EffectT:
-    """The reserved effect, if it is of this kind and untouched. Raises Refused."""
-    effect: Effect = reservation.effect
-    if not isinstance(effect, kind):
-        raise Refused(
-            f"the reservation {reservation.id} is for {effect.lever.value}, not for {kind.__name__}"
-        )
-    if digest(effect) != reservation.effect_digest:
-        raise Refused(f"the effect of reservation {reservation.id} is not the one that policy allowed")
-    return effect
+def _same_repository(effect: RevertChange, repository: str) -> None:
+    if effect.repository != repository:
+        raise Refused(f"it is asked for {repository}, but the effect is on {effect.repository}")
+
+
+def _same_service(effect: RollBack, repository: Repository) -> None:
+    if repository.service.name != effect.service:
+        raise Refused(f"{repository.name} builds {repository.service.name}, not {effect.service}")
+
+
+def _clean(made: MadeT | Conflicted, effect: RevertChange) -> MadeT:
+    """What was made. Raises Conflict when there was nothing to make."""
+    if isinstance(made, Conflicted):
+        named = Untrusted(", ".join(made.paths[:5])).for_terminal()
+        raise Conflict(f"{effect.commit[:12]} no longer reverts cleanly: later changes touch {named}")
+    return made
 
 
 def _message(title: str, body: str, reservation: Reservation | None) -> str:

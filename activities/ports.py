@@ -152,9 +152,19 @@ class Track(Protocol):
         ...
 
     def revert_branch(
-        self, repository: Repository, *, commit: str, branch: str, message: str, at: datetime
+        self,
+        repository: Repository,
+        *,
+        commit: str,
+        branch: str,
+        message: str,
+        at: datetime,
+        patch: str | None = None,
     ) -> str | Conflicted:
-        """Push a branch whose one commit undoes `commit` (a landed car) on the target's tip. Idempotent."""
+        """Push a branch whose one commit undoes `commit` (a landed car) on the target's tip. Idempotent.
+
+        With a `patch` (of a `TreeDifference`), Refused unless exactly that is what it changes.
+        """
         ...
 
     def overlay_branch(
@@ -166,10 +176,11 @@ class Track(Protocol):
         branch: str,
         message: str,
         at: datetime,
+        patch: str | None = None,
     ) -> str | None:
         """Push a branch that re-points the overlay's `newTag`; None when it already names `sha`.
 
-        The edit keeps comments and order. Idempotent by branch.
+        The edit keeps comments and order. Idempotent by branch. `patch` as for `revert_branch`.
         """
         ...
 
@@ -189,6 +200,10 @@ class Track(Protocol):
 
     def commits(self, repository: Repository, *, limit: int) -> list[LandedCommit]:
         """The target's first-parent line, newest first."""
+        ...
+
+    def reverted_in(self, repository: Repository, *, commit: str, since: datetime) -> str | None:
+        """The newest commit that came to the target at or after `since` and says that it reverts `commit`."""
         ...
 
     def blame(self, repository: Repository, *, sha: str, path: str, line: int) -> str | None:

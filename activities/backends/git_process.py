@@ -100,13 +100,13 @@ class Git:
     def run(
         self,
         *arguments: str,
-        stdin: bytes = b"",
+        stdin: bytes | IO[bytes] = b"",
         environment: Mapping[str, str] | None = None,
         allow: Collection[int] = (0,),
         into: IO[bytes] | None = None,
         secret_settings: Mapping[str, str] | None = None,
     ) -> Finished:
-        """Run `git <arguments>` and wait. `into` takes the output instead, unbounded.
+        """Run `git <arguments>` and wait. `into` takes the output instead, unbounded; `stdin` may be a file.
 
         `secret_settings` are settings of git whose values are in no argument and in no error.
 
@@ -123,11 +123,16 @@ class Git:
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as err,
         ):
-            given.write(stdin)
-            given.seek(0)
+            if isinstance(stdin, bytes):
+                given.write(stdin)
+                given.seek(0)
             secrets = secret_settings or {}
             code = self._wait(
-                command, given, into or out, err, git_environment(secrets) | dict(environment or {})
+                command,
+                given if isinstance(stdin, bytes) else stdin,
+                into or out,
+                err,
+                git_environment(secrets) | dict(environment or {}),
             )
             told = _without(self._tail(err), secrets.values())
             finished = Finished(code=code, out=self._read(name, out), err=_shown(told))

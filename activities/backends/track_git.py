@@ -1,8 +1,8 @@
 """Git as the track: any remote that git can push to, through a private bare mirror.
 
-Needs git 2.38 or newer (`merge-tree --write-tree`). Repository code and hooks are never run here; paths
-and names from outside are data. What each part does is in `track_compose`, `track_landing`,
-`track_overlay` and `track_history`.
+Needs git 2.39 or newer (`merge-tree --write-tree`, `patch-id --verbatim`). Repository code and hooks are
+never run here; paths and names from outside are data. What each part does is in `track_compose`,
+`track_branches`, `track_difference`, `track_landing`, `track_overlay`, `track_files` and `track_history`.
 """
 
 import functools
@@ -16,22 +16,18 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from activities import overlay_file
 from activities.backends import track_history, track_overlay
-from activities.backends.git_process import IDENTITY, Git, HttpsLogin, MirrorCorrupted, is_sha, the_sha
-from activities.backends.track_compose import (
-    changed_paths,
-    commit_tree,
-    entry,
-    is_ancestor,
-    merge,
-    revert,
-    tree_of,
-    with_file,
-)
+from activities.backends.git_process import IDENTITY, Git, HttpsLogin, MirrorCorrupted, the_sha
+from activities.backends.track_branches import allowed, made_before, made_overlay, made_revert, push_new
+from activities.backends.track_compose import changed_paths, commit_tree, entry, is_ancestor, merge
+from activities.backends.track_difference import difference
+from activities.backends.track_files import read_files
 from activities.backends.track_landing import Landing, prove, receipts
 from activities.backends.track_mirror import Mirror
-from activities.ports import Backend, Health
+from activities.backends.track_refs import check_ref, message_of, rejected, tip_of
+from activities.ports import Backend, Health, PolicyFiles
 from leverframe.model.changes import Author, Car, Change, CheckResult, Conflicted, Receipt
-from leverframe.model.errors import BadInput, Conflict, LeverframeError, NotFound, Refused, Unavailable
+from leverframe.model.differences import TreeDifference
+from leverframe.model.errors import BadInput, Conflict, LeverframeError, NotFound
 from leverframe.model.facts import LandedCommit
 from leverframe.model.ids import short_hash
 from leverframe.model.releases import Artifact, Environment
@@ -41,7 +37,8 @@ from leverframe.model.untrusted import Untrusted
 OVERLAY_COMMITS_READ = 200
 """How many commits of the overlay's file are read for its history."""
 
-RELEASE = Author(kind="release", name="leverframe")
+PREVIEW = "preview"
+"""The message of a commit that stays in the mirror."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,7 +84,7 @@ class GitTrack:
     @_on_a_fresh_mirror_again
     def tip(self, repository: Repository, branch: str | None = None) -> str:
         with self._mirror(repository).synced() as git:
-            return _tip(git, branch or repository.target)
+            return tip_of(git, branch or repository.target)
 
     @_on_a_fresh_mirror_again
     def compose(self, repository: Repository, *, change: Change, base: str, at: datetime) -> Car | Conflicted:
@@ -138,31 +135,59 @@ class GitTrack:
             return list(itertools.islice(receipts(git, repository.target), limit))
 
     @_on_a_fresh_mirror_again
+    def difference(self, repository: Repository, *, base: str, head: str) -> TreeDifference:
+        with self._mirror(repository).containing(the_sha(base), the_sha(head)) as git:
+            return difference(git, base, head)
+
+    @_on_a_fresh_mirror_again
+    def preview_revert(
+        self, repository: Repository, *, commit: str, at: datetime
+    ) -> TreeDifference | Conflicted:
+        """What `revert_branch` would change on the target's tip now. Raises as it does."""
+        with self._mirror(repository).synced() as git:
+            made = made_revert(git, repository, commit=commit, message=PREVIEW, at=at)
+            return made if isinstance(made, Conflicted) else difference(git, *made)
+
+    @_on_a_fresh_mirror_again
+    def preview_overlay(
+        self, repository: Repository, *, environment: Environment, sha: str, at: datetime
+    ) -> TreeDifference | None:
+        """What `overlay_branch` would change on the target's tip now. Raises as it does."""
+        with self._mirror(repository).synced() as git:
+            made = made_overlay(git, repository, environment, sha=sha, message=PREVIEW, at=at)
+            return None if made is None else difference(git, *made)
+
+    @_on_a_fresh_mirror_again
+    def read_files(self, repository: Repository, *, folder: str) -> PolicyFiles:
+        with self._mirror(repository).synced() as git:
+            return read_files(git, tip_of(git, repository.target), folder)
+
+    @_on_a_fresh_mirror_again
     def revert_branch(
-        self, repository: Repository, *, commit: str, branch: str, message: str, at: datetime
+        self,
+        repository: Repository,
+        *,
+        commit: str,
+        branch: str,
+        message: str,
+        at: datetime,
+        patch: str | None = None,
     ) -> str | Conflicted:
         """Push a branch whose one commit undoes `commit` on the target's tip. Idempotent.
 
         Raises:
             NotFound: the target does not contain the commit.
             Conflict: nothing is left to undo, or the branch holds something else.
-            Refused: the commit has no parent, or the remote's rules forbid the branch.
+            Refused: the commit has no parent, its undoing is not `patch`, or the remote's rules forbid it.
         """
         mirror = self._mirror(repository)
         with mirror.synced() as git:
-            if made := _made_before(git, branch, message):
+            if before := made_before(git, branch, message):
+                return allowed(git, before, patch)
+            made = made_revert(git, repository, commit=commit, message=message, at=at)
+            if isinstance(made, Conflicted):
                 return made
-            tip = _tip(git, repository.target)
-            if not _has_commit(git, the_sha(commit)) or not is_ancestor(git, commit, tip):
-                raise NotFound(f"{repository.target} of {repository.name} does not contain {commit[:12]}")
-            tree = revert(git, commit, tip)
-            if isinstance(tree, tuple):
-                return Conflicted(change=commit, base=tip, paths=tree)
-            if tree == tree_of(git, tip):
-                raise Conflict(f"{commit[:12]} is undone on {repository.target} already")
-            author = Author(kind="agent", name=IDENTITY[0])
-            head = commit_tree(git, tree, tip, message=_clean(message), author=author, at=at)
-            return _push_new_branch(mirror, git, branch, head)
+            return push_new(mirror, git, branch, allowed(git, made, patch))
 
     @_on_a_fresh_mirror_again
     def overlay_branch(
@@ -174,6 +199,7 @@ class GitTrack:
         branch: str,
         message: str,
         at: datetime,
+        patch: str | None = None,
     ) -> str | None:
         """Push a branch that re-points the overlay's `newTag`; None when it already names `sha`.
 
@@ -181,25 +207,20 @@ class GitTrack:
             NotFound: the target's tip does not have the overlay.
             BadInput: the overlay is not a kustomization that can be edited.
             Conflict: the branch holds something else.
+            Refused: the edit is not `patch`, or the remote's rules forbid it.
         """
-        mirror, path = self._mirror(repository), _overlay_path(repository, environment)
+        mirror = self._mirror(repository)
         with mirror.synced() as git:
-            if made := _made_before(git, branch, message):
-                return made
-            tip = _tip(git, repository.target)
-            text = track_overlay.read(git, tip, path)
-            if overlay_file.named_sha(text, repository.service.image) == the_sha(sha):
-                return None
-            edited = overlay_file.point_at(text, repository.service.image, sha)
-            tree = with_file(git, tip, path, edited.encode())
-            head = commit_tree(git, tree, tip, message=_clean(message), author=RELEASE, at=at)
-            return _push_new_branch(mirror, git, branch, head)
+            if before := made_before(git, branch, message):
+                return allowed(git, before, patch)
+            made = made_overlay(git, repository, environment, sha=sha, message=message, at=at)
+            return None if made is None else push_new(mirror, git, branch, allowed(git, made, patch))
 
     @_on_a_fresh_mirror_again
     def overlay_sha(self, repository: Repository, environment: Environment) -> str | None:
         with self._mirror(repository).synced() as git:
             text = track_overlay.read(
-                git, _tip(git, repository.target), _overlay_path(repository, environment)
+                git, tip_of(git, repository.target), track_overlay.declared(repository, environment)
             )
         return overlay_file.named_sha(text, repository.service.image)
 
@@ -207,7 +228,7 @@ class GitTrack:
     def overlay_history(
         self, repository: Repository, environment: Environment, *, limit: int = 10
     ) -> list[str]:
-        path, distinct = _overlay_path(repository, environment), dict[str, None]()
+        path, distinct = track_overlay.declared(repository, environment), dict[str, None]()
         with self._mirror(repository).synced() as git:
             log = git.run(
                 "log", "--first-parent", "--format=%H", f"--max-count={OVERLAY_COMMITS_READ}",
@@ -242,6 +263,11 @@ class GitTrack:
             return track_history.commits(git, repository.target, limit)
 
     @_on_a_fresh_mirror_again
+    def reverted_in(self, repository: Repository, *, commit: str, since: datetime) -> str | None:
+        with self._mirror(repository).synced() as git:
+            return track_history.reverted_in(git, repository.target, the_sha(commit), since)
+
+    @_on_a_fresh_mirror_again
     def blame(self, repository: Repository, *, sha: str, path: str, line: int) -> str | None:
         with self._mirror(repository).containing(sha) as git:
             return track_history.blame(git, sha, path, line)
@@ -270,10 +296,10 @@ class GitTrack:
         """
         mirror, ref = self._mirror(repository), f"refs/tags/{name}"
         with mirror.containing(sha) as git:
-            _check_ref(git, ref)
+            check_ref(git, ref)
             seconds = git.run("log", "--max-count=1", "--format=%ct", sha, "--").text
             tagger = f"{IDENTITY[0]} <{IDENTITY[1]}> {seconds} +0000"
-            body = f"object {sha}\ntype commit\ntag {name}\ntagger {tagger}\n\n{_clean(message)}\n"
+            body = f"object {sha}\ntype commit\ntag {name}\ntagger {tagger}\n\n{message_of(message)}\n"
             made = git.run("mktag", stdin=body.encode()).text
             push = mirror.push(git, [f"{made}:{ref}"], expected={ref: ""})
         if push.ok:
@@ -284,7 +310,7 @@ class GitTrack:
             return
         if marked:
             raise Conflict(f"the tag {name} marks {marked[:12]}, not {sha[:12]}")
-        raise _rejected(f"the tag {name}", push.told)
+        raise rejected(f"the tag {name}", push.told)
 
     def health(self) -> Health:
         """git's version, and whether each declared remote answers and has its target."""
@@ -292,8 +318,8 @@ class GitTrack:
             git = Git(self._mirrors, timeout=timedelta(seconds=20))
             told = git.run("version").text
             version = re.search(r"(\d+)\.(\d+)", told)
-            if version is None or (int(version[1]), int(version[2])) < (2, 38):
-                return Health(ok=False, detail=f"{told} is too old", remedy="install git 2.38 or newer")
+            if version is None or (int(version[1]), int(version[2])) < (2, 39):
+                return Health(ok=False, detail=f"{told} is too old", remedy="install git 2.39 or newer")
             for repository in self._repositories:
                 self.tip(repository)
         except LeverframeError as error:
@@ -302,25 +328,6 @@ class GitTrack:
 
     def _mirror(self, repository: Repository) -> Mirror:
         return Mirror(self._mirrors, repository, timeout=self._timeout, login=self._login)
-
-
-def _tip(git: Git, branch: str) -> str:
-    ref = f"refs/heads/{branch}"
-    _check_ref(git, ref)
-    found = git.run("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", allow=(0, 1)).text
-    if not is_sha(found):
-        raise NotFound(f"there is no branch {branch}")
-    return found
-
-
-def _check_ref(git: Git, ref: str) -> None:
-    """Raises BadInput for a name that git does not take; no other name reaches a command."""
-    if not ref.isprintable() or git.run("check-ref-format", ref, allow=(0, 1)).code:
-        raise BadInput(f"{Untrusted(ref).for_terminal()!r} is not a name that git takes")
-
-
-def _has_commit(git: Git, sha: str) -> bool:
-    return git.run("cat-file", "-e", f"{sha}^{{commit}}", allow=(0, 1, 128)).code == 0
 
 
 def _keep_car(mirror: Mirror, git: Git, target: str, change: str, sha: str) -> None:
@@ -339,44 +346,7 @@ def _keep_car(mirror: Mirror, git: Git, target: str, change: str, sha: str) -> N
     over |= set(landed.splitlines())
     push = mirror.push(git, [f"{sha}:{wanted}", *(f":{ref}" for ref in sorted(over))], expected={})
     if push.answers.get(wanted, "!")[0] not in "*=":
-        raise _rejected(f"the car {sha[:12]}", push.told)
-
-
-def _made_before(git: Git, branch: str, message: str) -> str | None:
-    """The head of a branch that an earlier attempt pushed. Raises Conflict when it is somebody else's."""
-    try:
-        head = _tip(git, branch)
-    except NotFound:
-        return None
-    said = git.run("log", "--max-count=1", "--format=%B", head, "--").text
-    if said.strip() != _clean(message).strip():
-        raise Conflict(f"the branch {branch} exists and holds something else")
-    return head
-
-
-def _push_new_branch(mirror: Mirror, git: Git, branch: str, head: str) -> str:
-    ref = f"refs/heads/{branch}"
-    push = mirror.push(git, [f"{head}:{ref}"], expected={ref: ""})
-    if not push.ok:
-        raise _rejected(f"the branch {branch}", push.told)
-    return head
-
-
-def _rejected(what: str, told: str) -> LeverframeError:
-    """A push of a ref of ours that failed: a rule of the remote is final, anything else is not."""
-    kind = Refused if re.search(r"hook declined|protected|prohibited|denied", told) else Unavailable
-    return kind(f"{what} could not be pushed: {told.strip()[-500:]}")
-
-
-def _clean(message: str) -> str:
-    """A message that git takes: visible characters and lines."""
-    return Untrusted(message).for_model(20_000)
-
-
-def _overlay_path(repository: Repository, environment: Environment) -> str:
-    if environment not in repository.service.overlays:
-        raise NotFound(f"{repository.name} declares no overlay for {environment}")
-    return repository.service.overlays[environment]
+        raise rejected(f"the car {sha[:12]}", push.told)
 
 
 BACKEND = Backend(

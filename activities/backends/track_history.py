@@ -52,6 +52,22 @@ def commits(git: Git, target: str, limit: int) -> list[LandedCommit]:
     return landed
 
 
+def reverted_in(git: Git, target: str, commit: str, since: datetime) -> str | None:
+    """The newest commit that came to the target since then and says, as `git revert` does, what it undoes.
+
+    It came with a commit of the first-parent line, whose time counts: what was written earlier and landed
+    later came later.
+    """
+    ref = f"refs/heads/{target}"
+    before = f"--before=@{int(since.timestamp()) - 1}"
+    older = git.run("rev-list", "--first-parent", "--max-count=1", before, ref, "--").text
+    told = git.run(
+        "log", "--max-count=1", "--format=%H", "--fixed-strings", f"--grep=This reverts commit {commit}",
+        *([f"{older}..{ref}"] if older else [ref]), "--",
+    )  # fmt: skip
+    return told.text or None
+
+
 def blame(git: Git, sha: str, path: str, line: int) -> str | None:
     """The first-parent commit that last changed a line; None when the commit has no such line."""
     try:

@@ -19,8 +19,8 @@ from leverframe.model.topology import Repository
 
 REFSPECS = tuple(f"+refs/{name}/*:refs/{name}/*" for name in ("heads", "tags", "train"))
 
-_ATTRIBUTES = "* -export-ignore -export-subst -text -ident -filter -working-tree-encoding merge\n"
-"""Highest precedence: what a tree says about itself can't change how it is merged or exported."""
+_ATTRIBUTES = "* -export-ignore -export-subst -text -ident -filter -working-tree-encoding !diff merge\n"
+"""Highest precedence: what a tree says about itself can't change how it is merged, compared or exported."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,18 @@
 
 from activities.backends.git_process import Git
 from activities.backends.track_compose import entry
-from leverframe.model.errors import BadInput
+from leverframe.model.errors import BadInput, NotFound
+from leverframe.model.releases import Environment
+from leverframe.model.topology import Repository
 
 MAX_BYTES = 256_000
+
+
+def declared(repository: Repository, environment: Environment) -> str:
+    """Where the overlay lies in the repository. Raises NotFound for an environment without one."""
+    if environment not in repository.service.overlays:
+        raise NotFound(f"{repository.name} declares no overlay for {environment}")
+    return repository.service.overlays[environment]
 
 
 def read(git: Git, commit: str, path: str) -> str:

@@ -52,3 +52,13 @@ def train_id(repository: str, target: str) -> str:
 def release_id(service: str, sha: str) -> str:
     """`release/shop/<sha>`: one release per landed commit."""
     return f"release/{service}/{sha}"
+
+
+def revert_branch(commit: str, reservation: str) -> str:
+    """The branch that carries a reserved revert: how its change is found again."""
+    return f"leverframe/revert-{commit[:12]}-{short_hash(reservation)}"
+
+
+def overlay_branch(environment: str, sha: str, key: str) -> str:
+    """The branch that carries one edit of an overlay; `key` is the reservation's id for a rollback."""
+    return f"leverframe/overlay-{environment}-{sha[:12]}-{short_hash(key)}"
