@@ -30,6 +30,7 @@ from temporalio.service import RPCError
 
 from activities.inbox import Inbox
 from activities.ports import (
+    AuditLog,
     Backend,
     Changes,
     Chat,
@@ -68,6 +69,7 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("metrics", "http"): "activities.backends.metrics_http",
         ("chat", "terminal"): "activities.backends.chat_store",
         ("sandbox", "jail"): "activities.backends.sandbox_jail",
+        ("audit", "store"): "activities.backends.audit_store",
         ("policy_source", "directory"): "activities.backends.policy_directory",
         ("policy_source", "git"): "activities.backends.policy_git",
     }
@@ -89,6 +91,7 @@ class Ports:
     metrics: Metrics
     chat: Chat
     sandbox: Sandbox
+    audit: AuditLog
     policy_source: PolicySource
 
 
@@ -213,6 +216,7 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
         "metrics": lambda: build_metrics(settings),
         "chat": lambda: _build("chat", "terminal", store()),
         "sandbox": lambda: build_sandbox(settings),
+        "audit": lambda: _build("audit", "store", store()),
         "policy_source": lambda: build_policy_source(settings),
     }
 
@@ -267,6 +271,11 @@ def build_inbox(settings: Settings) -> Inbox:
     return cast(Inbox, _build("errors", "store", _store(settings)))
 
 
+def build_audit(settings: Settings) -> AuditLog:
+    """What the ledger decided, for the commands that read it. Raises BadConfiguration, Unavailable."""
+    return cast(AuditLog, _build("audit", "store", _store(settings)))
+
+
 def build_sandbox(settings: Settings) -> Sandbox:
     """The jail, with its limits."""
     limits = settings.sandbox
@@ -299,7 +308,8 @@ def build_policy_source(settings: Settings) -> PolicySource:
 
 def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     """What the hands queue can do: all that needs a credential, and nothing that runs repository code."""
-    from activities.chat import ChatActivities  # noqa: PLC0415 - the activities load in workers only
+    from activities.audit import AuditActivities  # noqa: PLC0415 - the activities load in workers only
+    from activities.chat import ChatActivities  # noqa: PLC0415
     from activities.delivery import DeliveryActivities  # noqa: PLC0415
     from activities.engine import EngineActivities  # noqa: PLC0415
     from activities.flags import FlagActivities  # noqa: PLC0415
@@ -315,6 +325,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         DeliveryActivities(ports.delivery, ports.metrics, declared),
         InvestigateActivities(ports.errors, ports.track, ports.changes, ports.flags, declared),
         LedgerActivities(client, settings.organisation),
+        AuditActivities(ports.audit),
         ChatActivities(ports.chat),
         EngineActivities(client),
     )
