@@ -1,10 +1,12 @@
 """Requests and policies in few words, for tests of the policy and what stands on it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import EllipsisType
 
-from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
-from policies.decision import ReserveRequest
+from leverframe.model.differences import FileDelta, TreeDifference
+from leverframe.model.proposals import Affected, Cost, Effect, FlipFlag, Measurement, RevertChange, RollBack
+from policies.decision import Approval, ReserveRequest
 from policies.documents import PolicySnapshot, parse
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -14,6 +16,41 @@ ON = FlipFlag(flag="new-checkout", on=True)
 REVERT = RevertChange(repository="shop", commit="a" * 40, title="Revert", body="Because.")
 BACK = RollBack(service="shop", to="b" * 40)
 
+PEOPLE = """version: 1
+people:
+  ada: {name: Ada, slack: [T0123/U0001], logins: [ada], git: [ada@example.com]}
+  grace: {name: Grace, slack: [T0123/U0002], logins: [grace], git: [grace@example.com]}
+  edsger: {name: Edsger, slack: [T0123/U0003], logins: [edsger], git: [edsger@example.com]}
+groups: {sre-oncall: [ada, grace], sre-leads: [edsger, grace]}
+"""
+
+ESCALATION = "escalation: {approvers: [sre-oncall, sre-leads], quorum: 1, expires_after: 1h}"
+
+LEVERS = (
+    "levers: {flip_flag: {direction: {to_off: act, to_on: act_with_approval}, flags: {allow: ['*']}},"
+    " roll_back: {}, open_merge_request: {paths: {allow: ['**']},"
+    " diff: {max_files: unlimited, max_lines: unlimited}}}"
+)
+
+
+def delta(path: str = "shop/checkout.py", *, added: int = 2, removed: int = 1) -> FileDelta:
+    """One modified file."""
+    return FileDelta(
+        path=path, change="modified", old_mode="100644", new_mode="100644", added=added, removed=removed
+    )
+
+
+def difference(*files: FileDelta | str, patch: str = "d" * 40, omitted: int = 0) -> TreeDifference:
+    """A difference of these files, or of one small one."""
+    deltas = [delta(file) if isinstance(file, str) else file for file in files] or [delta()]
+    return TreeDifference(
+        base="1" * 40,
+        head="2" * 40,
+        patch=patch,
+        files=tuple(sorted(deltas, key=lambda each: each.path)),
+        omitted=omitted,
+    )
+
 
 def ask(
     reservation: str = "run/1",
@@ -22,8 +59,17 @@ def ask(
     agent: str = "sentry_spike",
     repository: str = "shop",
     subject: str = "SHOP-1",
+    difference: TreeDifference | EllipsisType | None = ...,
+    cost: Cost | None = None,
+    evidence: Sequence[Measurement] = (),
+    affected: Affected | None = None,
+    lineage: Sequence[str] = (),
+    requesters: Sequence[str] = (),
+    approval: Approval | None = None,
 ) -> ReserveRequest:
-    """One request; the repository's service has its name."""
+    """One request; the repository's service has its name. A revert has a small difference unless given."""
+    if isinstance(difference, EllipsisType):
+        difference = SMALL if isinstance(effect, RevertChange) else None
     return ReserveRequest(
         reservation=reservation,
         agent=agent,
@@ -31,20 +77,48 @@ def ask(
         service=repository,
         subject=subject,
         effect=effect,
+        difference=difference,
+        cost=cost,
+        evidence=tuple(evidence),
+        affected=affected,
+        lineage=tuple(lineage),
+        requesters=tuple(requesters),
+        approval=approval,
     )
 
 
-def policy(limits: Sequence[str] = (), *, autonomy: str = "act", kill_switch: bool = False) -> PolicySnapshot:
-    """The organisation's file with these limits (flow mappings), and a permissive agent's file."""
-    levers = (
-        "levers: {flip_flag: {direction: {to_off: act, to_on: act_with_approval}, flags: {allow: ['*']}},"
-        " roll_back: {}, open_merge_request: {}}\n"
-        "escalation: {quorum: 1, expires_after: 1h}\n"
-    )
+def policy(
+    limits: Sequence[str] = (),
+    *,
+    autonomy: str = "act",
+    kill_switch: bool = False,
+    levers: str = LEVERS,
+    escalation: str = ESCALATION,
+    org: str = "",
+    agent: str = "",
+    repos: Mapping[str, str] | None = None,
+    people: str = PEOPLE,
+) -> PolicySnapshot:
+    """The organisation's file with these limits (flow mappings), and a permissive agent's file.
+
+    `org` and `agent` are more lines for those files; `repos` has, by repository, the lines that a permissive
+    file of the repository's adds. The first limit stands in line 8 of org.yaml.
+    """
     rows = "".join(f"  - {limit}\n" for limit in limits)
-    org = (
-        f"version: 1\nlayer: org\nautonomy: {autonomy}\nkill_switch: {str(kill_switch).lower()}\n{levers}"
-        + (f"limits:\n{rows}" if rows else "")
-    )
-    agent = f"version: 1\nlayer: agent\nautonomy: act\nkill_switch: false\n{levers}"
-    return parse({"org.yaml": org, "agents/sentry_spike.yaml": agent})
+    head = f"autonomy: {autonomy}\nkill_switch: {str(kill_switch).lower()}\n{levers}\n{escalation}\n"
+    files = {
+        "org.yaml": f"version: 1\nlayer: org\n{head}" + (f"limits:\n{rows}" if rows else "") + org,
+        "agents/sentry_spike.yaml": document("agent") + agent,
+        "people.yaml": people,
+    }
+    for name, lines in (repos or {}).items():
+        files[f"repos/{name}.yaml"] = document("repo") + lines
+    return parse(files)
+
+
+def document(layer: str, *, autonomy: str = "act") -> str:
+    """A permissive file of that layer."""
+    return f"version: 1\nlayer: {layer}\nautonomy: {autonomy}\nkill_switch: false\n{LEVERS}\n"
+
+
+SMALL = difference()

@@ -1,20 +1,18 @@
-"""Laws of the policy: the algebra of one evaluation, and a ledger against an independent bookkeeper."""
+"""A ledger against an independent bookkeeper."""
 
 from datetime import datetime, timedelta
-from io import StringIO
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from ruamel.yaml import YAML
 
 from leverframe.model.errors import Conflict
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Lever
 from policies import ledger
-from policies.decision import Allowed, Approval, Denied, Escalated, ReserveRequest, Verdict
+from policies.decision import Allowed, Approval, Denied, Escalated, ReserveRequest
 from policies.documents import (
     Autonomy,
     Escalation,
@@ -27,9 +25,7 @@ from policies.documents import (
     PolicyDocument,
     PolicySnapshot,
     Rules,
-    parse,
 )
-from policies.evaluate import Evaluation, evaluate
 from policies.reservations import LEASE, Committed, LedgerState, PauseRequest, Withdrawn
 from policies.usage import Intent, Use
 from tests.fakes.asks import BACK, NOON, OFF, ON, REVERT, ask
@@ -130,131 +126,6 @@ uses = st.lists(
     ),
     max_size=8,
 )
-
-
-def judged(
-    found: list[PolicyDocument], request: ReserveRequest, used: list[Use], at: datetime = NOON
-) -> Evaluation:
-    return evaluate(PolicySnapshot.of(found), Intent.of(request), used, at)
-
-
-class TestAlgebra:
-    """Laws of one evaluation."""
-
-    @law
-    @given(documents(ORG), documents(AGENT), documents(REPO), requests, uses)
-    def test_adding_a_file_never_loosens(
-        self,
-        org: PolicyDocument,
-        agent: PolicyDocument,
-        repo: PolicyDocument,
-        request: ReserveRequest,
-        used: list[Use],
-    ) -> None:
-        fewer, more = judged([org, agent], request, used), judged([org, agent, repo], request, used)
-        assert more.verdict >= fewer.verdict
-        if fewer.terms is not None:
-            assert more.terms is not None
-            assert more.terms.quorum >= fewer.terms.quorum
-            assert more.terms.expires_after <= fewer.terms.expires_after
-
-    @law
-    @given(st.permutations([ORG, AGENT, REPO]), st.data(), requests, uses)
-    def test_the_order_of_the_files_says_nothing(
-        self, order: list[str], data: st.DataObject, request: ReserveRequest, used: list[Use]
-    ) -> None:
-        found = {file: data.draw(documents(file)) for file in (ORG, AGENT, REPO)}
-        assert judged([found[file] for file in order], request, used) == judged(
-            [*found.values()], request, used
-        )
-
-    @law
-    @given(documents(ORG), documents(AGENT), requests, uses, uses)
-    def test_more_usage_never_loosens(
-        self,
-        org: PolicyDocument,
-        agent: PolicyDocument,
-        request: ReserveRequest,
-        used: list[Use],
-        more: list[Use],
-    ) -> None:
-        before, after = judged([org, agent], request, used), judged([org, agent], request, [*used, *more])
-        assert after.verdict >= before.verdict
-        assert {f.rule for f in after.findings} >= {f.rule for f in before.findings}
-
-    @law
-    @given(documents(ORG), documents(AGENT), requests, uses)
-    def test_the_whole_is_as_strict_as_its_strictest_finding_and_silence_is_allowance(
-        self, org: PolicyDocument, agent: PolicyDocument, request: ReserveRequest, used: list[Use]
-    ) -> None:
-        evaluation = judged([org, agent], request, used)
-        verdicts = [finding.verdict for finding in evaluation.findings]
-        assert evaluation.verdict == max(verdicts, default=Verdict.ALLOW)
-        assert Verdict.ALLOW not in verdicts
-        assert all(finding.remedy and finding.source for finding in evaluation.findings)
-
-    @law
-    @given(documents(ORG) | documents(AGENT) | documents(REPO), requests, uses)
-    def test_one_file_alone_allows_nothing(
-        self, only: PolicyDocument, request: ReserveRequest, used: list[Use]
-    ) -> None:
-        assert judged([only], request, used).verdict is Verdict.DENY
-        assert judged([], request, used).verdict is Verdict.DENY
-
-    @law
-    @given(documents(ORG), documents(AGENT), requests, uses)
-    def test_the_answer_depends_on_nothing_but_the_inputs_even_after_a_journey(
-        self, org: PolicyDocument, agent: PolicyDocument, request: ReserveRequest, used: list[Use]
-    ) -> None:
-        snapshot = PolicySnapshot.of([org, agent])
-        travelled = PolicySnapshot.model_validate_json(snapshot.model_dump_json())
-        intent = Intent.of(request)
-        assert evaluate(travelled, intent, used, NOON) == evaluate(snapshot, intent, list(used), NOON)
-
-    @law
-    @given(documents(ORG), documents(AGENT), requests, uses, st.integers(0, 3))
-    def test_a_smaller_maximum_never_loosens(
-        self,
-        org: PolicyDocument,
-        agent: PolicyDocument,
-        request: ReserveRequest,
-        used: list[Use],
-        lower: int,
-    ) -> None:
-        tightened = tuple(
-            limit.model_copy(update={"max": lower if isinstance(limit.max, str) else min(lower, limit.max)})
-            for limit in org.rules.limits
-        )
-        tight = org.model_copy(update={"rules": org.rules.model_copy(update={"limits": tightened})})
-        assert judged([tight, agent], request, used).verdict >= judged([org, agent], request, used).verdict
-
-    @law
-    @given(documents(ORG), documents(AGENT))
-    def test_a_document_written_out_and_read_again_is_the_same(
-        self, org: PolicyDocument, agent: PolicyDocument
-    ) -> None:
-        files = {document.file: as_yaml(document) for document in (org, agent)}
-        assert parse(files).digest == PolicySnapshot.of([org, agent]).digest
-
-    @law
-    @given(documents(ORG), documents(AGENT), requests, uses)
-    def test_retry_at_is_honest(
-        self, org: PolicyDocument, agent: PolicyDocument, request: ReserveRequest, used: list[Use]
-    ) -> None:
-        for finding in judged([org, agent], request, used).findings:
-            if finding.retry_at is None:
-                continue
-            before = judged([org, agent], request, used, finding.retry_at - timedelta(microseconds=1))
-            then = judged([org, agent], request, used, finding.retry_at)
-            assert finding.rule in {f.rule for f in before.findings}
-            assert finding.rule not in {f.rule for f in then.findings}
-
-
-def as_yaml(document: PolicyDocument) -> str:
-    """The document's rules as a person would write them."""
-    text = StringIO()
-    YAML(typ="safe", pure=True).dump(document.rules.model_dump(mode="json", exclude_none=True), text)
-    return text.getvalue()
 
 
 class Granted(NamedTuple):
