@@ -11,8 +11,10 @@ from temporalio import activity
 
 from activities.failures import typed_failures
 from activities.ports import Changes, ErrorGroup, Errors, Flags, Track
+from leverframe.model.changes import Change
 from leverframe.model.errors import NotFound
 from leverframe.model.facts import (
+    MAX_AUTHORS,
     ErrorFacts,
     Facts,
     FactsRequest,
@@ -137,7 +139,8 @@ class InvestigateActivities:
                 commits.append(commit)
                 continue
             by_agent = commit.by_agent or change.author.kind == "agent"
-            commits.append(commit.model_copy(update={"change": change.id, "by_agent": by_agent}))
+            update = {"change": change.id, "by_agent": by_agent, "authors": _authors(commit, change)}
+            commits.append(commit.model_copy(update=update))
         return tuple(commits)
 
 
@@ -152,6 +155,12 @@ def suffixes(told: str) -> list[str]:
     if ".." in parts or not parts or len(parts) > _MAX_PARTS:
         return []
     return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _authors(commit: LandedCommit, change: Change) -> tuple[str, ...]:
+    """Who wrote it, and the person who opened it: none of them approves its repair."""
+    opened_by = [change.author.name] if change.author.kind == "person" else []
+    return tuple(dict.fromkeys([*opened_by, *commit.authors]))[:MAX_AUTHORS]
 
 
 def _known_flags(group: ErrorGroup, states: list[FlagState]) -> tuple[FlagObservation, ...]:

@@ -69,6 +69,7 @@ class FlagdFlags:
                 on=definition.state == "ENABLED" and _variant(definition, definition.default_variant) is True,
                 kill=definition.metadata.get("kill") is not False and not definition.targeting,
                 changed_at=_instant(definition.metadata.get("leverframe.at")),
+                changed_by=_key(definition.metadata.get("leverframe.key")),
             )
             for name, definition in document.flags.items()
             if _is_switch(definition)
@@ -231,6 +232,10 @@ def _instant(value: object) -> datetime | None:
     except ValueError:
         return None
     return at if at is not None and at.tzinfo is not None else None
+
+
+def _key(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _is_switch(definition: _Definition) -> bool:

@@ -3,7 +3,7 @@
 from activities.backends.git_process import Git
 from activities.backends.track_compose import safe_path
 from activities.ports import PolicyFiles
-from leverframe.model.errors import BadInput, NotFound
+from leverframe.model.errors import BadConfiguration, NotFound
 from leverframe.model.untrusted import Untrusted
 
 MAX_FILES = 200
@@ -18,32 +18,32 @@ def read_files(git: Git, commit: str, folder: str) -> PolicyFiles:
 
     Raises:
         NotFound: the commit has no such folder, or nothing is in it.
-        BadInput: a file is a link or a submodule, has a path that nobody should write, is too large or not
-            UTF-8, or there are too many: a policy that is read in part would be a looser one.
+        BadConfiguration: a file is a link or a submodule, has a path that nobody should write, is too large
+            or not UTF-8, or there are too many: a policy that is read in part would be a looser one.
     """
     folder = folder.strip("/")
     if not safe_path(folder):
-        raise BadInput(f"{Untrusted(folder).for_terminal()!r} can't name a folder of a repository")
+        raise BadConfiguration(f"{Untrusted(folder).for_terminal()!r} can't name a folder of a repository")
     texts: dict[str, str] = {}
     total = 0
     for line in git.run("ls-tree", "-r", "-z", "--long", "--full-tree", commit, "--", f"{folder}/").fields:
         about, _, path = line.partition("\t")
         mode, kind, blob, size = about.split()
-        if not path.lower().endswith(_YAML):
+        if not path.endswith(_YAML):
             continue
         name = Untrusted(path).for_terminal()
         if kind != "blob" or mode not in ("100644", "100755") or not safe_path(path):
-            raise BadInput(f"{name} in {commit[:12]} is not a plain file with a plain name")
+            raise BadConfiguration(f"{name} in {commit[:12]} is not a plain file with a plain name")
         total += int(size)
         if int(size) > MAX_BYTES or total > MAX_TOTAL or len(texts) == MAX_FILES:
-            raise BadInput(
+            raise BadConfiguration(
                 f"{name} in {commit[:12]} is too much: at most {MAX_FILES} files of {MAX_BYTES} bytes "
                 f"and {MAX_TOTAL} bytes in all are read"
             )
         try:
             texts[path.removeprefix(f"{folder}/")] = git.run("cat-file", "blob", blob).out.decode()
         except UnicodeDecodeError as error:
-            raise BadInput(f"{name} in {commit[:12]} is not UTF-8") from error
+            raise BadConfiguration(f"{name} in {commit[:12]} is not UTF-8") from error
     if not texts:
         raise NotFound(f"{commit[:12]} has no YAML file below {folder}/")
     return PolicyFiles(revision=commit, files=texts)

@@ -13,20 +13,26 @@ from activities.backends.track_compose import entry, tree_of
 from activities.backends.track_landing import receipts
 from leverframe.model.changes import Receipt
 from leverframe.model.errors import Conflict, NotFound
-from leverframe.model.facts import LandedCommit
+from leverframe.model.facts import MAX_AUTHORS, LandedCommit
 from leverframe.model.releases import Artifact
 from leverframe.model.untrusted import Untrusted
 
 MAX_PATHS_SHOWN = 200
 """Paths listed of one commit; the rest would only swell a workflow's messages."""
 
-_FIELDS = ("%H", "%P", "%ct", "%s", "%(trailers:key=Leverframe-Run,valueonly)")
+_MAX_NAME = 300
+_MAX_BROUGHT = 200
+"""Commits of one change whose authors are read."""
+
+_TRAILER = "%(trailers:key=Leverframe-Run,valueonly)"
+_FIELDS = ("%H", "%P", "%ct", "%s", "%ae", _TRAILER)
 
 
 def commits(git: Git, target: str, limit: int) -> list[LandedCommit]:
     """The newest commits of the target's first-parent line.
 
-    Who did it is what the receipt says; a commit without one is an agent's if its trailer says so.
+    Who did it is what the receipt says; a commit without one is an agent's if its trailer says so. Which
+    run did it is told only of an agent's receipt: anybody can write a trailer.
     """
     log = git.run(
         "log", "-z", "--first-parent", f"--max-count={limit}", f"--format={'%x00'.join(_FIELDS)}",
@@ -37,19 +43,53 @@ def commits(git: Git, target: str, limit: int) -> list[LandedCommit]:
         known.setdefault(written.sha, written)
     landed = []
     for at in range(0, len(log), len(_FIELDS)):
-        sha, parents, seconds, subject, run = log[at : at + len(_FIELDS)]
-        receipt = known.get(sha)
+        sha, told, seconds, subject, author, trailer = log[at : at + len(_FIELDS)]
+        receipt, parents = known.get(sha), told.split()
+        brought = _brought(git, parents) or [(sha, _line(author).lower(), _line(trailer))]
         landed.append(
             LandedCommit(
                 sha=sha,
                 subject=Untrusted(subject),
                 landed_at=receipt.landed_at if receipt else datetime.fromtimestamp(int(seconds), UTC),
-                paths=_paths(git, sha, parents.split()[:1]),
+                paths=_paths(git, sha, parents[:1]),
                 change=receipt.change if receipt else None,
-                by_agent=receipt.author.kind == "agent" if receipt else bool(run.strip()),
+                by_agent=receipt.author.kind == "agent" if receipt else bool(trailer.strip()),
+                run=_run(receipt, brought[0]),
+                author=brought[0][1],
+                authors=_authors(receipt, brought),
             )
         )
     return landed
+
+
+def _brought(git: Git, parents: list[str]) -> list[tuple[str, str, str]]:
+    """Id, author's address and trailer of the commits that a merge brought, its head first."""
+    if len(parents) < 2:
+        return []
+    fields = git.run(
+        "log", "-z", "--topo-order", f"--max-count={_MAX_BROUGHT}", f"--format=%H%x00%ae%x00{_TRAILER}",
+        *parents[1:], f"^{parents[0]}", "--",
+    ).fields  # fmt: skip
+    return [
+        (fields[at], _line(fields[at + 1]).lower(), _line(fields[at + 2])) for at in range(0, len(fields), 3)
+    ]
+
+
+def _run(receipt: Receipt | None, head: tuple[str, str, str]) -> str | None:
+    """The run behind a change that an agent landed: the trailer of exactly the head that its receipt names."""
+    if receipt is None or receipt.author.kind != "agent" or receipt.head != head[0]:
+        return None
+    return head[2] or None
+
+
+def _authors(receipt: Receipt | None, brought: list[tuple[str, str, str]]) -> tuple[str, ...]:
+    opened_by = [receipt.author.name] if receipt and receipt.author.kind == "person" else []
+    everybody = dict.fromkeys([*opened_by, *(author for _, author, _ in brought)])
+    return tuple(everybody)[:MAX_AUTHORS]
+
+
+def _line(text: str) -> str:
+    return Untrusted(text.strip()).for_terminal(_MAX_NAME)
 
 
 def reverted_in(git: Git, target: str, commit: str, since: datetime) -> str | None:

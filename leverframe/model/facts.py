@@ -8,6 +8,10 @@ from leverframe.model.frozen import Frozen, Instant, Sha, Slug
 from leverframe.model.untrusted import Untrusted
 
 
+MAX_AUTHORS = 20
+"""People named per landed commit."""
+
+
 class FactsRequest(Frozen):
     """What an agent needs to know before it can propose."""
 
@@ -71,7 +75,10 @@ class LandedCommit(Frozen):
     run: str | None = None
     """The agent run behind it, vouched for by its receipt; None for a person's."""
     author: str = ""
-    """The git address of its author, lower case."""
+    """The git address of its author, lower case; of a merged change, who wrote its last commit."""
+    authors: tuple[str, ...] = Field(default=(), max_length=MAX_AUTHORS)
+    """Everybody who must not approve its repair: the login that landed it, and the git address of each
+    commit that came with it, lower case."""
 
 
 class ErrorFacts(Frozen):
