@@ -7,6 +7,7 @@ import re
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from activities.backends.git_process import Git
 from activities.backends.track_compose import entry, tree_of
@@ -23,6 +24,16 @@ MAX_PATHS_SHOWN = 200
 _MAX_NAME = 300
 _MAX_BROUGHT = 200
 """Commits of one change whose authors are read."""
+
+
+class _Brought(NamedTuple):
+    """One commit that a landed change consists of."""
+
+    sha: str
+    author: str
+    run: str
+    """What its trailer says, whoever wrote it."""
+
 
 _TRAILER = "%(trailers:key=Leverframe-Run,valueonly)"
 _FIELDS = ("%H", "%P", "%ct", "%s", "%ae", _TRAILER)
@@ -45,7 +56,7 @@ def commits(git: Git, target: str, limit: int) -> list[LandedCommit]:
     for at in range(0, len(log), len(_FIELDS)):
         sha, told, seconds, subject, author, trailer = log[at : at + len(_FIELDS)]
         receipt, parents = known.get(sha), told.split()
-        brought = _brought(git, parents) or [(sha, _line(author).lower(), _line(trailer))]
+        brought = _brought(git, parents) or [_Brought(sha, _line(author).lower(), _line(trailer))]
         landed.append(
             LandedCommit(
                 sha=sha,
@@ -55,15 +66,15 @@ def commits(git: Git, target: str, limit: int) -> list[LandedCommit]:
                 change=receipt.change if receipt else None,
                 by_agent=receipt.author.kind == "agent" if receipt else bool(trailer.strip()),
                 run=_run(receipt, brought[0]),
-                author=brought[0][1],
+                author=brought[0].author,
                 authors=_authors(receipt, brought),
             )
         )
     return landed
 
 
-def _brought(git: Git, parents: list[str]) -> list[tuple[str, str, str]]:
-    """Id, author's address and trailer of the commits that a merge brought, its head first."""
+def _brought(git: Git, parents: list[str]) -> list[_Brought]:
+    """The commits that a merge brought, its head first."""
     if len(parents) < 2:
         return []
     fields = git.run(
@@ -71,20 +82,21 @@ def _brought(git: Git, parents: list[str]) -> list[tuple[str, str, str]]:
         *parents[1:], f"^{parents[0]}", "--",
     ).fields  # fmt: skip
     return [
-        (fields[at], _line(fields[at + 1]).lower(), _line(fields[at + 2])) for at in range(0, len(fields), 3)
+        _Brought(fields[at], _line(fields[at + 1]).lower(), _line(fields[at + 2]))
+        for at in range(0, len(fields), 3)
     ]
 
 
-def _run(receipt: Receipt | None, head: tuple[str, str, str]) -> str | None:
-    """The run behind a change that an agent landed: the trailer of exactly the head that its receipt names."""
-    if receipt is None or receipt.author.kind != "agent" or receipt.head != head[0]:
+def _run(receipt: Receipt | None, head: _Brought) -> str | None:
+    """The run behind a change that an agent landed: what the head that its receipt names says."""
+    if receipt is None or receipt.author.kind != "agent" or receipt.head != head.sha:
         return None
-    return head[2] or None
+    return head.run or None
 
 
-def _authors(receipt: Receipt | None, brought: list[tuple[str, str, str]]) -> tuple[str, ...]:
+def _authors(receipt: Receipt | None, brought: list[_Brought]) -> tuple[str, ...]:
     opened_by = [receipt.author.name] if receipt and receipt.author.kind == "person" else []
-    everybody = dict.fromkeys([*opened_by, *(author for _, author, _ in brought)])
+    everybody = dict.fromkeys([*opened_by, *(commit.author for commit in brought)])
     return tuple(everybody)[:MAX_AUTHORS]
 
 

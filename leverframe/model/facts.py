@@ -7,7 +7,6 @@ from pydantic import Field
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
 from leverframe.model.untrusted import Untrusted
 
-
 MAX_AUTHORS = 20
 """People named per landed commit."""
 
