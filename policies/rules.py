@@ -5,11 +5,21 @@ zero, and what is not limited says `unlimited`. All numbers are integers.
 """
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, model_validator
+from cronsim import CronSim, CronSimError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    model_validator,
+)
 
 from leverframe.model.frozen import Frozen, Slug
 from leverframe.model.outcomes import Outcome
@@ -20,13 +30,25 @@ MAX_WINDOW = timedelta(days=31)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"^([1-9][0-9]{0,8})([smhd])$")
+_STARS = re.compile(r"\*+")
+_CRON_FIELDS = 5
+_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 Layer = Literal["org", "repo", "agent"]
 Scope = Literal["agent", "repo", "subject", "lever", "approver_group"]
 Direction = Literal["to_off", "to_on"]
 OnExceed = Literal["deny", "escalate"]
 Unlimited = Literal["unlimited"]
-Amount = Annotated[int, Field(ge=0)] | Unlimited
+
+
+def _amount(value: object) -> object:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not (whole or value == "unlimited"):
+        raise ValueError("write a whole number of at least 0, or `unlimited`")
+    return value
+
+
+Amount = Annotated[Annotated[int, Field(ge=0)] | Unlimited, BeforeValidator(_amount)]
 
 
 class Autonomy(StrEnum):
@@ -80,6 +102,54 @@ Duration = Annotated[
 
 Glob = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 
+_MAX_STARS = 2
+_MAX_CROSSINGS = 3
+
+
+def _path_glob(value: str) -> str:
+    """A glob that would match nothing looks like protection and is none, so it is refused."""
+    parts = value.split("/")
+    if value.startswith("/") or "\\" in value or {"", ".", ".."} & set(parts):
+        raise ValueError("write paths from the repository's root with single slashes: `src/**`, not `/src/`")
+    if set("[]{}!") & set(value):
+        raise ValueError("`*`, `**` and `?` are the only wildcards; write one pattern for each choice")
+    if value.count("**") > _MAX_CROSSINGS or any(len(_STARS.findall(part)) > _MAX_STARS for part in parts):
+        raise ValueError(
+            f"at most {_MAX_CROSSINGS} times `**`, and {_MAX_STARS} wildcards between two slashes, or looking"
+            " at hostile paths takes too long"
+        )
+    return value
+
+
+PathGlob = Annotated[Glob, AfterValidator(_path_glob)]
+
+
+def _cron(value: str) -> str:
+    if len(value.split()) != _CRON_FIELDS:
+        raise ValueError("write five fields: minute, hour, day of month, month, day of week: `0 18 * * FRI`")
+    try:
+        next(CronSim(value, _ANY_TIME))
+    except CronSimError as error:
+        raise ValueError(f"not a calendar expression: {str(error).lower()}") from error
+    except StopIteration:
+        raise ValueError("such a time never comes") from None
+    return value
+
+
+def _zone(value: str) -> str:
+    """Area and city: other names depend on the machine, such as `localtime`."""
+    try:
+        if value != "UTC" and "/" not in value:
+            raise ValueError(value)
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError("no such time zone; write its area and city: `Europe/Berlin`, or `UTC`") from error
+    return value
+
+
+Cron = Annotated[str, StringConstraints(max_length=100), AfterValidator(_cron)]
+ZoneName = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
+
 
 class Section(Frozen):
     """A part of a document. No value is converted: `"2"` is not a number and `yes` is not a boolean."""
@@ -98,9 +168,10 @@ class PathNames(Section):
     """Which paths, by globs (`**` crosses directories). Every path of the difference must match `allow` and
     none may match `deny`. What is protected everywhere (see `policies.paths`) no file can allow."""
 
-    allow: tuple[Glob, ...] | None = None
-    """Left out, another file must say what is allowed; empty, nothing is."""
-    deny: tuple[Glob, ...] = ()
+    allow: tuple[PathGlob, ...] | None = None
+    """Empty, nothing is allowed. Left out, this file has no say: the organisation's or the agent's must have."""
+    deny: tuple[PathGlob, ...] = ()
+    """Matched without regard to case."""
 
 
 class DiffCap(Section):
@@ -108,7 +179,7 @@ class DiffCap(Section):
 
     max_files: Amount
     max_lines: Amount
-    """Lines added plus lines removed."""
+    """Lines added plus lines removed. A binary file has none to count, so it passes only `unlimited`."""
     on_exceed: OnExceed = "deny"
 
 
@@ -135,7 +206,7 @@ class OpenMergeRequestRule(LeverRule):
 
     paths: PathNames = PathNames()
     diff: DiffCap | None = None
-    """Left out, another file must give a cap."""
+    """Left out, this file has no say: the organisation's or the agent's must give a cap."""
 
 
 class Levers(Section):
@@ -216,10 +287,11 @@ class Freeze(Section):
 
     id: Slug
     reason: str = Field(min_length=1, max_length=200)
-    cron: Annotated[str, Field(max_length=100)] | None = None
+    cron: Cron | None = None
     """Five fields, in the time zone `tz`: `0 18 * * FRI`."""
     duration: Duration | None = None
-    tz: Annotated[str, Field(max_length=64)] = "UTC"
+    """Elapsed time from each beginning."""
+    tz: ZoneName = "UTC"
     """A name of the IANA time zone database."""
     since: datetime | None = None
     until: datetime | None = None

@@ -1,0 +1,114 @@
+"""The circuit breaker: an agent whose effects turn out badly is stopped, then may prove itself.
+
+closed ──`bad` of the `of_last` settled──▶ open ──after `open_for`──▶ half open ──a good probe──▶ closed
+                                             ▲                             │
+                                             └──────────a bad one──────────┘
+
+Nothing is stored: the breaker is read from the agent's uses, in the order in which they were settled. What
+opened it stays in the memory of the last outcomes, so one more bad outcome soon after a good probe opens it
+again, and lowering `bad` or raising `of_last` or `open_for` can only make it stricter.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from leverframe.model.outcomes import Outcome
+from policies.decision import Finding, Verdict
+from policies.documents import PolicyDocument
+from policies.rules import Breaker, duration_words
+from policies.usage import Intent, Use
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a breaker stands."""
+
+    state: Literal["closed", "open", "half open"]
+    opened_at: datetime | None = None
+    """The last time it opened; None when it never did."""
+    tripped: bool = False
+    """The newest settled use opened it, or opened it again."""
+
+
+def standing(settings: Breaker, uses: Sequence[Use], now: datetime) -> Standing:
+    """Where the breaker stands after these uses of one agent.
+
+    A use counts when it is settled: as bad by its outcome or for costing more than was reserved, as good when
+    it landed. Other outcomes say nothing about the agent. A probe is a use reserved while half open.
+    """
+    outcomes: deque[bool] = deque(maxlen=settings.of_last)
+    opened_at: datetime | None = None
+    proven, tripped = True, False
+    for use in sorted(uses, key=lambda use: (use.ended_at or now, use.at)):
+        if use.ended_at is None or use.ended_at > now:
+            continue
+        tripped = False
+        bad = use.overrun or use.outcome in settings.bad_outcomes
+        if bad:
+            outcomes.append(True)
+            # Bad news after it opened prolongs it, even of an effect that was on its way already.
+            if not proven or sum(outcomes) >= settings.bad:
+                opened_at, proven, tripped = use.ended_at, False, True
+        elif use.outcome is Outcome.LANDED:
+            outcomes.append(False)
+            proven = proven or (opened_at is not None and use.at >= opened_at + settings.open_for)
+    if opened_at is None or proven:
+        return Standing("closed", opened_at, tripped)
+    state: Literal["open", "half open"] = "open" if now < opened_at + settings.open_for else "half open"
+    return Standing(state, opened_at, tripped)
+
+
+def tripped(settings: Breaker, uses: Sequence[Use], now: datetime) -> bool:
+    """Whether the newest settled use of the agent opens the breaker, or opens it again."""
+    return standing(settings, uses, now).tripped
+
+
+def findings(
+    document: PolicyDocument, intent: Intent, uses: Sequence[Use], now: datetime
+) -> Iterator[Finding]:
+    """Open denies. Half open asks people, and denies while `probe` effects of the agent are unsettled.
+
+    Args:
+        uses: The agent's, within what the document is about.
+    """
+    settings = document.rules.breaker
+    if settings is None:
+        return
+    found = standing(settings, uses, now)
+    if found.opened_at is None or found.state == "closed":
+        return
+    rule, place = f"{document.name}.breaker", document.source("breaker")
+    limit = f"fewer than {settings.bad} bad of the last {settings.of_last}"
+    unsettled = sum(use.held for use in uses)
+    full = unsettled >= settings.probe
+    if found.state == "open":
+        half_open_at = found.opened_at + settings.open_for
+        yield Finding(
+            rule=rule,
+            verdict=Verdict.DENY,
+            observed=f"{intent.agent} was stopped at {_words(found.opened_at)}: its effects went badly",
+            limit=f"{limit}, or {duration_words(settings.open_for)} without effects",
+            retry_at=None if full else half_open_at,
+            remedy=f"Wait until {_words(half_open_at)}, then ask a person to approve one effect as a probe.",
+            source=place,
+        )
+        return
+    yield Finding(
+        rule=rule,
+        verdict=Verdict.DENY if full else Verdict.ESCALATE,
+        observed=f"{intent.agent} must prove itself: {unsettled} unsettled of {settings.probe} probes",
+        limit=f"{limit}, or a good probe",
+        remedy=(
+            "Wait until an earlier effect is settled."
+            if full
+            else "Ask a person to approve exactly this effect."
+        ),
+        source=place,
+    )
+
+
+def _words(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M:%S %Z}"
