@@ -60,7 +60,13 @@ class GitWorld:
         )
 
     def commit(
-        self, branch: str, files: dict[str, str | None], *, message: str = "work", start: str = "origin/main"
+        self,
+        branch: str,
+        files: dict[str, str | None],
+        *,
+        message: str = "work",
+        start: str = "origin/main",
+        author: str = "Ada <ada@example.com>",
     ) -> str:
         """Commit files (None removes one) to a branch, new or not, push it, and return the head."""
         _git(self._clone, "fetch", "--quiet", "--prune", "origin")
@@ -77,7 +83,7 @@ class GitWorld:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(content)
         _git(self._clone, "add", "--all")
-        _git(self._clone, "commit", "--quiet", "--allow-empty", "--message", message)
+        _git(self._clone, "commit", "--quiet", "--allow-empty", "--author", author, "--message", message)
         _git(self._clone, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
         return self.git("rev-parse", f"refs/heads/{branch}")
 

@@ -1,0 +1,150 @@
+"""What landed: the artifact of a commit, who did it, and which line is whose."""
+
+import hashlib
+import tarfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from activities.backends.track_git import GitTrack
+from leverframe.model.changes import Author
+from leverframe.model.errors import (
+    BadInput,
+    Conflict,
+    NotFound,
+)
+from leverframe.model.topology import Repository
+from tests.fakes.git_world import AT, GitWorld, passed
+from tests.fakes.tracks import compose, land
+
+
+class TestExport:
+    def test_a_tar_depends_on_the_commit_only_and_is_built_once(
+        self, world: GitWorld, make_track: Callable[..., GitTrack], shop: Repository, tmp_path: Path
+    ) -> None:
+        sha = world.git("rev-parse", "main")
+        one, two = make_track("one").export(shop, sha), make_track("two").export(shop, sha)
+        assert one == two
+        path = tmp_path / "one/artifacts" / one.path
+        assert one.digest == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        before = path.stat()
+        assert make_track("one").export(shop, sha) == one
+        assert path.stat().st_ino == before.st_ino
+        assert sorted(left.name for left in path.parent.iterdir()) == [f"{sha}.tar", f"{sha}.tar.sha256"]
+
+    def test_a_tar_that_was_changed_is_not_handed_out(
+        self, world: GitWorld, track: GitTrack, shop: Repository, tmp_path: Path
+    ) -> None:
+        artifact = track.export(shop, world.git("rev-parse", "main"))
+        with (tmp_path / "one/artifacts" / artifact.path).open("ab") as tar:
+            tar.write(b"!")
+        with pytest.raises(Conflict, match="not what was built"):
+            track.export(shop, artifact.sha)
+
+    def test_attributes_in_the_tree_do_not_change_what_is_exported(
+        self, world: GitWorld, track: GitTrack, shop: Repository, tmp_path: Path
+    ) -> None:
+        attributes = "tests export-ignore\n*.txt eol=crlf export-subst\n"
+        sha = world.commit(
+            "main", {".gitattributes": attributes, "tests/t.py": "x\n", "v.txt": "$Format:%H$\n"}
+        )
+        with tarfile.open(tmp_path / "one/artifacts" / track.export(shop, sha).path) as tar:
+            assert "tests/t.py" in tar.getnames()
+            content = tar.extractfile("v.txt")
+            assert content is not None
+            assert content.read() == b"$Format:%H$\n"
+
+    def test_builders_at_the_same_time_give_one_artifact(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        sha = track.tip(shop)
+        with ThreadPoolExecutor(4) as pool:
+            assert len(set(pool.map(lambda _: track.export(shop, sha).digest, range(4)))) == 1
+
+
+class TestHistory:
+    def test_commits_say_who_from_the_receipt_and_from_the_trailer(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        head = world.commit("work", {"new.py": "x\n"})
+        car = compose(track, world, head, number=5)
+        track.land(shop, car=car, checks=[passed(car.sha)], author=Author(kind="agent", name="fixer"), at=AT)
+        pushed = world.commit("main", {"p.py": "x\n"}, message="pushed\n\nLeverframe-Run: run/a/b/c/1\n")
+        newest, landed, first = track.commits(shop, limit=10)
+        assert (newest.sha, newest.change, newest.by_agent) == (pushed, None, True)
+        assert (landed.sha, landed.change, landed.by_agent) == (car.sha, "shop/5", True)
+        assert (landed.landed_at, landed.paths) == (AT, ("new.py",))
+        assert (first.change, first.by_agent, "app.py" in first.paths) == (None, False, True)
+        assert first.subject.for_terminal() == "begin"
+        assert [commit.sha for commit in track.commits(shop, limit=1)] == [pushed]
+
+    def test_hostile_subjects_and_file_names_stay_in_their_fields(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        sha = world.commit("main", {"a\nb\x02.py": "x\n"}, message="\x1b[31m\x1f red | %H\x1e")
+        commit = track.commits(shop, limit=1)[0]
+        assert commit.sha == sha
+        assert commit.paths == ("a\nb\x02.py",)
+        assert "red" in commit.subject.for_terminal()
+
+    def test_blame_names_the_landed_commit_not_the_one_on_the_branch(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        first = track.tip(shop)
+        car = compose(track, world, world.commit("work", {"app.py": "one\nTWO\nthree\n"}))
+        land(track, shop, car)
+        assert track.blame(shop, sha=car.sha, path="app.py", line=2) == car.sha
+        assert track.blame(shop, sha=car.sha, path="app.py", line=1) == first
+        assert track.blame(shop, sha=car.sha, path="app.py", line=99) is None
+        assert track.blame(shop, sha=car.sha, path="gone.py", line=1) is None
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "", "/", "/etc/passwd", "..", "../app.py", "deploy/../app.py", "./app.py", "deploy", "deploy/",
+            "deploy//production", "app.py\n", "app.py\x00", "a\x1b[31m", "-h", "--help", ":app.py",
+            ":/app.py", "\ud800",
+            ":(glob)*.py", "*.py", "app.p?", "link", ".git/config", "HEAD", "app.py:app.py", "x" * 5000,
+        ],
+    )  # fmt: skip
+    def test_no_hostile_path_names_a_file(
+        self, world: GitWorld, track: GitTrack, shop: Repository, path: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "person" / "link").symlink_to("/etc/passwd")
+        sha = world.commit("main", {})
+        assert track.has_file(shop, sha=sha, path="app.py")
+        assert not track.has_file(shop, sha=sha, path=path)
+        assert track.blame(shop, sha=sha, path=path, line=1) is None
+
+    def test_a_file_may_be_named_like_an_option_or_a_pattern(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        sha = world.commit("main", {"-h": "x\n", ":(glob)x": "x\n", "ü ñ.py": "x\n"})
+        for path in ("-h", ":(glob)x", "ü ñ.py"):
+            assert track.has_file(shop, sha=sha, path=path)
+            assert track.blame(shop, sha=sha, path=path, line=1) == sha
+
+    def test_a_revision_that_is_no_full_sha_never_reaches_git(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        for sha in ("main", "--all", "HEAD~1", "abc", "", f"{'a' * 40}\n"):
+            with pytest.raises(BadInput):
+                track.has_file(shop, sha=sha, path="app.py")
+
+    def test_ancestry_follows_the_history(self, world: GitWorld, track: GitTrack, shop: Repository) -> None:
+        old, new = track.tip(shop), world.commit("main", {"b.py": "x\n"})
+        assert track.is_ancestor(shop, ancestor=old, descendant=new)
+        assert not track.is_ancestor(shop, ancestor=new, descendant=old)
+        with pytest.raises(NotFound):
+            track.is_ancestor(shop, ancestor="f" * 40, descendant=new)
+
+    def test_a_branch_that_is_not_there_or_not_a_name_is_an_error(
+        self, track: GitTrack, shop: Repository
+    ) -> None:
+        with pytest.raises(NotFound):
+            track.tip(shop, "gone")
+        for name in ("a..b", "-", "a b", "x\ny", "../../x", "a~1", "@{u}"):
+            with pytest.raises((BadInput, NotFound)):
+                track.tip(shop, name)
