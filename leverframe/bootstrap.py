@@ -315,16 +315,28 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.flags import FlagActivities  # noqa: PLC0415
     from activities.forge import ForgeActivities  # noqa: PLC0415
     from activities.investigate import InvestigateActivities  # noqa: PLC0415
-    from activities.ledger import LedgerActivities  # noqa: PLC0415
+    from activities.ledger import LedgerActivities, LedgerDoor  # noqa: PLC0415
+    from activities.look import LookActivities  # noqa: PLC0415
+    from activities.policies import PolicyActivities  # noqa: PLC0415
+    from activities.reconcile import ReconcileActivities  # noqa: PLC0415
+    from activities.report import ReportActivities  # noqa: PLC0415
 
     ports = build_ports(settings)
     declared = _by_name(settings)
+    ledger = LedgerDoor(client, settings.organisation)
+    look = LookActivities(
+        changes=ports.changes, track=ports.track, flags=ports.flags, repositories=declared, client=client
+    )
     return _methods(
         ForgeActivities(ports.changes, ports.track, declared),
         FlagActivities(ports.flags),
         DeliveryActivities(ports.delivery, ports.metrics, declared),
         InvestigateActivities(ports.errors, ports.track, ports.changes, ports.flags, declared),
-        LedgerActivities(client, settings.organisation),
+        LedgerActivities(ledger),
+        PolicyActivities(ports.policy_source, ledger),
+        look,
+        ReconcileActivities(ledger, look),
+        ReportActivities(ports.audit, settings.organisation),
         AuditActivities(ports.audit),
         ChatActivities(ports.chat),
         EngineActivities(client),

@@ -20,23 +20,24 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.ledger import install_policy
 from leverframe.bootstrap import (
     Activity,
     connect,
     hands_activities,
-    load_policy,
     sandbox_activities,
     worker_runtime,
 )
+from leverframe.housekeeping import tidy
 from leverframe.model.errors import LeverframeError, Unavailable
 from leverframe.settings import Settings
 from workflows.approval import ApprovalWorkflow
+from workflows.housekeeping import HousekeepingWorkflow
 from workflows.merge_train.workflow import MergeTrainWorkflow
 from workflows.policy_ledger import PolicyLedgerWorkflow
 from workflows.queues import HANDS, SANDBOX
 from workflows.release.workflow import ReleaseWorkflow
 from workflows.remediation import RemediationWorkflow
+from workflows.timetable import Chore
 from workflows.unversioned import UnversionedRunner
 from workflows.watch import WatchWorkflow
 
@@ -48,6 +49,7 @@ WORKFLOWS: tuple[type, ...] = (
     WatchWorkflow,
     RemediationWorkflow,
     PolicyLedgerWorkflow,
+    HousekeepingWorkflow,
     ApprovalWorkflow,
     MergeTrainWorkflow,
     ReleaseWorkflow,
@@ -71,7 +73,7 @@ async def run(settings: Settings, queue: Queue) -> None:
     """Work until SIGINT or SIGTERM, then drain.
 
     Raises:
-        BadConfiguration: a backend or a policy can't be used as it is set.
+        BadConfiguration: a backend can't be used as it is set.
         Unavailable: the engine did not answer in time.
     """
     with _stop_on_signals() as stop:
@@ -82,7 +84,7 @@ async def run(settings: Settings, queue: Queue) -> None:
             for worker in _workers(client, settings, queue, stack):
                 await stack.enter_async_context(worker)
             if queue != "sandbox":
-                await _install_policy(client, settings, stop)
+                await _keep_house(client, settings, stop)
             log.info("the worker is ready", queue=queue)
             await stop.wait()
             log.info("the worker drains", seconds=DRAIN.total_seconds())
@@ -102,17 +104,21 @@ async def _engine(settings: Settings, stop: asyncio.Event) -> Client | None:
     return None
 
 
-async def _install_policy(client: Client, settings: Settings, stop: asyncio.Event) -> None:
-    """Put the configured policy in force. Until it is, the ledger goes on with what it has, or denies."""
-    snapshot = load_policy(settings)
+async def _keep_house(client: Client, settings: Settings, stop: asyncio.Event) -> None:
+    """Start the housekeeping, which puts the policy in force.
+
+    A policy that can't be is no reason not to work: the ledger goes on with what it has, or denies.
+    """
     while not stop.is_set():
         try:
-            installed = await install_policy(client, settings.organisation, snapshot, task_queue=HANDS)
+            tidied = await tidy(client, settings)
         except Unavailable as error:
-            log.warning("the policy is not installed yet", why=str(error))
+            log.warning("the policy is not looked at yet", why=str(error))
             await asyncio.sleep(0.5)
         else:
-            log.info("the policy is in force", changed=installed.changed, digest=installed.policy_digest[:12])
+            reload = tidied.done[Chore.RELOAD]
+            tell = log.warning if reload.failed else log.info
+            tell("the policy was looked at", said=reload.said)
             return
 
 

@@ -73,6 +73,10 @@ class Tidied(Frozen):
     done: dict[Chore, Done]
 
 
+class _Refused(Exception):
+    """A chore was done, and what it found is for people."""
+
+
 @workflow.defn(name=HOUSEKEEPING, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
 class HousekeepingWorkflow:
     """Does each chore when it is due, one at a time."""
@@ -150,6 +154,8 @@ class HousekeepingWorkflow:
         }
         try:
             said, failed = await chores[chore](), False
+        except _Refused as refusal:
+            said, failed = str(refusal), True
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
@@ -158,7 +164,7 @@ class HousekeepingWorkflow:
         workflow.set_current_details(self._details())
 
     async def _reload(self) -> str:
-        """Put what has changed in force; tell people once when it can't be."""
+        """Put what has changed in force. When it can't be, people are told once. Raises _Refused."""
         reloaded = await workflow.execute_activity_method(
             PolicyActivities.reload, start_to_close_timeout=_TIMEOUT, retry_policy=_TRIES
         )
@@ -169,7 +175,7 @@ class HousekeepingWorkflow:
         if self._told != reloaded.alert:
             await self._tell(reloaded.alert, _alarm(reloaded.refused, reloaded.policy_digest))
             self._told = reloaded.alert
-        return f"REFUSED: {reloaded.refused.problems[0]}; {reloaded.policy_digest[:12]} stays in force"
+        raise _Refused(f"{reloaded.refused.problems[0]}; {reloaded.policy_digest[:12]} stays in force")
 
     async def _reconcile(self) -> str:
         """Look at what no run will settle, and settle what is certain."""
