@@ -1,36 +1,50 @@
 """The way to the policy ledger. It fails closed: whatever goes wrong here, nothing is granted."""
 
 import asyncio
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import TypeVar
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import uuid4
 
 from pydantic import BaseModel, RootModel
 from temporalio import activity
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.service import RetryConfig, RPCError, RPCStatusCode, ServiceClient
 
 from activities.failures import as_application_error
+from activities.turnstile import Turnstile
 from leverframe.model.errors import BadInput, Conflict, LeverframeError, NotFound, Refused, Unavailable
 from leverframe.model.ids import ledger_id
-from leverframe.model.outcomes import Outcome
 from policies.decision import Decision, ReserveRequest
 from policies.documents import PolicySnapshot
+from policies.overview import LedgerOverview
 from policies.reservations import (
+    AnsweredQuestion,
+    AttentionAnswer,
+    AttentionRequest,
     CommitAnswer,
+    Entry,
     Installed,
     LedgerStart,
     PauseRequest,
     PauseState,
-    SettledBy,
+    Promoted,
+    PromoteRequest,
+    RefusedPolicy,
+    Settlement,
+    ShadowEntry,
+    ShadowScore,
     Standing,
 )
 
@@ -39,11 +53,27 @@ DRAINING = "Draining"
 """The error type of a ledger about to continue as new: asking again reaches its next run."""
 
 IN_FLIGHT = 8
-"""Updates at once from one process. The server takes 10 per workflow and collapses under more."""
+"""Updates at once from one process. The server takes 10 per workflow, and one more than it takes costs all
+of them their turn: it starts the workflow's task over."""
+IN_FLIGHT_FIRST = 4
+"""Updates at once from a process that does not know yet how many others there are."""
 
 ANSWER_WITHIN = timedelta(seconds=10)
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
+"""Seconds before asking again, doubled each time; a random part of it is waited."""
 
 _FINAL = {error.__name__: error for error in (BadInput, Conflict, NotFound, Refused)}
+_PASSING = frozenset(
+    {
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.NOT_FOUND,  # between two runs of the ledger
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.UNKNOWN,
+    }
+)
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
@@ -56,11 +86,32 @@ class _CommitReply(RootModel[CommitAnswer]):
     pass
 
 
+class _AttentionReply(RootModel[AttentionAnswer]):
+    pass
+
+
+class _Nothing(RootModel[None]):
+    pass
+
+
+class _Entries(RootModel[tuple[Entry, ...]]):
+    pass
+
+
+class _Shadows(RootModel[tuple[ShadowEntry, ...]]):
+    pass
+
+
+class _AskAgain(Exception):
+    """This attempt got no answer; the next one may."""
+
+
 class LedgerDoor:
     """One process's door to its organisation's ledger, which it starts when there is none.
 
     Every method raises `Unavailable` when the engine or the ledger did not answer (asking again is safe:
     the ledger knows each reservation by its id), and BadInput, Conflict or NotFound in the ledger's words.
+    All callers of a process share one door, because the engine takes only so many questions at once.
     """
 
     def __init__(
@@ -73,10 +124,12 @@ class LedgerDoor:
     ) -> None:
         """`task_queue` is where the ledger runs; left out, it is the queue of the activity that asks."""
         self._client = client
+        self._impatient: Client | None = None
+        self._connecting = asyncio.Lock()
         self.organisation = organisation
         self._task_queue = task_queue
         self._answer_within = answer_within
-        self._in_flight = asyncio.Semaphore(IN_FLIGHT)
+        self._turnstile = Turnstile(first=IN_FLIGHT_FIRST, most=IN_FLIGHT)
 
     async def reserve(self, request: ReserveRequest) -> Decision:
         return (await self._ask(_DecisionAnswer, "reserve", request)).root
@@ -87,14 +140,8 @@ class LedgerDoor:
     async def release(self, reservation: str) -> Standing:
         return await self._ask(Standing, "release", reservation)
 
-    async def settle(
-        self, reservation: str, outcome: Outcome, settled_by: SettledBy | None = None
-    ) -> Standing:
-        person = () if settled_by is None else (settled_by,)
-        return await self._ask(Standing, "settle", reservation, outcome, *person)
-
-    async def install(self, snapshot: PolicySnapshot) -> Installed:
-        return await self._ask(Installed, "install", snapshot)
+    async def settle(self, settlement: Settlement) -> Standing:
+        return await self._ask(Standing, "settle", settlement)
 
     async def pause(self, request: PauseRequest) -> PauseState:
         return await self._ask(PauseState, "pause", request)
@@ -102,75 +149,179 @@ class LedgerDoor:
     async def resume(self, request: PauseRequest) -> PauseState:
         return await self._ask(PauseState, "resume", request)
 
+    async def promote(self, request: PromoteRequest) -> Promoted:
+        return await self._ask(Promoted, "promote", request)
+
+    async def install(self, snapshot: PolicySnapshot) -> Installed:
+        return await self._ask(Installed, "install", snapshot)
+
+    async def refuse_policy(self, refused: RefusedPolicy | None) -> None:
+        """Remember why a newer policy is not in force; None: the trouble is over."""
+        await self._ask(_Nothing, "refuse_policy", refused)
+
+    async def attend(self, request: AttentionRequest) -> AttentionAnswer:
+        return (await self._ask(_AttentionReply, "attend", request)).root
+
+    async def answered(self, answer: AnsweredQuestion) -> None:
+        await self._ask(_Nothing, "answered", answer)
+
+    async def score(self, score: ShadowScore) -> None:
+        await self._ask(_Nothing, "score", score)
+
+    async def overview(self) -> LedgerOverview:
+        """How much room is left, what is open, and what stops the agents."""
+        return await self._look(LedgerOverview, "overview")
+
+    async def open_entries(self) -> tuple[Entry, ...]:
+        """What holds a place, oldest first, without the files of its difference; the oldest 1,000 of more."""
+        return (await self._look(_Entries, "open_entries")).root
+
+    async def unscored(self, before: datetime) -> tuple[ShadowEntry, ...]:
+        """What observed agents asked for before that time and nobody has scored yet, oldest first."""
+        return (await self._look(_Shadows, "unscored", before)).root
+
     async def _ask(self, answer: type[AnswerT], update: str, *args: object) -> AnswerT:
-        start = WithStartWorkflowOperation[object, object](
-            LEDGER,
-            LedgerStart(organisation=self.organisation),
-            id=ledger_id(self.organisation),
-            task_queue=self._task_queue or activity.info().task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"Policy ledger of {self.organisation}",
-        )
+        """Send an Update until it is answered, always with one id: a run of the ledger does it once."""
+        update_id = str(uuid4())
+        deadline = asyncio.get_running_loop().time() + self._answer_within.total_seconds()
+        pause, why = FIRST_PAUSE, "it is too busy"
         try:
-            # The client asks a silent server again for longer than a caller should wait.
-            async with self._in_flight, asyncio.timeout(self._answer_within.total_seconds()):
-                reply = await self._client.execute_update_with_start_workflow(
-                    update, args=args, start_workflow_operation=start, result_type=answer
+            async with asyncio.timeout_at(deadline):
+                while True:
+                    try:
+                        return await self._attempt(answer, update, update_id, args)
+                    except _AskAgain as error:
+                        why = str(error)
+                    # Random, so that many callers do not come back at the same moment.
+                    await asyncio.sleep(random.uniform(pause / 4, pause))  # noqa: S311 - not a secret
+                    pause = min(2 * pause, LONGEST_PAUSE)
+        except TimeoutError as error:
+            raise Unavailable(f"the policy ledger did not answer: {why}") from error
+
+    async def _attempt(
+        self, answer: type[AnswerT], update: str, update_id: str, args: tuple[object, ...]
+    ) -> AnswerT:
+        start = WithStartWorkflowOperation[object, object](
+            LEDGER, LedgerStart(organisation=self.organisation), **self._start()
+        )
+        async with self._turnstile.turn() as turn:
+            try:
+                client = await self._connected()
+                reply = await client.execute_update_with_start_workflow(
+                    update,
+                    args=args,
+                    id=update_id,
+                    start_workflow_operation=start,
+                    result_type=answer,
                 )
-        except WorkflowUpdateFailedError as error:
-            raise _own_error(error) from error
-        except (RPCError, WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError) as error:
-            raise Unavailable(f"the policy ledger did not answer: {error}") from error
+            except WorkflowUpdateFailedError as error:
+                raise _own_error(error) from error
+            except RPCError as error:
+                if error.status is RPCStatusCode.RESOURCE_EXHAUSTED and "closing" not in error.message:
+                    self._turnstile.narrow(turn)
+                if error.status in _PASSING:
+                    raise _AskAgain(error.message) from error
+                raise Unavailable(f"the policy ledger did not answer: {error.message}") from error
+            except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+                # The SDK says so when this task is cancelled, too: it must end here.
+                raise Unavailable(f"the policy ledger did not answer: {error}") from error
         if not isinstance(reply, answer):
             raise Unavailable(f"the policy ledger answered {update} with something else")
         return reply
 
+    def _start(self) -> dict[str, Any]:
+        """How the ledger is started, unless it runs."""
+        return {
+            "id": ledger_id(self.organisation),
+            "task_queue": self._task_queue or activity.info().task_queue,
+            "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
+            "static_summary": f"Policy ledger of {self.organisation}",
+        }
+
+    async def _connected(self) -> Client:
+        """A connection of the door's own that never asks again by itself.
+
+        The SDK waits a second or more before it asks a busy server again, and hides that it was busy: the
+        pause between two runs of the ledger would cost every caller a second.
+        """
+        async with self._connecting:
+            if self._impatient is None:
+                config = self._client.config()
+                once = replace(config["service_client"].config, retry_config=RetryConfig(max_retries=1))
+                try:
+                    config["service_client"] = await ServiceClient.connect(once)
+                except RuntimeError as error:
+                    raise _AskAgain(f"no connection to the engine: {error}") from error
+                self._impatient = Client(**config)
+            return self._impatient
+
+    async def _look(self, answer: type[AnswerT], query: str, *args: object) -> AnswerT:
+        """Ask a query, of a ledger that is started for it when there is none."""
+        handle = self._client.get_workflow_handle(ledger_id(self.organisation))
+        try:
+            async with asyncio.timeout(self._answer_within.total_seconds()):
+                try:
+                    reply = await handle.query(query, args=args, result_type=answer)
+                except RPCError as error:
+                    if error.status is not RPCStatusCode.NOT_FOUND:
+                        raise
+                    start = LedgerStart(organisation=self.organisation)
+                    await self._client.start_workflow(LEDGER, start, **self._start())
+                    reply = await handle.query(query, args=args, result_type=answer)
+        except (RPCError, WorkflowQueryFailedError, TimeoutError) as error:
+            raise Unavailable(f"the policy ledger did not answer: {error}") from error
+        if not isinstance(reply, answer):
+            raise Unavailable(f"the policy ledger answered {query} with something else")
+        return reply
+
 
 class LedgerActivities:
-    """The ledger as workflows reach it. One instance per process: they share the door's limit.
+    """The ledger as workflows reach it. Runs on the hands queue, where the ledger runs too."""
 
-    Runs on the hands queue, where the ledger runs too.
-    """
-
-    def __init__(
-        self, client: Client, organisation: str, *, answer_within: timedelta = ANSWER_WITHIN
-    ) -> None:
-        self._door = LedgerDoor(client, organisation, answer_within=answer_within)
+    def __init__(self, ledger: LedgerDoor) -> None:
+        self._ledger = ledger
 
     @activity.defn(name="reserve")
     async def reserve(self, request: ReserveRequest) -> Decision:
         """Ask for one effect. The only way to an `Allowed`."""
         with _typed():
-            return await self._door.reserve(request)
+            return await self._ledger.reserve(request)
 
     @activity.defn(name="commit")
     async def commit(self, reservation: str) -> CommitAnswer:
         """Ask once more, right before the effect. `Withdrawn`: it must not happen."""
         with _typed():
-            return await self._door.commit(reservation)
+            return await self._ledger.commit(reservation)
 
     @activity.defn(name="release")
     async def release(self, reservation: str) -> Standing:
         """Give back what was never committed."""
         with _typed():
-            return await self._door.release(reservation)
+            return await self._ledger.release(reservation)
 
     @activity.defn(name="settle")
-    async def settle(self, reservation: str, outcome: Outcome) -> Standing:
+    async def settle(self, settlement: Settlement) -> Standing:
         """Say how the effect ended."""
         with _typed():
-            return await self._door.settle(reservation, outcome)
+            return await self._ledger.settle(settlement)
 
+    @activity.defn(name="attend")
+    async def attend(self, request: AttentionRequest) -> AttentionAnswer:
+        """Ask whether these people may be asked now, or have been asked enough."""
+        with _typed():
+            return await self._ledger.attend(request)
 
-async def install_policy(
-    client: Client, organisation: str, snapshot: PolicySnapshot, *, task_queue: str
-) -> Installed:
-    """Put a policy in force: at the start of a worker, and from the command line.
+    @activity.defn(name="answered")
+    async def answered(self, answer: AnsweredQuestion) -> None:
+        """Say how a question to people ended."""
+        with _typed():
+            await self._ledger.answered(answer)
 
-    Raises:
-        Unavailable: the engine did not answer, or no worker serves the queue yet.
-    """
-    return await LedgerDoor(client, organisation, task_queue=task_queue).install(snapshot)
+    @activity.defn(name="score")
+    async def score(self, score: ShadowScore) -> None:
+        """Say whether people did what an agent in observe mode would have done."""
+        with _typed():
+            await self._ledger.score(score)
 
 
 @contextmanager
@@ -181,11 +332,11 @@ def _typed() -> Iterator[None]:
         raise as_application_error(error) from error
 
 
-def _own_error(error: WorkflowUpdateFailedError) -> LeverframeError:
+def _own_error(error: WorkflowUpdateFailedError) -> Exception:
     """The ledger's refusal as the error it was there. One that we do not know is no grant either."""
     cause = error.cause
     if not isinstance(cause, ApplicationError):
         return Unavailable(f"the policy ledger failed: {cause or error}")
     if cause.type == DRAINING:
-        return Unavailable(cause.message)
+        return _AskAgain(cause.message)
     return _FINAL.get(cause.type or "", Refused)(cause.message)

@@ -18,7 +18,7 @@ from temporalio.worker import (
     Worker,
 )
 
-from activities.ledger import LedgerActivities, install_policy
+from activities.ledger import LedgerActivities, LedgerDoor
 from leverframe.model.ids import run_id
 from leverframe.model.outcomes import Outcome, RunReport
 from policies.overview import LedgerOverview
@@ -138,9 +138,9 @@ async def leaving_nothing(handle: Handle) -> AsyncIterator[None]:
 async def test_the_whole_ladder_kills_the_flag_lands_the_revert_and_restores_the_flag(
     env: WorkflowEnvironment,
 ) -> None:
-    world = World(env.client, ledger=LedgerActivities(env.client, "acme"))
+    world = World(env.client, ledger=LedgerActivities(LedgerDoor(env.client, "acme")))
     async with workers(world):
-        await install_policy(env.client, "acme", policy(), task_queue=HANDS)
+        await LedgerDoor(env.client, "acme", task_queue=HANDS).install(policy())
         watch = await world.client.start_workflow(
             ListeningWatch.run, id=f"watch/{uuid4().hex}", task_queue=HANDS
         )
