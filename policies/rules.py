@@ -169,7 +169,7 @@ class PathNames(Section):
     none may match `deny`. What is protected everywhere (see `policies.paths`) no file can allow."""
 
     allow: tuple[PathGlob, ...] | None = None
-    """Empty, nothing is allowed. Left out, this file has no say: the organisation's or the agent's must have."""
+    """Empty: nothing. Left out, this file has no say: the organisation's or the agent's must have one."""
     deny: tuple[PathGlob, ...] = ()
     """Matched without regard to case."""
 

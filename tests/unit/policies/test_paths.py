@@ -1,0 +1,232 @@
+"""Rules on the final difference: what is protected everywhere, what a file allows, how large it may be."""
+
+import pytest
+
+from leverframe.model.differences import FileDelta, TreeDifference
+from leverframe.model.proposals import Effect
+from policies.decision import Finding, Verdict
+from policies.documents import PolicyDocument, parse
+from policies.paths import findings, protected, unspecified
+from policies.usage import Intent
+from tests.fakes.asks import BACK, OFF, REVERT, ask, delta, difference, policy
+
+
+def intent(change: TreeDifference | None, effect: Effect = REVERT) -> Intent:
+    """An intent with this difference."""
+    return Intent.of(ask(effect=effect, difference=change))
+
+
+def said(rule: str, change: TreeDifference | None) -> list[Finding]:
+    """What one file says whose lever to open merge requests has this rule."""
+    head = "version: 1\nlayer: org\nautonomy: act\nkill_switch: false\nlevers:\n  open_merge_request:\n"
+    document = parse({"org.yaml": f"{head}    {rule}\n"}).documents[0]
+    return list(findings(document, intent(change)))
+
+
+def guarded(*files: FileDelta | str, omitted: int = 0) -> list[str]:
+    """The protections that the difference meets."""
+    return [finding.rule for finding in protected(intent(difference(*files, omitted=omitted)))]
+
+
+def entry(path: str, old: str, new: str) -> FileDelta:
+    """One entry of a tree with these modes."""
+    return FileDelta.model_validate(
+        {"path": path, "change": "modified", "old_mode": old, "new_mode": new, "added": 1, "removed": 0}
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        (".github/workflows/ci.yml", "ci"),
+        ("services/api/.github/actions/x/action.yml", "ci"),
+        (".gitlab-ci.yml", "ci"),
+        ("ci/build.gitlab-ci.yaml", "ci"),
+        (".circleci/config.yml", "ci"),
+        ("Jenkinsfile", "ci"),
+        ("deploy/Jenkinsfile.release", "ci"),
+        ("azure-pipelines.yaml", "ci"),
+        (".travis.yml", "ci"),
+        ("service/.pre-commit-config.yaml", "ci"),
+        (".gitattributes", "git"),
+        ("vendor/.gitmodules", "git"),
+        (".mailmap", "git"),
+        (".brand-new/anything", "dot_folder"),
+        (".leverframe/other.yaml", "dot_folder"),
+        ("CODEOWNERS", "owners"),
+        ("docs/CODEOWNERS", "owners"),
+        ("policies/org.yaml", "policies"),
+        ("AGENTS.md", "agent_instructions"),
+        ("shop/CLAUDE.local.md", "agent_instructions"),
+        (".cursorrules", "agent_instructions"),
+        ("uv.lock", "lock_file"),
+        ("web/package-lock.json", "lock_file"),
+        ("web/pnpm-lock.yaml", "lock_file"),
+        ("go.sum", "lock_file"),
+        ("requirements/runtime.txt", "lock_file"),
+        ("web/.npmrc", "lock_file"),
+    ],
+)
+def test_what_is_protected_everywhere_is_found_at_any_depth(path: str, rule: str) -> None:
+    assert f"protected.{rule}" in guarded(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "shop/checkout.py",
+        "tests/test_bulk_pricing.py",
+        "deploy/overlays/production/kustomization.yaml",
+        ".leverframe/quarantine.yaml",
+        "docs/policies/review.md",
+        "shop/owners/models.py",
+        "shop/agents.py",
+        "shop/locks.py",
+        "package.json",
+        "docs/übersicht.md",
+        "docs/тест.py",
+        "docs/テスト plan (2).md",
+        "web/app/[id]/page.tsx",
+        "shop/.keep",
+    ],
+)
+def test_ordinary_names_are_not_protected(path: str) -> None:
+    assert guarded(path) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rules"),
+    [
+        ("100644", "100644", []),
+        ("000000", "100644", []),
+        ("100755", "100755", []),
+        ("100755", "000000", []),
+        ("000000", "100755", ["protected.mode"]),
+        ("100644", "100755", ["protected.mode"]),
+        ("100755", "100644", ["protected.mode"]),
+        ("040000", "100644", ["protected.mode"]),
+        ("000000", "000000", ["protected.mode"]),
+        ("000000", "120000", ["protected.symlink"]),
+        ("120000", "000000", ["protected.symlink"]),
+        ("100644", "120000", ["protected.symlink"]),
+        ("160000", "160000", ["protected.submodule"]),
+        ("000000", "160000", ["protected.submodule"]),
+    ],
+)
+def test_only_plain_files_change_and_none_becomes_executable(old: str, new: str, rules: list[str]) -> None:
+    assert guarded(entry("shop/run.sh", old, new)) == rules
+
+
+def test_files_that_nobody_looked_at_are_denied() -> None:
+    (found,) = protected(intent(difference("shop/a.py", omitted=7)))
+    assert (found.rule, found.verdict, found.source) == ("protected.unseen", Verdict.DENY, "built in")
+    assert "7 more files" in found.observed
+
+
+def test_the_protected_list_holds_for_every_lever_that_changes_files() -> None:
+    change = difference(".github/workflows/ci.yml")
+    assert [finding.rule for finding in protected(intent(change, BACK))] == [
+        "protected.ci",
+        "protected.dot_folder",
+    ]
+    assert list(protected(intent(None, OFF))) == []
+
+
+def test_a_finding_names_the_first_paths_safely_and_counts_the_rest() -> None:
+    hostile = [f"Jenkinsfile{number}\x1b[31m\u202e" for number in range(5)]
+    found = next(
+        finding for finding in protected(intent(difference(*hostile))) if finding.rule.endswith("ci")
+    )
+    assert found.observed == "Jenkinsfile0, Jenkinsfile1, Jenkinsfile2 and 2 more"
+
+
+def test_every_path_must_match_what_is_allowed() -> None:
+    assert said("paths: {allow: ['shop/**', 'tests/**']}", difference("shop/a.py", "tests/b.py")) == []
+    (found,) = said("paths: {allow: ['shop/**']}", difference("shop/a.py", "deploy/base.yaml"))
+    assert found.rule == "org.levers.open_merge_request.paths.allow"
+    assert (found.verdict, found.source) == (Verdict.DENY, "org.yaml:7")
+    assert (found.observed, found.limit) == ("deploy/base.yaml", "only shop/**")
+
+
+def test_an_empty_list_allows_nothing_and_a_missing_one_says_nothing() -> None:
+    (found,) = said("paths: {allow: []}", difference("shop/a.py"))
+    assert found.limit == "no path"
+    assert said("paths: {}", difference("shop/a.py")) == []
+
+
+@pytest.mark.parametrize("path", ["shop/payments/fee.py", "Shop/PAYMENTS/fee.py", "shop/pａyments/fee.py"])
+def test_a_denied_path_is_denied_in_any_case_and_width(path: str) -> None:
+    found = said("paths: {allow: ['**'], deny: ['shop/payments/**']}", difference("shop/a.py", path))
+    assert [finding.rule for finding in found] == ["org.levers.open_merge_request.paths.deny"]
+    assert found[0].observed == path
+
+
+def test_what_is_allowed_is_spelled_as_it_is_written() -> None:
+    assert said("paths: {allow: ['shop/**']}", difference("SHOP/a.py")) != []
+    assert said("paths: {allow: ['shop/**']}", difference("ｓhop/a.py")) != []
+
+
+@pytest.mark.parametrize(
+    ("cap", "exceeded"),
+    [
+        ("{max_files: 2, max_lines: 6}", []),
+        ("{max_files: 1, max_lines: 6}", ["max_files"]),
+        ("{max_files: 2, max_lines: 5}", ["max_lines"]),
+        ("{max_files: 0, max_lines: 0}", ["max_files", "max_lines"]),
+        ("{max_files: unlimited, max_lines: unlimited}", []),
+    ],
+)
+def test_files_and_lines_are_counted_against_their_caps(cap: str, exceeded: list[str]) -> None:
+    found = said(f"diff: {cap}", difference("shop/a.py", "shop/b.py"))
+    assert [finding.rule.rpartition(".")[2] for finding in found] == exceeded
+    assert all(finding.verdict is Verdict.DENY for finding in found)
+
+
+def test_files_that_are_not_kept_count_against_the_cap() -> None:
+    (found,) = said("diff: {max_files: 5, max_lines: unlimited}", difference("shop/a.py", omitted=5))
+    assert found.observed == "6 files"
+
+
+def test_a_cap_can_ask_people_instead() -> None:
+    (found,) = said("diff: {max_files: 0, max_lines: 9, on_exceed: escalate}", difference("shop/a.py"))
+    assert found.verdict is Verdict.ESCALATE
+    assert "ask a person" in found.remedy
+
+
+def test_a_binary_file_passes_only_without_a_cap_on_lines() -> None:
+    picture = delta("shop/logo.png", added=0, removed=0).model_copy(update={"binary": True})
+    (found,) = said("diff: {max_files: 5, max_lines: 100}", difference(picture))
+    assert found.observed == "0 lines and 1 binary files"
+    assert said("diff: {max_files: 5, max_lines: unlimited}", difference(picture)) == []
+
+
+def test_a_merge_request_without_its_difference_is_denied() -> None:
+    documents = policy().documents
+    assert [finding.rule for finding in unspecified(documents, intent(None))] == ["protected.difference"]
+    assert list(unspecified(documents, intent(difference()))) == []
+    assert list(unspecified(documents, intent(None, OFF))) == []
+
+
+def _without(levers: str, repos: dict[str, str] | None = None) -> tuple[PolicyDocument, ...]:
+    head = "autonomy: act\nkill_switch: false\n"
+    files = {
+        "org.yaml": f"version: 1\nlayer: org\n{head}{levers}",
+        "agents/sentry_spike.yaml": f"version: 1\nlayer: agent\n{head}{levers}",
+    }
+    for name, lines in (repos or {}).items():
+        files[f"repos/{name}.yaml"] = f"version: 1\nlayer: repo\n{head}{lines}"
+    return parse(files).documents
+
+
+def test_paths_and_size_must_be_bounded_by_the_organisation_or_the_agent() -> None:
+    bare = "levers: {open_merge_request: {}}\n"
+    full = "levers: {open_merge_request: {paths: {allow: ['**']}, diff: {max_files: 9, max_lines: 9}}}\n"
+    missing = [
+        "org.levers.open_merge_request.paths.allow",
+        "org.levers.open_merge_request.diff",
+    ]
+    change = intent(difference())
+    assert [finding.rule for finding in unspecified(_without(bare), change)] == missing
+    # A repository's file can only tighten, so it can't open what the other two leave shut.
+    assert [finding.rule for finding in unspecified(_without(bare, {"shop": full}), change)] == missing
+    assert list(unspecified(_without(full), change)) == []
