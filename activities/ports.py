@@ -351,18 +351,6 @@ class Chat(Protocol):
     def health(self) -> Health: ...
 
 
-class Forms(Protocol):
-    """A chat whose people answer in forms: the gateway's side of it."""
-
-    def open_form(self, trigger: str, *, approval: str, approve: bool) -> None:
-        """Show the form that takes the reason. NotFound: no such question was shown here."""
-        ...
-
-    def refuse(self, approval: str, *, user: str, text: str) -> None:
-        """Tell one person privately why their answer does not count."""
-        ...
-
-
 class AuditLog(Protocol):
     """Keeps what the ledger wrote. It adds nothing and changes nothing."""
 

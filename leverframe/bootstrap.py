@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from activities.backends.github_account import GithubAccount
+    from activities.forms import Forms
     from policies.documents import PolicySnapshot
 
 Activity = Callable[..., object]
@@ -68,6 +69,7 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("delivery", "local"): "activities.backends.delivery_local",
         ("metrics", "http"): "activities.backends.metrics_http",
         ("chat", "terminal"): "activities.backends.chat_store",
+        ("chat", "slack"): "activities.backends.chat_slack",
         ("sandbox", "jail"): "activities.backends.sandbox_jail",
         ("audit", "store"): "activities.backends.audit_store",
         ("policy_source", "directory"): "activities.backends.policy_directory",
@@ -89,7 +91,8 @@ class Ports:
     errors: Errors
     delivery: Delivery
     metrics: Metrics
-    chat: Chat
+    chats: Mapping[str, Chat]
+    """First choice first."""
     sandbox: Sandbox
     audit: AuditLog
     policy_source: PolicySource
@@ -196,11 +199,15 @@ def build_ports(settings: Settings) -> Ports:
         BadConfiguration: a backend can't be built from these settings.
         Unavailable: the store does not answer.
     """
-    return Ports(**{kind: build() for kind, build in port_builders(settings).items()})
+    ports = {kind: build() for kind, build in port_builders(settings).items()}
+    return Ports(**ports, chats=build_chats(settings))
 
 
 def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
-    """Field of `Ports` → what builds it, so that one broken backend does not hide the others."""
+    """Field of `Ports` → what builds it, so that one broken backend does not hide the others.
+
+    The chats are several: `chat_builders` has them.
+    """
     store = functools.cache(lambda: _store(settings))
     return {
         "changes": lambda: build_changes(settings, store()),
@@ -214,11 +221,39 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
             ports={"production": settings.delivery.production_port, "dev": settings.delivery.dev_port},
         ),
         "metrics": lambda: build_metrics(settings),
-        "chat": lambda: _build("chat", "terminal", store()),
         "sandbox": lambda: build_sandbox(settings),
         "audit": lambda: _build("audit", "store", store()),
         "policy_source": lambda: build_policy_source(settings),
     }
+
+
+def build_chats(settings: Settings) -> dict[str, Chat]:
+    """Every configured chat, first choice first. Raises BadConfiguration, Unavailable."""
+    return {name: build() for name, build in chat_builders(settings).items()}
+
+
+def chat_builders(settings: Settings) -> dict[str, Callable[[], Chat]]:
+    """Name of each configured chat → what builds it."""
+    store = functools.cache(lambda: _store(settings))
+    building: dict[str, Callable[[], Any]] = {
+        "terminal": lambda: _build("chat", "terminal", store()),
+        "slack": lambda: _slack(settings, store()),
+    }
+    return {name: building[name] for name in settings.chat.backends}
+
+
+def build_forms(settings: Settings) -> "Forms | None":
+    """The chat whose people answer in forms, for the gateway; None when people are asked elsewhere.
+
+    Raises:
+        BadConfiguration: answers could come in by no door, or a setting is missing.
+    """
+    slack = settings.chat.slack
+    if "slack" not in settings.chat.backends or slack.mode != "act":
+        return None
+    if not (slack.signing_secret or slack.app_token):
+        raise BadConfiguration("chat.slack: mode act needs signing_secret, or app_token for Socket Mode")
+    return cast("Forms", _slack(settings, _store(settings)))
 
 
 def build_changes(settings: Settings, store: "Engine | None" = None) -> Changes:
@@ -338,7 +373,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         ReconcileActivities(ledger, look),
         ReportActivities(ports.audit, settings.organisation),
         AuditActivities(ports.audit),
-        ChatActivities(ports.chat),
+        ChatActivities(ports.chats),
         EngineActivities(client),
     )
 
@@ -362,6 +397,17 @@ def _store(settings: Settings) -> "Engine":
     from activities.backends.store_sql import open_store  # noqa: PLC0415 - SQLAlchemy loads when it is used
 
     return open_store(settings.place(settings.store.url))
+
+
+def _slack(settings: Settings, store: "Engine") -> Any:
+    slack = settings.chat.slack
+    return _build(
+        "chat",
+        "slack",
+        store,
+        token=slack.bot_token,
+        **slack.model_dump(include={"team", "mode", "channels", "notices", "batch_seconds", "api_url"}),
+    )
 
 
 def _github(settings: Settings) -> "GithubAccount":

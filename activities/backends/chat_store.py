@@ -1,106 +1,94 @@
-"""The terminal as chat: a question is kept in the store, for `leverframe approvals list`, and logged."""
+"""The terminal as chat: questions are kept in the store and logged; people answer by command.
 
-from datetime import UTC, datetime
+`leverframe approvals list` asks the engine, so an answer never depends on what is kept here.
+"""
+
+from collections.abc import Sequence
 
 import structlog
-from sqlalchemy import Engine, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine
 
-from activities.backends.store_sql import approvals, from_micros, insert, reading, to_micros
+from activities.backends.chat_cards import Card, Cards
 from activities.ports import Backend, Health
-from leverframe.model.errors import Unavailable
-from leverframe.model.frozen import Frozen, Instant
+from leverframe.model.errors import NotFound, Unavailable
 from leverframe.model.untrusted import Untrusted
+from policies.people import Person
+from policies.question import Ending, Question
 
-
-class PostedApproval(Frozen):
-    """A question as it was posted."""
-
-    approval: str
-    title: str
-    body: str
-    posted_at: Instant
-    expires_at: Instant
-    closed_text: str | None
-    """How it ended; None while it waits for an answer."""
+_LINE = 400
 
 
 class StoreChat:
-    """People are asked through the store. Raises Unavailable when the store does not answer."""
+    """People are asked through the log. Raises Unavailable when the store does not answer."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._cards = Cards(engine, "terminal")
         self._log = structlog.get_logger("leverframe.approvals")
 
-    def post_approval(self, approval: str, *, title: str, body: str, expires_at: datetime) -> str:
-        """Keep the question and log one line; the same approval again changes nothing."""
-        row = insert(self._engine, approvals).values(
-            id=approval,
-            title=title,
-            body=body,
-            expires_at=to_micros(expires_at),
-            posted_at=to_micros(datetime.now(UTC)),
+    def ask(self, question: Question, group: str) -> str:
+        """Keep the question and log one line; the same question and group again change nothing."""
+        known = any(
+            card.group == group and not card.held for card in self._cards.of_approval(question.approval)
         )
-        try:
-            with self._engine.begin() as connection:
-                new = connection.execute(row.on_conflict_do_nothing(index_elements=["id"])).rowcount == 1
-        except DBAPIError as error:
-            raise _unavailable(error) from error
-        if new:
-            safe = Untrusted(title).for_terminal()
+        self._cards.keep(question, group, held=False)
+        if not known:
             self._log.info(
-                "approval wanted", approval=approval, title=safe, expires_at=expires_at.isoformat()
+                "approval wanted",
+                approval=question.approval,
+                group=group,
+                title=_line(question.title),
+                expires_at=question.expires_at.isoformat(),
             )
-        return f"leverframe approve {approval}"
+        return f"leverframe approve {question.approval}"
 
-    def close_approval(self, approval: str, *, text: str) -> None:
-        """Record how the question ended. The first ending stands; an unknown approval is left alone."""
-        ending = (
-            update(approvals)
-            .where(approvals.c.id == approval, approvals.c.closed_text.is_(None))
-            .values(closed_text=text)
-        )
-        try:
-            with self._engine.begin() as connection:
-                closed = connection.execute(ending).rowcount == 1
-        except DBAPIError as error:
-            raise _unavailable(error) from error
-        if closed:
-            self._log.info("approval closed", approval=approval, text=Untrusted(text).for_terminal())
+    def remind(self, approval: str, group: str, *, missing: Sequence[Person], text: str) -> None:
+        """Log whom the question waits for. Raises NotFound when it was never shown to the group."""
+        if not any(card.group == group and not card.held for card in self._cards.of_approval(approval)):
+            raise NotFound(f"{approval} was not shown to {group} in the terminal")
+        names = ", ".join(_line(person.name) for person in missing)
+        self._log.info("approval still wanted", approval=approval, group=group, of=names, text=_line(text))
 
-    def posted(self, *, open_only: bool = True, limit: int = 100) -> list[PostedApproval]:
-        """The newest questions first. An unanswered one stays open here until its workflow closes it."""
-        query = select(approvals).order_by(approvals.c.posted_at.desc(), approvals.c.id).limit(limit)
-        if open_only:
-            query = query.where(approvals.c.closed_text.is_(None))
-        try:
-            with reading(self._engine) as connection:
-                rows = connection.execute(query).all()
-        except DBAPIError as error:
-            raise _unavailable(error) from error
-        return [
-            PostedApproval(
-                approval=row.id,
-                title=row.title,
-                body=row.body,
-                posted_at=from_micros(row.posted_at),
-                expires_at=from_micros(row.expires_at),
-                closed_text=row.closed_text,
-            )
-            for row in rows
-        ]
+    def close(self, approval: str, ending: Ending) -> None:
+        """Keep how the question ended. The first ending stands; an unknown question is left alone."""
+        _, first = self._cards.end(approval, ending)
+        if first:
+            self._log.info("approval closed", approval=approval, state=ending.state, text=_line(ending.text))
+
+    def hold(self, question: Question, group: str) -> None:
+        """Keep the question for the next digest."""
+        self._cards.keep(question, group, held=True)
+
+    def digest(self, day: str) -> int:
+        """Log what is held, one line a group, once a day; returns how many questions that are."""
+        key = f"digest/{day}"
+        held = [] if self._cards.is_told(key) else self._cards.held()
+        for group in sorted({card.group for card in held}):
+            titles = [_line(card.question.title) for card in held if card.group == group]
+            self._log.info("approvals wanted, held until now", group=group, day=day, titles=titles)
+        self._cards.show(held)
+        self._cards.note_told(key)
+        return len(held)
+
+    def tell(self, key: str, *, text: str) -> None:
+        """Log a notice; the same key is told once."""
+        if self._cards.note_told(f"notice/{key}"):
+            self._log.warning("notice", key=key, text=_line(text))
+
+    def posted(self, *, open_only: bool = True) -> list[Card]:
+        """What was asked here, oldest first."""
+        return self._cards.open() if open_only else self._cards.all()
 
     def health(self) -> Health:
         """Whether the store answers."""
         try:
-            waiting = len(self.posted())
+            waiting = {card.question.approval for card in self._cards.open()}
         except Unavailable as error:
             return Health(ok=False, detail=str(error), remedy="Check store.url and that the store runs.")
-        return Health(ok=True, detail=f"approvals that wait for an answer: {waiting}")
+        return Health(ok=True, detail=f"approvals that wait for an answer: {len(waiting)}")
 
 
-def _unavailable(error: DBAPIError) -> Unavailable:
-    return Unavailable(f"the store did not answer: {error.orig}")
+def _line(text: str) -> str:
+    return Untrusted(text).for_terminal(_LINE)
 
 
 BACKEND = Backend(kind="chat", name="terminal", scopes=(), build=StoreChat)

@@ -129,15 +129,53 @@ comments = Table(
     Column("position", Integer, nullable=False),
 )
 
-approvals = Table(
-    "approvals",
+chat_cards = Table(
+    "chat_cards",
+    metadata,
+    Column("id", Text, primary_key=True, comment="Opaque: what a button carries"),
+    Column("chat", Text, nullable=False, comment="terminal, or slack and the workspace"),
+    Column("approval", Text, nullable=False),
+    Column("group_name", Text, nullable=False),
+    Column("question", Text, nullable=False, comment="JSON, exactly as it was asked"),
+    Column("held", Boolean, nullable=False, comment="Kept for the group's next digest"),
+    Column("message", Text, comment="The message that shows it"),
+    Column("kept_at", BigInteger, nullable=False),
+    Column("ending", Text, comment="JSON of how it ended; NULL while it waits for an answer"),
+    UniqueConstraint("chat", "approval", "group_name"),
+    Index(None, "message"),
+    Index(None, "chat", "ending", "kept_at"),
+)
+
+chat_notices = Table(
+    "chat_notices",
+    metadata,
+    Column("chat", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("told_at", BigInteger, nullable=False),
+)
+
+slack_messages = Table(
+    "slack_messages",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("title", Text, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Column("posted_at", BigInteger, nullable=False),
-    Column("closed_text", Text),
+    Column("channel", Text, nullable=False),
+    Column("group_name", Text, nullable=False),
+    Column("batch", Text, nullable=False, comment="What its questions have in common"),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("claimed_at", BigInteger, comment="Since when a process tries to post it"),
+    Column("ts", Text, comment="Slack's name of the message; NULL until it is posted"),
+    Column("drawn", Text, comment="Hash of what it shows"),
+    Index(None, "channel", "group_name", "batch", "opened_at"),
+)
+
+slack_clicks = Table(
+    "slack_clicks",
+    metadata,
+    Column("id", Text, primary_key=True, comment="What two deliveries of one click have in common"),
+    Column("click", Text, nullable=False, comment="JSON"),
+    Column("received_at", BigInteger, nullable=False),
+    Column("done_at", BigInteger),
+    Index(None, "done_at", "received_at"),
 )
 
 audit = Table(

@@ -128,9 +128,13 @@ def _queue(queue: str, *, polled: bool) -> Finding:
 
 def _backends(settings: Settings) -> Iterator[Finding]:
     """The health of every configured backend, and the permissions it needs."""
-    from leverframe.bootstrap import port_builders  # noqa: PLC0415 - backends load when they are used
+    from leverframe.bootstrap import (  # noqa: PLC0415 - backends load when they are used
+        chat_builders,
+        port_builders,
+    )
 
-    for kind, build in port_builders(settings).items():
+    chats = {f"chat {name}": build for name, build in chat_builders(settings).items()}
+    for kind, build in (port_builders(settings) | chats).items():
         try:
             health: Health = build().health()
         except LeverframeError as error:
