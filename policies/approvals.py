@@ -1,25 +1,27 @@
 """What an approval is worth: it lifts escalations of exactly one effect, once, and never a denial."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from policies.decision import Approval, Finding, Verdict
-from policies.layering import Terms
+from policies.decision import Approval, Finding, Terms, Verdict
 from policies.usage import Intent
 
 
 def objection(
     approval: Approval,
     intent: Intent,
+    findings: Iterable[Finding],
     terms: Terms,
     *,
     policy_digest: str,
     spent: Collection[str],
     now: datetime,
 ) -> Finding | None:
-    """Why the approval does not lift the escalation, or None when it does."""
-    approvers = {name for name in approval.approvers if name != intent.agent}
-    if approval.effect_digest != intent.effect_digest:
+    """Why the approval does not lift these escalations, or None when it does.
+
+    Whoever asked for the approval counted the votes; here they are counted again, by the policy in force.
+    """
+    if approval.request_digest != intent.request_digest:
         return _finding("for another effect", "for exactly this effect")
     if approval.policy_digest != policy_digest:
         return _finding("given under another policy", "given under the policy in force")
@@ -29,9 +31,25 @@ def objection(
         return _finding(f"expired at {approval.expires_at:%Y-%m-%d %H:%M:%S %Z}", "not expired")
     if approval.expires_at > now + terms.expires_after:
         return _finding("valid for longer than the policy lets an answer live", "expires in time")
-    if len(approvers) < terms.quorum:
-        return _finding(f"{len(approvers)} people said yes", f"{terms.quorum} people said yes")
+    asked = {finding.rule for finding in findings if finding.verdict is Verdict.ESCALATE}
+    if unseen := sorted(asked - set(approval.lifts)):
+        return _finding(f"nobody was asked about {', '.join(unseen)}", "lifts every rule that asks people")
+    counted = set(approval.approvers) & eligible(terms, intent)
+    if len(counted) < terms.quorum:
+        return _finding(
+            f"{len(counted)} of the people who may approve said yes", f"{terms.quorum} different people"
+        )
     return None
+
+
+def eligible(terms: Terms, intent: Intent) -> set[str]:
+    """Who may approve: members of the groups that are asked, but nobody their own request."""
+    return {
+        person.principal
+        for group in terms.chain
+        for person in group.members
+        if not person.is_among((*intent.requesters, intent.agent))
+    }
 
 
 def _finding(observed: str, limit: str) -> Finding:

@@ -58,6 +58,10 @@ class Record(Frozen):
     previous: str
     hash: str
 
+    def as_head(self) -> Head:
+        """Where the chain ends after it."""
+        return Head(sequence=self.sequence, hash=self.hash)
+
     def line(self) -> str:
         """The record as one line of canonical JSON: sorted keys, no spaces, ASCII."""
         return _canonical(self.model_dump(mode="json"))

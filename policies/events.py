@@ -6,10 +6,11 @@ state, which is how a past decision is explained exactly and a candidate policy 
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
-from leverframe.model.frozen import Frozen
-from policies.decision import Finding
+from leverframe.model.frozen import Frozen, Instant
+from policies.audit import Head, Record, chain
+from policies.decision import Approval, Finding
 from policies.reservations import (
     AnsweredQuestion,
     Entry,
@@ -28,7 +29,7 @@ class Granted(Frozen):
 
     kind: Literal["granted"] = "granted"
     entry: Entry
-    approval: str | None = None
+    approval: Approval | None = None
     """The approval that it spent."""
 
 
@@ -193,3 +194,15 @@ Event = Annotated[
     | Answered,
     Field(discriminator="kind"),
 ]
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def recorded(head: Head, event: Event, at: Instant) -> Record:
+    """The event as the audit record after `head`."""
+    return chain(head, event.kind, event.model_dump(mode="json", exclude={"kind"}), at)
+
+
+def event_of(record: Record) -> Event:
+    """The event that a record keeps. Raises pydantic's ValidationError when it keeps none."""
+    return _EVENT.validate_python({"kind": record.kind, **record.data})

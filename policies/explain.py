@@ -1,11 +1,14 @@
 """Words for people: one sentence for a finding, one for an effect, one page for the ledger."""
 
+from datetime import datetime
 from typing import assert_never
 
 from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Finding, Verdict
-from policies.overview import Headroom, LedgerOverview, OpenReservation
+from policies.overview import Headroom, LedgerOverview, OpenReservation, ShadowTally
+from policies.reservations import ParkedRun
+from policies.usage import Pause
 
 MAX_ROWS = 40
 """Longer tables end with how many rows are left out."""
@@ -36,27 +39,68 @@ def effect_words(effect: Effect) -> str:
 
 
 def overview_markdown(overview: LedgerOverview) -> str:
-    """The overview as Markdown: paused or not, the room under each limit, what is open."""
-    if overview.pause is not None:
-        by, reason = (Untrusted(text).for_markdown() for text in (overview.pause.by, overview.pause.reason))
-        standing = f"**Paused** by {by}: {reason}. Nothing is granted."
-    elif not overview.files:
-        standing = "**No policy is installed**, so nothing is granted."
-    else:
-        standing = (
-            f"Policy `{overview.policy_digest[:12]}` from {', '.join(f'`{f}`' for f in overview.files)}."
-        )
-    sections = [f"# Policy ledger of {Untrusted(overview.organisation).for_markdown()}", standing]
+    """The overview as Markdown: what is stopped, the room under each limit, what is open."""
+    sections = [
+        f"# Policy ledger of {Untrusted(overview.organisation).for_markdown()}",
+        *_standing(overview),
+        _bookkeeping(overview),
+    ]
+    if overview.parked:
+        header = "| run | wants to | since |\n|---|---|---|"
+        sections += [
+            "## Waiting for a pause to end",
+            _table(header, [_parked_row(p) for p in overview.parked]),
+        ]
     if overview.headroom:
         header = "| limit | for | used | of | in |\n|---|---|---|---|---|"
-        sections += [
-            "## Room under each limit",
-            _table(header, [_limit_row(row) for row in overview.headroom]),
-        ]
+        rows = [_limit_row(row) for row in overview.headroom]
+        sections += ["## Room under each limit", _table(header, rows)]
     if overview.open:
-        header = "| reservation | lever | subject | phase | since |\n|---|---|---|---|---|"
+        header = "| reservation | what | subject | phase | since |\n|---|---|---|---|---|"
         sections += ["## Open reservations", _table(header, [_open_row(row) for row in overview.open])]
+    if overview.shadow:
+        header = "| agent | asked | allowed | people asked | people did the same |\n|---|---|---|---|---|"
+        sections += ["## Only observed", _table(header, [_shadow_row(row) for row in overview.shadow])]
     return "\n\n".join(sections)
+
+
+def _standing(overview: LedgerOverview) -> list[str]:
+    """What stops agents, most important first; with nothing of it, which policy decides."""
+    lines = []
+    for pause in overview.pauses:
+        by, reason = (Untrusted(text).for_markdown() for text in (pause.by, pause.reason))
+        lines.append(f"**Paused** {pause_scope(pause)} by {by}: {reason}. Nothing is granted there.")
+    if not overview.files:
+        lines.append("**No policy is installed**, so nothing is granted.")
+    else:
+        files = ", ".join(f"`{file}`" for file in overview.files)
+        lines.append(f"Policy `{overview.policy_digest[:12]}` from {files}.")
+    if overview.refused_policy is not None:
+        revision = Untrusted(overview.refused_policy.revision).for_markdown()
+        problems = "".join(
+            f"\n- {Untrusted(problem).for_markdown()}" for problem in overview.refused_policy.problems
+        )
+        lines.append(
+            f"**The policy of {revision} can't be installed**, and the one before stays:\n{problems}"
+        )
+    for demotion in overview.demotions:
+        reason = Untrusted(demotion.reason).for_markdown()
+        lines.append(f"**{demotion.agent} is lowered** to `{demotion.to.value}`: {reason}.")
+    return lines
+
+
+def pause_scope(pause: Pause) -> str:
+    """`everything`, or `sentry_spike in shop`."""
+    scope = [pause.agent or "", f"in {pause.repository}" if pause.repository else ""]
+    return " ".join(part for part in scope if part) or "everything"
+
+
+def _bookkeeping(overview: LedgerOverview) -> str:
+    waiting = f", {overview.unwritten} of them not in the store yet" if overview.unwritten else ""
+    return (
+        f"{overview.remembered} of {overview.room} reservations are remembered; "
+        f"{overview.audit_head.sequence} audit records{waiting}."
+    )
 
 
 def _table(header: str, rows: list[str]) -> str:
@@ -71,6 +115,21 @@ def _limit_row(row: Headroom) -> str:
 
 
 def _open_row(row: OpenReservation) -> str:
-    name, subject = (Untrusted(text).for_markdown() for text in (row.id, row.subject))
-    since = f"{row.reserved_at:%Y-%m-%d %H:%M:%S %Z}"
-    return f"| {name} | `{row.lever.value}` | {subject} | {row.phase.value} | {since} |"
+    name, words, subject = (Untrusted(text).for_markdown() for text in (row.id, row.words, row.subject))
+    return f"| {name} | {words} | {subject} | {row.phase.value} | {_time(row.reserved_at)} |"
+
+
+def _parked_row(row: ParkedRun) -> str:
+    run, words = (Untrusted(text).for_markdown() for text in (row.run, row.words))
+    return f"| {run} | {words} | {_time(row.since)} |"
+
+
+def _shadow_row(row: ShadowTally) -> str:
+    return (
+        f"| {row.agent} | {row.asked} | {row.would_allow} | {row.would_escalate} "
+        f"| {row.matched} of {row.scored} |"
+    )
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S %Z}"

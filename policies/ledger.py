@@ -1,292 +1,462 @@
-"""The ledger: a pure state machine that grants effects, each atomically against every limit.
+"""The ledger: grants effects, each atomically against every limit, and remembers why.
 
-Each command takes the state and the time and returns the next state and an answer. Nothing here waits, so
-whoever applies one command after the other never grants more than the policy allows.
+A command decides events, applies them to the book and chains each into an audit record. Nothing here waits
+and nothing asks the clock, so whoever gives one command after the other never grants more than the policy
+allows, and the same commands at the same times lead to the same records.
 """
 
 from datetime import datetime, timedelta
 
 from leverframe.model.errors import BadInput, Conflict, NotFound
-from leverframe.model.outcomes import Outcome
+from policies import breaker, events
+from policies.answers import (
+    allowed,
+    audit_full,
+    crowded,
+    denied,
+    escalated,
+    full,
+    only_paused,
+    standing,
+    used_up,
+)
 from policies.approvals import objection
-from policies.decision import Allowed, Decision, Denied, Escalated, Finding, ReserveRequest, Verdict
+from policies.audit import Record
+from policies.book import Book
+from policies.decision import Allowed, Decision, Denied, Finding, ReserveRequest, Terms, Verdict
 from policies.documents import PolicySnapshot
-from policies.evaluate import Evaluation, Pause, evaluate
+from policies.evaluate import Evaluation, attention, evaluate
+from policies.explain import effect_words
+from policies.layering import applicable
 from policies.reservations import (
     LEASE,
+    AnsweredQuestion,
+    Attended,
+    AttentionAnswer,
+    AttentionRequest,
     CommitAnswer,
     Committed,
+    Deferred,
     Entry,
     Installed,
     LedgerState,
     PauseRequest,
+    PauseState,
     Phase,
-    SettledBy,
-    SpentApproval,
+    Promoted,
+    PromoteRequest,
+    RefusedPolicy,
+    Settlement,
+    ShadowEntry,
+    ShadowScore,
     Standing,
     Withdrawn,
 )
-from policies.usage import Intent, longest_window
-
-MEMORY = timedelta(days=1)
-"""Ended reservations are remembered at least this long, so that a late retry finds them."""
-
-MAX_ENTRIES = 1000
-"""Past this the ledger denies: its state must fit into one message to its next run."""
+from policies.retention import MAX_ENTRIES, MAX_FILES, MEMORY, run_of, subjects_full
+from policies.rules import Autonomy
+from policies.usage import Asking, Demotion, Intent
 
 MAX_ID = 300
 MAX_SUBJECT = 200
 
+MAX_UNWRITTEN = 1000
+"""Past so many records that the store does not have, nothing is granted: what is not recorded is not done."""
 
-def reserve(state: LedgerState, request: ReserveRequest, now: datetime) -> tuple[LedgerState, Decision]:
-    """Take a place under every limit at once, or none. A refusal changes nothing.
+FILES_A_RECORD = 30
+"""A record that lists files counts as one more for each so many of them."""
 
-    The same request again gets the same reservation; one that has ended is never granted again.
+PARKED_ANEW = timedelta(minutes=10)
+"""A parked run that asks again is recorded again after this long, not every time."""
 
-    Raises:
-        BadInput: an id or a subject that is empty or too long to keep.
-        Conflict: the id stands for another effect.
-    """
-    check_reserve(state, request)
-    current = _tidied(state, now)
-    known = current.entry(request.reservation)
-    if known is not None:
-        return current, _replayed(current, known, request)
-    intent = Intent.of(request)
-    evaluation = evaluate(current.snapshot, intent, current.uses(), now, pause=current.pause)
-    if len(current.entries) >= MAX_ENTRIES or len(current.spent_approvals) >= MAX_ENTRIES:
-        return state, _denied(evaluation, _full())
-    if evaluation.verdict is Verdict.ALLOW:
-        return _grant(current, request, intent, now, lifted=())
-    if evaluation.verdict is Verdict.DENY or evaluation.terms is None:
-        return state, _denied(evaluation)
-    if request.approval is None:
-        return state, _escalated(evaluation)
-    against = objection(
-        request.approval,
-        intent,
-        evaluation.terms,
-        policy_digest=evaluation.policy_digest,
-        spent={spent.approval for spent in current.spent_approvals},
-        now=now,
-    )
-    if against is not None:
-        return state, _escalated(evaluation, against)
-    return _grant(current, request, intent, now, lifted=evaluation.findings)
+SWEEP_EVERY = timedelta(minutes=1)
 
 
-def check_reserve(state: LedgerState, request: ReserveRequest) -> None:
-    """Whether the request can be answered at all. Raises BadInput and Conflict as `reserve` does."""
-    if not 0 < len(request.reservation) <= MAX_ID:
-        raise BadInput(f"a reservation id has 1 to {MAX_ID} characters")
-    if not 0 < len(request.subject) <= MAX_SUBJECT:
-        raise BadInput(f"a subject has 1 to {MAX_SUBJECT} characters")
-    known = state.entry(request.reservation)
-    if known is not None and known.intent != Intent.of(request):
-        raise Conflict(f"the reservation {request.reservation} stands for another effect: use a new id")
+class Ledger:
+    """One organisation's ledger. Mutable; every command takes the time."""
+
+    def __init__(self, state: LedgerState) -> None:
+        self.book = Book(state)
+        self.head = state.audit_head
+        """The newest audit record."""
+        self.unwritten = list(state.unwritten)
+        """Audit records that the store does not have yet, oldest first."""
+        self._weight = sum(_weight(record) for record in self.unwritten)
+        self._swept_at: datetime | None = None
+
+    @property
+    def state(self) -> LedgerState:
+        """Everything it knows, as a value. Costs time for each entry: for a new run, a page, a test."""
+        return self.book.state().model_copy(
+            update={"audit_head": self.head, "unwritten": tuple(self.unwritten)}
+        )
+
+    def known(self, reservation: str) -> Entry:
+        """The reservation of that id. Raises NotFound when the ledger does not know it."""
+        entry = self.book.entries.get(reservation)
+        if entry is None:
+            raise NotFound(f"the ledger does not know the reservation {reservation}")
+        return entry
+
+    def check_reserve(self, request: ReserveRequest) -> None:
+        """Whether the request can be answered at all.
+
+        Raises:
+            BadInput: an id or a subject that is empty or too long to keep.
+            Conflict: the id stands for another effect.
+        """
+        if not 0 < len(request.reservation) <= MAX_ID:
+            raise BadInput(f"a reservation id has 1 to {MAX_ID} characters")
+        if not 0 < len(request.subject) <= MAX_SUBJECT:
+            raise BadInput(f"a subject has 1 to {MAX_SUBJECT} characters")
+        known = self.book.entries.get(request.reservation) or self.book.shadow.get(request.reservation)
+        if known is not None and known.intent.request_digest != request.digest:
+            raise Conflict(f"the reservation {request.reservation} stands for another effect: use a new id")
+
+    def reserve(self, request: ReserveRequest, now: datetime) -> Decision:
+        """Take a place under every limit at once, or none. A refusal uses nothing up.
+
+        The same request again gets the same reservation; one that has ended is never granted again.
+        Raises as `check_reserve` does.
+        """
+        self.check_reserve(request)
+        self._advance(now)
+        entry = self.book.entries.get(request.reservation)
+        if entry is not None:
+            if entry.open:
+                return allowed(entry, request)
+            return Denied(findings=(used_up(entry),), policy_digest=self.book.snapshot.digest)
+        intent = Intent.of(request)
+        evaluation = evaluate(self.book.snapshot, intent, self.book.usage, now)
+        if self._weight >= MAX_UNWRITTEN:
+            return denied(evaluation, audit_full(MAX_UNWRITTEN))
+        if (finding := self._out_of_room(intent, now)) is not None:
+            return self._deny(request, intent, evaluation, now, finding)
+        if evaluation.verdict is Verdict.ALLOW:
+            return self._grant(request, intent, now)
+        if evaluation.verdict is Verdict.ESCALATE and evaluation.terms is not None:
+            return self._ask_people(request, intent, evaluation, evaluation.terms, now)
+        if evaluation.autonomy is Autonomy.OBSERVE:
+            return self._observe(request, intent, evaluation, now)
+        return self._deny(request, intent, evaluation, now)
+
+    def commit(self, reservation: str, now: datetime) -> CommitAnswer:
+        """The last question before the effect: does the policy, as it is now, still allow it?
+
+        The kill switch, a pause and every rule are asked again. What people lifted stays lifted only under
+        the policy that they saw. A withdrawn reservation is given back, unless it had lapsed.
+
+        Raises:
+            NotFound: the ledger does not know the reservation.
+        """
+        self._advance(now)
+        entry = self.known(reservation)
+        match entry.phase:
+            case Phase.COMMITTED:
+                return Committed(reservation=reservation)
+            case Phase.RESERVED:
+                live = self._in_the_way(entry, now)
+            case _:
+                live = (used_up(entry),)
+        if not live:
+            self._record(events.CommittedEvent(reservation=reservation), now)
+            return Committed(reservation=reservation)
+        digest = self.book.snapshot.digest
+        if entry.open:
+            gives_back = entry.phase is Phase.RESERVED
+            withdrawn = events.WithdrawnEvent(
+                reservation=reservation, findings=live, policy_digest=digest, gives_back=gives_back
+            )
+            self._record(withdrawn, now)
+        return Withdrawn(reservation=reservation, findings=live, policy_digest=digest)
+
+    def release(self, reservation: str, now: datetime) -> Standing:
+        """The effect certainly did not happen: give the place back.
+
+        Only a reservation that is neither committed nor lapsed is given back; any other stays as it is.
+
+        Raises:
+            NotFound: the ledger does not know the reservation.
+        """
+        self._advance(now)
+        if self.known(reservation).phase is Phase.RESERVED:
+            self._record(events.Released(reservation=reservation), now)
+        return standing(self.known(reservation))
+
+    def settle(self, settlement: Settlement, now: datetime) -> Standing:
+        """It is known how the effect ended: concurrency is free again, windows still count it.
+
+        The first outcome stands. An outcome that opens a breaker lowers the agent until a person promotes it.
+
+        Raises:
+            NotFound: the ledger does not know the reservation.
+        """
+        self._advance(now)
+        entry = self.known(settlement.reservation)
+        if entry.open:
+            self._record(events.Settled(settlement=settlement), now)
+            self._demote(entry.intent, settlement, now)
+        return standing(self.known(settlement.reservation))
+
+    def lapse(self, now: datetime) -> None:
+        """Reservations that nobody committed in time: their outcome is unknown, so they keep their place."""
+        self._advance(now)
+        self.book.sweep(now)
+
+    def next_lapse(self) -> datetime | None:
+        """When the next reservation lapses if nobody commits it."""
+        return self.book.next_lapse()
+
+    def pause(self, request: PauseRequest, now: datetime) -> PauseState:
+        """Stop every reserve and commit within the scope until `resume`. A second pause keeps the first."""
+        self._advance(now)
+        if not self._paused(request):
+            self._record(events.Paused(request=request), now)
+        return PauseState(pauses=self.book.usage.pauses)
+
+    def resume(self, request: PauseRequest, now: datetime) -> PauseState:
+        """Lift the pause of exactly that scope; any other stays."""
+        self._advance(now)
+        if self._paused(request):
+            self._record(events.Resumed(request=request), now)
+        return PauseState(pauses=self.book.usage.pauses)
+
+    def promote(self, request: PromoteRequest, now: datetime) -> Promoted:
+        """A person lifts an agent's demotion: the policy files decide again."""
+        self._advance(now)
+        if self._demoted(request.agent):
+            self._record(events.PromotedEvent(request=request), now)
+        return Promoted(demotions=self.book.usage.demotions)
+
+    def install(self, snapshot: PolicySnapshot, now: datetime) -> Installed:
+        """Put a policy in force. What is reserved stays so; its commit asks the new policy."""
+        self._advance(now)
+        changed = snapshot.digest != self.book.snapshot.digest
+        if changed:
+            files = tuple(document.file for document in snapshot.documents)
+            self._record(events.InstalledEvent(policy_digest=snapshot.digest, files=files), now, snapshot)
+        else:
+            self.book.snapshot = snapshot  # the same rules, maybe on other lines
+            self.refuse_policy(None, now)
+        return Installed(policy_digest=snapshot.digest, changed=changed)
+
+    def refuse_policy(self, refused: RefusedPolicy | None, now: datetime) -> None:
+        """A newer policy can't be installed, and the old one stays; None: the trouble is over."""
+        self._advance(now)
+        before = self.book.refused_policy
+        if refused is None and before is None:
+            return
+        if refused and before and (refused.revision, refused.problems) == (before.revision, before.problems):
+            return
+        self._record(events.PolicyRefused(refused=refused), now)
+
+    def attend(self, request: AttentionRequest, now: datetime) -> AttentionAnswer:
+        """May this question be put to these people now? The same question again gets the same answer."""
+        self._advance(now)
+        key = (request.approval, request.group)
+        deferral = self.book.deferrals.get(key)
+        if deferral is not None and deferral.question.at + MEMORY > now:
+            return Deferred(findings=deferral.findings)
+        if key in self.book.asked:
+            return Attended()
+        asking = Asking(**dict(request), at=now)
+        findings = attention(self.book.snapshot, asking, self.book.usage, now)
+        if findings:
+            self._record(events.DeferredEvent(question=asking, findings=findings), now)
+            return Deferred(findings=findings)
+        self._record(events.Asked(question=asking), now)
+        return Attended()
+
+    def answered(self, answer: AnsweredQuestion, now: datetime) -> None:
+        """A question to people has ended; its end is recorded once."""
+        self._advance(now)
+        before = self.book.ended_questions.get(answer.approval)
+        if before is None or before.at + MEMORY <= now:
+            self._record(events.Answered(answer=answer), now)
+
+    def score(self, score: ShadowScore, now: datetime) -> None:
+        """What people did instead of an agent in observe mode. The first word stands.
+
+        Raises:
+            NotFound: nothing of that id was observed, or it is too long ago.
+        """
+        self._advance(now)
+        shadow = self.book.shadow.get(score.id)
+        if shadow is None:
+            raise NotFound(f"the ledger does not know the observation {score.id}")
+        if shadow.matched is None:
+            self._record(events.Scored(score=score), now)
+
+    def written(self, sequence: int) -> None:
+        """The store has the audit records up to this one."""
+        kept = [record for record in self.unwritten if record.sequence > sequence]
+        self.unwritten = kept
+        self._weight = sum(_weight(record) for record in kept)
+
+    # How a command is decided.
+
+    def _advance(self, now: datetime) -> None:
+        """Let lapse what is due, and forget what no rule can see any more."""
+        for reservation in self.book.due(now):
+            self._record(events.Lapsed(reservation=reservation), now)
+        self.book.forget(now)
+        if self._swept_at is None or now >= self._swept_at + SWEEP_EVERY:
+            self.book.sweep(now)
+            self._swept_at = now
+
+    def _record(self, event: events.Event, now: datetime, snapshot: PolicySnapshot | None = None) -> None:
+        record = events.recorded(self.head, event, now)
+        self.head = record.as_head()
+        self.unwritten.append(record)
+        self._weight += _weight(record)
+        self.book.apply(event, now, snapshot)
+
+    def _out_of_room(self, intent: Intent, now: datetime) -> Finding | None:
+        book = self.book
+        files = book.files + (len(intent.difference.files) if intent.difference else 0)
+        if len(book.entries) >= MAX_ENTRIES or len(book.spent) >= MAX_ENTRIES:
+            return full(f"{max(len(book.entries), len(book.spent))} reservations remembered", MAX_ENTRIES)
+        if files > MAX_FILES:
+            return full(f"{files} files listed by reservations", MAX_FILES)
+        return crowded(intent.repository) if subjects_full(book.usage, intent, now) else None
+
+    def _grant(
+        self,
+        request: ReserveRequest,
+        intent: Intent,
+        now: datetime,
+        lifted: tuple[Finding, ...] = (),
+    ) -> Allowed:
+        entry = Entry(
+            id=request.reservation,
+            intent=intent,
+            words=effect_words(request.effect),
+            policy_digest=self.book.snapshot.digest,
+            reserved_at=now,
+            lapses_at=now + LEASE,
+            lifted=lifted,
+        )
+        self._record(events.Granted(entry=entry, approval=request.approval if lifted else None), now)
+        return allowed(entry, request)
+
+    def _ask_people(
+        self, request: ReserveRequest, intent: Intent, evaluation: Evaluation, terms: Terms, now: datetime
+    ) -> Decision:
+        more: tuple[Finding, ...] = ()
+        if request.approval is not None:
+            against = objection(
+                request.approval,
+                intent,
+                evaluation.findings,
+                terms,
+                policy_digest=evaluation.policy_digest,
+                spent=self.book.spent,
+                now=now,
+            )
+            if against is None:
+                return self._grant(request, intent, now, evaluation.findings)
+            more = (against,)
+        answer = escalated(evaluation, terms, more)
+        event = events.EscalatedEvent(
+            reservation=request.reservation,
+            intent=intent,
+            words=effect_words(request.effect),
+            findings=answer.findings,
+            policy_digest=answer.policy_digest,
+        )
+        self._record(event, now)
+        return answer
+
+    def _deny(
+        self,
+        request: ReserveRequest,
+        intent: Intent,
+        evaluation: Evaluation,
+        now: datetime,
+        *more: Finding,
+    ) -> Denied:
+        paused = not more and only_paused(evaluation)
+        answer = denied(evaluation, *more, paused=paused)
+        parked = self.book.parked.get(run_of(request.reservation))
+        if not paused or parked is None or parked.asked_at + PARKED_ANEW <= now:
+            event = events.DeniedEvent(
+                reservation=request.reservation,
+                intent=intent,
+                words=effect_words(request.effect),
+                findings=answer.findings,
+                policy_digest=answer.policy_digest,
+                parked=paused,
+            )
+            self._record(event, now)
+        return answer
+
+    def _observe(
+        self, request: ReserveRequest, intent: Intent, evaluation: Evaluation, now: datetime
+    ) -> Denied:
+        shadow = self.book.shadow.get(request.reservation)
+        if shadow is None:
+            would = evaluate(
+                self.book.snapshot, intent, self.book.shadow_usage, now, as_if=Autonomy.ACT
+            ).verdict.word
+            shadow = ShadowEntry(
+                id=request.reservation,
+                intent=intent,
+                words=effect_words(request.effect),
+                at=now,
+                would=would,
+            )
+            self._record(events.Shadowed(entry=shadow), now)
+        return denied(evaluation, would=shadow.would)
+
+    def _in_the_way(self, entry: Entry, now: datetime) -> tuple[Finding, ...]:
+        """The findings that stop a commit: every denial, and what asks people and was not lifted by them.
+
+        Under the policy of its reservation it has its place under every limit: one that is full since then
+        is full by what people let in after it.
+        """
+        book = self.book
+        with book.usage.but(entry.id):
+            evaluation = evaluate(book.snapshot, entry.intent, book.usage, now)
+        lifted: set[str] = set()
+        if entry.policy_digest == evaluation.policy_digest:
+            lifted = {finding.rule for finding in entry.lifted}
+            for document in applicable(book.snapshot, entry.intent):
+                lifted |= {f"{document.name}.limits.{limit.id}" for limit in document.rules.limits}
+        return tuple(
+            finding
+            for finding in evaluation.findings
+            if finding.verdict is Verdict.DENY or finding.rule not in lifted
+        )
+
+    def _demote(self, intent: Intent, settlement: Settlement, now: datetime) -> None:
+        """Outcomes demote by themselves; they never promote."""
+        if self._demoted(intent.agent):
+            return
+        usage = self.book.usage
+        for document in applicable(self.book.snapshot, intent):
+            settings = document.rules.breaker
+            if settings and breaker.tripped(settings, usage.history(document, intent.agent), now):
+                demotion = Demotion(
+                    agent=intent.agent,
+                    to=Autonomy.ACT_WITH_APPROVAL,
+                    since=now,
+                    reason=(
+                        f"{document.name}.breaker opened: {settlement.reservation} "
+                        f"ended as {settlement.outcome.value}"
+                    ),
+                )
+                self._record(events.Demoted(demotion=demotion), now)
+                return
+
+    def _paused(self, request: PauseRequest) -> bool:
+        scope = (request.agent, request.repository)
+        return any((pause.agent, pause.repository) == scope for pause in self.book.usage.pauses)
+
+    def _demoted(self, agent: str) -> bool:
+        return any(demotion.agent == agent for demotion in self.book.usage.demotions)
 
 
-def commit(state: LedgerState, reservation: str, now: datetime) -> tuple[LedgerState, CommitAnswer]:
-    """The last question before the effect: does the policy, as it is now, still allow it?
-
-    The kill switch, a pause and every rule are asked again. Escalations that people lifted stay lifted
-    only under the policy that the people saw. A withdrawn reservation is given back.
-
-    Raises:
-        NotFound: the ledger does not know the reservation.
-    """
-    current = _tidied(state, now)
-    entry = known(current, reservation)
-    if entry.phase is Phase.COMMITTED:
-        return current, Committed(reservation=reservation)
-    if entry.phase is not Phase.RESERVED:
-        return current, _withdrawn(current, entry, _ended(entry))
-    others = current.uses(but=reservation)
-    evaluation = evaluate(current.snapshot, entry.intent, others, now, pause=current.pause)
-    lifts = entry.policy_digest == evaluation.policy_digest
-    live = [f for f in evaluation.findings if f.verdict is Verdict.DENY or not lifts]
-    if live:
-        released = current.with_entry(entry.model_copy(update={"phase": Phase.RELEASED, "lifted": ()}))
-        return released, _withdrawn(released, entry, *live)
-    committed = current.with_entry(entry.model_copy(update={"phase": Phase.COMMITTED}))
-    return committed, Committed(reservation=reservation)
-
-
-def release(state: LedgerState, reservation: str, now: datetime) -> tuple[LedgerState, Standing]:
-    """The effect certainly did not happen: give the place back.
-
-    Only a reservation that is neither committed nor lapsed is given back; any other stays as it is.
-
-    Raises:
-        NotFound: the ledger does not know the reservation.
-    """
-    current = _tidied(state, now)
-    entry = known(current, reservation)
-    if entry.phase is not Phase.RESERVED:
-        return current, _standing(entry)
-    released = entry.model_copy(update={"phase": Phase.RELEASED, "lifted": ()})
-    return current.with_entry(released), _standing(released)
-
-
-def settle(
-    state: LedgerState,
-    reservation: str,
-    outcome: Outcome,
-    now: datetime,
-    settled_by: SettledBy | None = None,
-) -> tuple[LedgerState, Standing]:
-    """It is known how the effect ended: concurrency is free again, windows still count it.
-
-    The first outcome stands. `settled_by` is the person who says so in the place of the run.
-
-    Raises:
-        NotFound: the ledger does not know the reservation.
-    """
-    current = _tidied(state, now)
-    entry = known(current, reservation)
-    if not entry.open:
-        return current, _standing(entry)
-    settled = entry.model_copy(
-        update={"phase": Phase.SETTLED, "outcome": outcome, "settled_by": settled_by, "lifted": ()}
-    )
-    return current.with_entry(settled), _standing(settled)
-
-
-def lapse(state: LedgerState, now: datetime) -> LedgerState:
-    """Reservations that nobody committed in time: their outcome is unknown, so they keep their place."""
-    entries = tuple(
-        entry.model_copy(update={"phase": Phase.LAPSED})
-        if entry.phase is Phase.RESERVED and entry.lapses_at <= now
-        else entry
-        for entry in state.entries
-    )
-    return state.model_copy(update={"entries": entries})
-
-
-def pause(state: LedgerState, request: PauseRequest, now: datetime) -> LedgerState:
-    """Stop every reserve and commit until `resume`. A second pause keeps the first."""
-    if state.pause is not None:
-        return state
-    return state.model_copy(update={"pause": Pause(by=request.by, reason=request.reason, since=now)})
-
-
-def resume(state: LedgerState) -> LedgerState:
-    """Let the policy decide again."""
-    return state.model_copy(update={"pause": None})
-
-
-def install(state: LedgerState, snapshot: PolicySnapshot) -> tuple[LedgerState, Installed]:
-    """Put a policy in force. What is reserved stays so; its commit asks the new policy."""
-    changed = snapshot.digest != state.snapshot.digest
-    answer = Installed(policy_digest=snapshot.digest, changed=changed)
-    return state.model_copy(update={"snapshot": snapshot}), answer
-
-
-def _tidied(state: LedgerState, now: datetime) -> LedgerState:
-    """The state with lapsed reservations marked and what no limit can see any more forgotten."""
-    lapsed = lapse(state, now)
-    limits = (limit for document in state.snapshot.documents for limit in document.rules.limits)
-    horizon = now - max(MEMORY, longest_window(limits))
-    return lapsed.model_copy(
-        update={
-            "entries": tuple(entry for entry in lapsed.entries if entry.open or entry.reserved_at > horizon),
-            "spent_approvals": tuple(spent for spent in lapsed.spent_approvals if spent.expires_at > now),
-        }
-    )
-
-
-def _grant(
-    state: LedgerState, request: ReserveRequest, intent: Intent, now: datetime, *, lifted: tuple[Finding, ...]
-) -> tuple[LedgerState, Allowed]:
-    entry = Entry(
-        id=request.reservation,
-        intent=intent,
-        policy_digest=state.snapshot.digest,
-        reserved_at=now,
-        lapses_at=now + LEASE,
-        lifted=lifted,
-    )
-    spent = state.spent_approvals
-    if lifted and request.approval is not None:
-        used = SpentApproval(approval=request.approval.approval, expires_at=request.approval.expires_at)
-        spent = (*spent, used)
-    granted = state.model_copy(update={"entries": (*state.entries, entry), "spent_approvals": spent})
-    return granted, _allowed(entry, request)
-
-
-def _allowed(entry: Entry, request: ReserveRequest) -> Allowed:
-    return Allowed.grant(
-        request,
-        policy_digest=entry.policy_digest,
-        now=entry.reserved_at,
-        lapses_at=entry.lapses_at,
-        findings=entry.lifted,
-    )
-
-
-def _replayed(state: LedgerState, entry: Entry, request: ReserveRequest) -> Decision:
-    if entry.open:
-        return _allowed(entry, request)
-    return Denied(findings=(_ended(entry),), policy_digest=state.snapshot.digest)
-
-
-def _denied(evaluation: Evaluation, *more: Finding) -> Denied:
-    findings = (*evaluation.findings, *more)
-    waits = [finding.retry_at for finding in findings if finding.verdict is Verdict.DENY]
-    known = [wait for wait in waits if wait is not None]
-    return Denied(
-        findings=findings,
-        policy_digest=evaluation.policy_digest,
-        retry_at=max(known) if len(known) == len(waits) else None,
-    )
-
-
-def _escalated(evaluation: Evaluation, *more: Finding) -> Decision:
-    if evaluation.terms is None:
-        return _denied(evaluation, *more)
-    return Escalated(
-        findings=(*evaluation.findings, *more),
-        policy_digest=evaluation.policy_digest,
-        quorum=evaluation.terms.quorum,
-        expires_after_seconds=int(evaluation.terms.expires_after.total_seconds()),
-    )
-
-
-def _withdrawn(state: LedgerState, entry: Entry, *findings: Finding) -> Withdrawn:
-    return Withdrawn(reservation=entry.id, findings=findings, policy_digest=state.snapshot.digest)
-
-
-def _standing(entry: Entry) -> Standing:
-    return Standing(
-        reservation=entry.id, phase=entry.phase, outcome=entry.outcome, settled_by=entry.settled_by
-    )
-
-
-def known(state: LedgerState, reservation: str) -> Entry:
-    """The reservation of that id. Raises NotFound when the ledger does not know it."""
-    entry = state.entry(reservation)
-    if entry is None:
-        raise NotFound(f"the ledger does not know the reservation {reservation}")
-    return entry
-
-
-def _ended(entry: Entry) -> Finding:
-    return Finding(
-        rule="ledger.reservation",
-        verdict=Verdict.DENY,
-        observed=f"the reservation is {entry.phase.value}",
-        limit="a reservation is used once, before it lapses",
-        remedy="Settle it if it is open, and reserve again under a new id.",
-        source="ledger",
-    )
-
-
-def _full() -> Finding:
-    return Finding(
-        rule="ledger.capacity",
-        verdict=Verdict.DENY,
-        observed=f"{MAX_ENTRIES} reservations remembered",
-        limit=f"fewer than {MAX_ENTRIES}",
-        remedy="Settle what is open, or shorten the longest window in the policies.",
-        source="ledger",
-    )
+def _weight(record: Record) -> int:
+    """How many records it counts as while it is unwritten."""
+    asked = record.data.get("intent") or record.data.get("entry", {}).get("intent") or {}
+    files = (asked.get("difference") or {}).get("files") or ()
+    return 1 + len(files) // FILES_A_RECORD

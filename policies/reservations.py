@@ -1,11 +1,15 @@
 """What the ledger keeps, and the answers it gives."""
 
+import base64
+import binascii
+import zlib
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from leverframe.model.errors import BadInput
 from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Cost, Lever
@@ -90,6 +94,7 @@ class ShadowEntry(Frozen):
     would: Literal["allow", "escalate", "deny"]
     matched: bool | None = None
     """Whether people did the same within the day after; None while nobody has looked."""
+    scored_at: Instant | None = None
 
 
 class SpentApproval(Frozen):
@@ -97,6 +102,20 @@ class SpentApproval(Frozen):
 
     approval: str
     expires_at: Instant
+
+
+class EndedQuestion(Frozen):
+    """A question to people that has ended, remembered so that its end is recorded once."""
+
+    approval: str
+    at: Instant
+
+
+class Deferral(Frozen):
+    """A question that waits for the daily digest, and why."""
+
+    question: Asking
+    findings: tuple[Finding, ...] = Field(min_length=1)
 
 
 class ParkedRun(Frozen):
@@ -129,6 +148,8 @@ class LedgerState(Frozen):
     rejections: tuple[Rejection, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     questions: tuple[Asking, ...] = ()
+    deferrals: tuple[Deferral, ...] = ()
+    ended_questions: tuple[EndedQuestion, ...] = ()
     pauses: tuple[Pause, ...] = ()
     demotions: tuple[Demotion, ...] = ()
     parked: tuple[ParkedRun, ...] = ()
@@ -272,4 +293,21 @@ class LedgerStart(Frozen):
     """Input of the ledger's workflow, and what it carries into its next run."""
 
     organisation: str
-    state: LedgerState = LedgerState()
+    packed: str = ""
+    """The state as JSON, deflated (RFC 1950), in base64, because a message holds 2 MB. Empty: nothing yet."""
+
+    @classmethod
+    def of(cls, organisation: str, state: LedgerState) -> "LedgerStart":
+        """The input of the next run."""
+        deflated = zlib.compress(state.model_dump_json().encode(), level=6)
+        return cls(organisation=organisation, packed=base64.b64encode(deflated).decode())
+
+    @property
+    def state(self) -> LedgerState:
+        """What is carried. Raises BadInput when it can't be read."""
+        if not self.packed:
+            return LedgerState()
+        try:
+            return LedgerState.model_validate_json(zlib.decompress(base64.b64decode(self.packed)))
+        except (binascii.Error, zlib.error, ValidationError) as error:
+            raise BadInput(f"the ledger of {self.organisation} carries a state that can't be read") from error

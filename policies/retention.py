@@ -1,0 +1,109 @@
+"""How much the ledger keeps, and for how long: what a rule can still see, and bounds that fail closed.
+
+The state has to fit into one message from one workflow run to the next (2 MB when packed, see `LedgerStart`).
+"""
+
+from datetime import datetime, timedelta
+
+from leverframe.model.outcomes import Outcome
+from leverframe.model.proposals import Cost
+from policies.documents import PolicySnapshot
+from policies.reservations import Entry, Phase, ShadowEntry
+from policies.usage import Intent, Usage, Use
+
+MEMORY = timedelta(days=1)
+"""What has ended is remembered at least this long, so that a late retry finds it."""
+
+PARKED_MEMORY = timedelta(hours=1)
+"""A run that has not asked for so long waits no more."""
+
+OUTCOMES = 50
+"""As many outcomes of an agent in a repository are kept for breakers, however old they are."""
+
+MAX_ENTRIES = 5000
+"""Reservations, and spent approvals: past this nothing is granted."""
+
+MAX_FILES = 10_000
+"""Files of differences that reservations list before their commit: past this nothing is granted."""
+
+MAX_SUBJECTS = 1000
+"""Subjects of one repository within the longest storm window: past this a new one gets nothing."""
+
+MAX_SHADOWS = 1000
+MAX_PARKED = 500
+
+
+def horizon(snapshot: PolicySnapshot) -> timedelta:
+    """How far back the rules can see an effect that has ended."""
+    rules = [document.rules for document in snapshot.documents]
+    spans = [limit.window for each in rules for limit in each.limits]
+    spans += [each.cooldown.same_subject for each in rules]
+    spans += [each.breaker.open_for for each in rules if each.breaker]
+    return max((span for span in spans if span is not None), default=MEMORY)
+
+
+def run_of(reservation: str) -> str:
+    """A reservation's id is `<run>/<step>`."""
+    return reservation.rpartition("/")[0] or reservation
+
+
+def ended(entry: Entry) -> datetime:
+    """When it ended; what was written without it counts from its reservation."""
+    return entry.ended_at or entry.reserved_at
+
+
+def slim(intent: Intent) -> Intent:
+    """Without what only an evaluation looks at: the list of files, and the evidence."""
+    difference = intent.difference
+    if difference is not None and difference.files:
+        difference = difference.model_copy(update={"files": (), "omitted": difference.total_files})
+    return intent.model_copy(update={"difference": difference, "evidence": ()})
+
+
+def use_of(entry: Entry) -> Use:
+    """What the rules see of a reservation."""
+    estimate = entry.intent.cost or Cost()
+    actual = entry.actual or estimate
+    return Use(
+        agent=entry.intent.agent,
+        repository=entry.intent.repository,
+        service=entry.intent.service,
+        subject=entry.intent.subject,
+        lever=entry.intent.lever,
+        at=entry.reserved_at,
+        held=entry.open,
+        cost=actual,
+        outcome=entry.outcome,
+        ended_at=entry.ended_at,
+        overrun=entry.phase is Phase.SETTLED
+        and (actual.cents > estimate.cents or actual.tokens > estimate.tokens),
+    )
+
+
+def shadow_use(shadow: ShadowEntry) -> Use:
+    """What the shadow ledger's rules see: it holds its place until it is scored."""
+    intent = shadow.intent
+    held = shadow.matched is None
+    done = Outcome.LANDED if shadow.matched else Outcome.SUPERSEDED
+    return Use(
+        agent=intent.agent,
+        repository=intent.repository,
+        service=intent.service,
+        subject=intent.subject,
+        lever=intent.lever,
+        at=shadow.at,
+        held=held,
+        cost=intent.cost or Cost(),
+        outcome=None if held else done,
+        ended_at=shadow.scored_at,
+    )
+
+
+def subjects_full(usage: Usage, intent: Intent, now: datetime) -> bool:
+    """Whether one more subject of the repository is more than storms can be counted by."""
+    storms = [document.rules.storm for document in usage.snapshot.documents]
+    windows = [storm.window for storm in storms if storm is not None and storm.window is not None]
+    if not windows:
+        return False
+    known = usage.subjects(intent.repository, now - max(windows))
+    return len(known) >= MAX_SUBJECTS and all(key != (intent.service, intent.subject) for _, key in known)
