@@ -20,7 +20,7 @@ NO_CHANGE = "0" * 40
 
 _OPTIONS = (
     "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--full-index", "--ignore-submodules=none",
-    "--submodule=short", "--diff-algorithm=myers", "--unified=3", "--no-relative", "--no-color",
+    "--submodule=short", "--diff-algorithm=myers", "--no-relative", "--no-color",
 )  # fmt: skip
 
 _CHANGES = {"A": "added", "M": "modified", "T": "modified", "D": "deleted"}
@@ -44,7 +44,7 @@ def difference(git: Git, base: str, head: str) -> TreeDifference:
 def patch_of(git: Git, base: str, head: str) -> str:
     """`git patch-id --verbatim`: names what changes, whitespace and modes too, but not on which base."""
     with tempfile.TemporaryFile() as patch:
-        git.run("diff-tree", "--patch", *_OPTIONS, base, head, into=patch)
+        git.run("diff-tree", "--patch", "--unified=3", *_OPTIONS, base, head, into=patch)
         patch.seek(0, os.SEEK_SET)
         named = git.run("patch-id", "--verbatim", stdin=patch).text
     return named.partition(" ")[0] or NO_CHANGE

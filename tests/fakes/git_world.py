@@ -1,6 +1,7 @@
 """A bare repository with a shop-like history, and people who push to it."""
 
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class GitWorld:
     def commit(
         self,
         branch: str,
-        files: dict[str, str | None],
+        files: Mapping[str, str | None],
         *,
         message: str = "work",
         start: str = "origin/main",
