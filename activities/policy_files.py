@@ -1,5 +1,6 @@
 """Policy files: how a directory is read, and what makes files a policy that can be put in force."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from activities.ports import PolicyFiles
@@ -20,7 +21,7 @@ def read_policies(directory: Path) -> dict[str, str]:
     """
     if not directory.is_dir():
         raise BadConfiguration(f"there is no policy directory at {directory}")
-    paths = sorted((*directory.rglob("*.yaml"), *directory.rglob("*.yml")))
+    paths = sorted(_yaml_files(directory))
     if len(paths) > MAX_FILES:
         raise BadConfiguration(f"{directory} holds {len(paths)} policy files; at most {MAX_FILES} are read")
     return {path.relative_to(directory).as_posix(): _text(directory, path) for path in paths}
@@ -39,6 +40,17 @@ def snapshot_of(read: PolicyFiles) -> PolicySnapshot:
         found = ", ".join(sorted(read.files)[:5]) or "no policy file at all"
         raise BadConfiguration(f"{read.revision} has no {ORGANISATION}, only {found}: put it back")
     return parse(read.files)
+
+
+def _yaml_files(directory: Path) -> Iterator[Path]:
+    """A mounted volume is made of links, and keeps its versions in hidden folders beside them."""
+    for child in directory.iterdir():
+        if child.name.startswith("."):
+            continue
+        if child.is_dir():
+            yield from (*child.rglob("*.yaml"), *child.rglob("*.yml"))
+        elif child.suffix in (".yaml", ".yml"):
+            yield child
 
 
 def _text(directory: Path, path: Path) -> str:
