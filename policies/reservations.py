@@ -3,6 +3,7 @@
 import base64
 import binascii
 import zlib
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -295,12 +296,17 @@ class LedgerStart(Frozen):
     organisation: str
     packed: str = ""
     """The state as JSON, deflated (RFC 1950), in base64, because a message holds 2 MB. Empty: nothing yet."""
+    unkept: tuple[PolicySnapshot, ...] = ()
+    """Policies that came into force and that the audit log does not keep yet."""
 
     @classmethod
-    def of(cls, organisation: str, state: LedgerState) -> "LedgerStart":
+    def of(
+        cls, organisation: str, state: LedgerState, unkept: Iterable[PolicySnapshot] = ()
+    ) -> "LedgerStart":
         """The input of the next run."""
         deflated = zlib.compress(state.model_dump_json().encode(), level=6)
-        return cls(organisation=organisation, packed=base64.b64encode(deflated).decode())
+        packed = base64.b64encode(deflated).decode()
+        return cls(organisation=organisation, packed=packed, unkept=tuple(unkept))
 
     @property
     def state(self) -> LedgerState:
