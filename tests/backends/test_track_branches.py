@@ -5,6 +5,7 @@ import pytest
 from activities import overlay_file
 from activities.backends.track_git import GitTrack
 from leverframe.model.changes import Conflicted
+from leverframe.model.differences import TreeDifference
 from leverframe.model.errors import (
     BadInput,
     Conflict,
@@ -142,3 +143,102 @@ class TestOverlay:
         for value in ("|\n    v1\n", "v1\n    v2\n", "&x v1\n"):
             with pytest.raises(BadInput):
                 overlay_file.point_at(f"images:\n- name: shop\n  newTag: {value}", "shop", NEW_SHA)
+
+
+class TestPreview:
+    def test_a_revert_is_previewed_as_it_will_be_pushed_and_nothing_is(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        bad = world.commit("main", {"app.py": "bad\ntwo\nthree\n", "new.py": "x\n"})
+        tip = world.commit("main", {"later.py": "y\n"})
+        preview = track.preview_revert(shop, commit=bad, at=AT)
+        assert isinstance(preview, TreeDifference)
+        assert [(file.path, file.change) for file in preview.files] == [
+            ("app.py", "modified"),
+            ("new.py", "deleted"),
+        ]
+        assert preview.base == tip
+        assert world.git("for-each-ref", "--format=%(refname)").split() == ["refs/heads/main"]
+        head = track.revert_branch(
+            shop, commit=bad, branch="undo", message="Undo", at=AT, patch=preview.patch
+        )
+        assert isinstance(head, str)
+        assert track.difference(shop, base=tip, head=head).files == preview.files
+
+    def test_what_cannot_be_reverted_cannot_be_previewed(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        bad = world.commit("main", {"app.py": "bad\n"})
+        world.commit("main", {"app.py": "worse\n"})
+        assert isinstance(track.preview_revert(shop, commit=bad, at=AT), Conflicted)
+        world.commit("main", {"app.py": "one\ntwo\nthree\n"})
+        with pytest.raises(Conflict, match="undone"):
+            track.preview_revert(shop, commit=bad, at=AT)
+        with pytest.raises(NotFound):
+            track.preview_revert(shop, commit="f" * 40, at=AT)
+
+    def test_an_overlay_is_previewed_as_one_line_or_as_nothing_to_do(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        preview = track.preview_overlay(shop, environment="production", sha=NEW_SHA, at=AT)
+        assert preview is not None
+        assert [(file.path, file.added, file.removed) for file in preview.files] == [(OVERLAY, 1, 1)]
+        assert track.preview_overlay(shop, environment="production", sha=FIRST_SHA, at=AT) is None
+        assert world.git("for-each-ref", "--format=%(refname)").split() == ["refs/heads/main"]
+
+
+class TestPatchThatPolicyAllowed:
+    """A branch is pushed only if it changes what was looked at."""
+
+    def test_work_elsewhere_on_the_target_does_not_matter(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        bad = world.commit("main", {"app.py": "bad\ntwo\nthree\n"})
+        preview = track.preview_revert(shop, commit=bad, at=AT)
+        assert isinstance(preview, TreeDifference)
+        tip = world.commit("main", {"later.py": "y\n"})
+        for _ in range(2):
+            head = track.revert_branch(
+                shop, commit=bad, branch="undo", message="Undo", at=AT, patch=preview.patch
+            )
+            assert world.git("rev-parse", f"{head}^") == tip
+            world.commit("main", {"even-later.py": "y\n"})
+
+    def test_a_target_that_moved_so_that_something_else_would_be_undone_gets_no_branch(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        lines = [f"{number}\n" for number in range(20)]
+        world.commit("main", {"app.py": "".join(lines)})
+        bad = world.commit("main", {"app.py": "".join(["bad\n", *lines[1:]]), "secret.py": "x\n"})
+        preview = track.preview_revert(shop, commit=bad, at=AT)
+        assert isinstance(preview, TreeDifference)
+        world.commit("main", {"secret.py": None})
+        with pytest.raises(Refused, match="not the one that policy allowed"):
+            track.revert_branch(shop, commit=bad, branch="undo", message="Undo", at=AT, patch=preview.patch)
+        assert world.git("for-each-ref", "--format=%(refname)").split() == ["refs/heads/main"]
+
+    def test_a_branch_of_an_earlier_attempt_is_compared_too(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        bad = world.commit("main", {"new.py": "x\n"})
+        track.revert_branch(shop, commit=bad, branch="undo", message="Undo", at=AT)
+        with pytest.raises(Refused, match="not the one that policy allowed"):
+            track.revert_branch(shop, commit=bad, branch="undo", message="Undo", at=AT, patch="0" * 40)
+
+    def test_an_overlay_whose_line_changed_is_not_pushed(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        preview = track.preview_overlay(shop, environment="production", sha=NEW_SHA, at=AT)
+        assert preview is not None
+        world.commit("main", {OVERLAY: KUSTOMIZATION.replace(FIRST_SHA, "c" * 40)})
+        with pytest.raises(Refused, match="not the one that policy allowed"):
+            track.overlay_branch(
+                shop,
+                environment="production",
+                sha=NEW_SHA,
+                branch="overlay",
+                message="Point",
+                at=AT,
+                patch=preview.patch,
+            )
+        assert world.git("for-each-ref", "--format=%(refname)").split() == ["refs/heads/main"]

@@ -4,6 +4,7 @@ import hashlib
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,61 @@ class TestHistory:
         assert (first.change, first.by_agent, "app.py" in first.paths) == (None, False, True)
         assert first.subject.for_terminal() == "begin"
         assert [commit.sha for commit in track.commits(shop, limit=1)] == [pushed]
+
+    def test_everybody_who_wrote_a_landed_change_is_named_and_who_opened_it(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        world.commit("work", {"a.py": "x\n"}, author="Bob <Bob@Example.com>")
+        head = world.commit("work", {"b.py": "x\n"}, author="Eve <eve@example.com>")
+        land(track, shop, compose(track, world, head), Author(kind="person", name="ada-login"))
+        pushed = world.commit("main", {"c.py": "x\n"}, author="Joe <joe@example.com>")
+        newest, landed = track.commits(shop, limit=2)
+        assert (newest.sha, newest.author, newest.authors) == (
+            pushed,
+            "joe@example.com",
+            ("joe@example.com",),
+        )
+        assert landed.author == "eve@example.com"
+        assert landed.authors == ("ada-login", "eve@example.com", "bob@example.com")
+
+    def test_a_run_is_told_only_of_a_change_that_an_agent_landed(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        said = "undo\n\nLeverframe-Run: run/fixer/shop/S-1/1\n"
+        agent = Author(kind="agent", name="fixer")
+        for number, author in ((1, agent), (2, Author(kind="person", name="ada"))):
+            head = world.commit(f"work-{number}", {f"{number}.py": "x\n"}, message=said)
+            land(track, shop, compose(track, world, head, number=number), author)
+        head = world.commit("work-3", {"3.py": "x\n"})
+        land(track, shop, compose(track, world, head, number=3), agent)
+        world.commit("main", {"p.py": "x\n"}, message=said)
+        assert [commit.run for commit in track.commits(shop, limit=4)] == [
+            None,
+            None,
+            None,
+            "run/fixer/shop/S-1/1",
+        ]
+
+    def test_a_revert_is_found_by_what_git_makes_it_say_wherever_in_the_change_it_stands(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        bad = world.commit("main", {"bad.py": "x\n"})
+        early = datetime.now(UTC) - timedelta(hours=1)
+        assert track.reverted_in(shop, commit=bad, since=early) is None
+        undone = world.commit("work", {"bad.py": None}, message=f'Revert "x"\n\nThis reverts commit {bad}.')
+        assert track.reverted_in(shop, commit=bad, since=early) is None
+        world.commit("work", {"more.py": "x\n"})
+        land(track, shop, compose(track, world, world.git("rev-parse", "work")))
+        assert track.reverted_in(shop, commit=bad, since=AT) == undone
+        assert track.reverted_in(shop, commit=track.tip(shop), since=AT) is None
+
+    def test_a_revert_that_landed_before_does_not_count(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        bad = world.commit("main", {"bad.py": "x\n"})
+        world.commit("main", {"bad.py": None}, message=f"This reverts commit {bad}.")
+        assert track.reverted_in(shop, commit=bad, since=datetime.now(UTC) - timedelta(minutes=5)) is not None
+        assert track.reverted_in(shop, commit=bad, since=datetime.now(UTC) + timedelta(minutes=5)) is None
 
     def test_hostile_subjects_and_file_names_stay_in_their_fields(
         self, world: GitWorld, track: GitTrack, shop: Repository
