@@ -122,6 +122,25 @@ def test_only_switches_are_listed_with_their_state(flags: FlagdFlags) -> None:
     }
 
 
+def test_a_flag_says_with_which_key_it_was_last_switched(flags: FlagdFlags) -> None:
+    def keys() -> dict[str, str | None]:
+        return {state.flag: state.changed_by for state in flags.list()}
+
+    assert set(keys().values()) == {None}
+    flags.set("new-pricing", True, key="run/sentry_spike/shop/SHOP-1/1/0", reason="spike")
+    assert keys()["new-pricing"] == "run/sentry_spike/shop/SHOP-1/1/0"
+    flags.set("new-pricing", False, key="ada/now", reason="not yet")
+    assert keys() == {"new-pricing": "ada/now", "insiders": None, "checkout": None, "retired": None}
+
+
+@pytest.mark.parametrize("key", [7, True, ""])
+def test_a_key_that_we_did_not_write_is_nobodys(flags: FlagdFlags, path: Path, key: object) -> None:
+    document = json.loads(path.read_text())
+    document["flags"]["checkout"]["metadata"] = {"leverframe.key": key}
+    path.write_text(json.dumps(document))
+    assert all(state.changed_by is None for state in flags.list())
+
+
 def test_an_unknown_flag_is_not_found(flags: FlagdFlags) -> None:
     with pytest.raises(NotFound, match="no-such-flag"):
         flags.set("no-such-flag", True, key="run/1", reason="typo")

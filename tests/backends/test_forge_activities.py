@@ -20,6 +20,7 @@ from activities.forge import (
     TagRequest,
 )
 from leverframe.model.changes import Car, CarEjected, CarLanded, Change, ChangeSpec, Priority
+from leverframe.model.differences import TreeDifference
 from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
 from policies.decision import Allowed, Reservation, ReserveRequest
 from tests.fakes.git_world import AT, FIRST_SHA, OVERLAY, GitWorld, passed
@@ -29,8 +30,10 @@ NEW_SHA = "b" * 40
 FLIP = FlipFlag(flag="checkout", on=False)
 
 
-def reserved(effect: Effect, step: int = 0, repository: str = "shop") -> Reservation:
-    """What the ledger would grant."""
+def reserved(
+    effect: Effect, step: int = 0, repository: str = "shop", difference: TreeDifference | None = None
+) -> Reservation:
+    """What the ledger would grant for that difference."""
     request = ReserveRequest(
         reservation=f"{RUN}/{step}",
         agent="sentry_spike",
@@ -38,6 +41,7 @@ def reserved(effect: Effect, step: int = 0, repository: str = "shop") -> Reserva
         service="shop",
         subject="SHOP-1",
         effect=effect,
+        difference=difference,
     )
     lapses = AT + timedelta(minutes=5)
     return Allowed.grant(request, policy_digest="p", now=AT, lapses_at=lapses).reservation
@@ -56,6 +60,19 @@ class Forge:
         self.changes = ChangesStore(self.engine)
         self.track = GitTrack(mirrors=root / "mirrors", artifacts=root / "artifacts")
         self.acts = ForgeActivities(self.changes, self.track, {"shop": self.world.repository})
+
+    def reserve(self, effect: Effect, step: int = 0) -> Reservation:
+        """Preview it as a run does, and get it granted."""
+        return reserved(effect, step, difference=self.acts.preview("shop", effect, AT))
+
+    def opened(self) -> list[Change]:
+        """Every change; no other branch of ours may be on the remote."""
+        changes = self.changes.list_changes("shop")
+        branches = self.world.git(
+            "for-each-ref", "--format=%(refname:short)", "refs/heads/leverframe"
+        ).split()
+        assert sorted(branches) == sorted(change.branch for change in changes)
+        return changes
 
     def land(self, change: Change) -> str:
         """Carry a change in, as the train does."""
@@ -104,7 +121,8 @@ def failure(act: Callable[[], object]) -> str:
 
 def test_a_reserved_revert_opens_one_change_by_the_agent_that_names_its_run(forge: Forge) -> None:
     bad = forge.world.commit("main", {"bad.py": "x\n"})
-    opened = [forge.acts.revert(reserved(undo(bad)), RevertRequest(at=AT)) for _ in range(2)]
+    reservation = forge.reserve(undo(bad))
+    opened = [forge.acts.revert(reservation, RevertRequest(at=AT)) for _ in range(2)]
     assert opened[0] == opened[1]
     assert opened[0].branch.startswith(f"leverframe/revert-{bad[:12]}-")
     assert (opened[0].author.kind, opened[0].author.name) == ("agent", "sentry_spike")
@@ -114,10 +132,9 @@ def test_a_reserved_revert_opens_one_change_by_the_agent_that_names_its_run(forg
     )
     assert trailer.strip() == RUN
     forge.land(opened[0])
-    assert [commit.by_agent for commit in forge.track.commits(forge.world.repository, limit=2)] == [
-        True,
-        False,
-    ]
+    newest, before = forge.track.commits(forge.world.repository, limit=2)
+    assert (newest.by_agent, newest.run) == (True, RUN)
+    assert (before.by_agent, before.run) == (False, None)
     assert not forge.track.has_file(
         forge.world.repository, sha=forge.world.git("rev-parse", "main"), path="bad.py"
     )
@@ -125,7 +142,7 @@ def test_a_reserved_revert_opens_one_change_by_the_agent_that_names_its_run(forg
 
 def test_another_reservation_for_the_same_commit_has_its_own_branch(forge: Forge) -> None:
     bad = forge.world.commit("main", {"bad.py": "x\n"})
-    one, two = (forge.acts.revert(reserved(undo(bad), step), RevertRequest(at=AT)) for step in (0, 1))
+    one, two = (forge.acts.revert(forge.reserve(undo(bad), step), RevertRequest(at=AT)) for step in (0, 1))
     assert one.branch != two.branch
 
 
@@ -143,18 +160,62 @@ def test_a_reservation_for_another_effect_or_one_that_was_changed_is_refused(for
         lambda: forge.acts.roll_back(reserved(RollBack(service="till", to=NEW_SHA)), RollBackRequest(at=AT)),
     ]
     assert [failure(case) for case in cases] == ["Refused"] * len(cases)
-    assert forge.changes.list_changes("shop") == []
-    assert forge.world.git("for-each-ref", "refs/heads/leverframe") == ""
+    assert forge.opened() == []
 
 
 def test_a_revert_that_no_longer_applies_is_a_conflict(forge: Forge) -> None:
     bad = forge.world.commit("main", {"app.py": "bad\n"})
+    reservation = forge.reserve(undo(bad))
     forge.world.commit("main", {"app.py": "worse\n"})
-    assert failure(lambda: forge.acts.revert(reserved(undo(bad)), RevertRequest(at=AT))) == "Conflict"
+    assert failure(lambda: forge.acts.revert(reservation, RevertRequest(at=AT))) == "Conflict"
+    assert failure(lambda: forge.acts.preview("shop", undo(bad), AT)) == "Conflict"
+
+
+def test_a_preview_says_what_would_change_and_a_flag_changes_no_file(forge: Forge) -> None:
+    bad = forge.world.commit("main", {"bad.py": "x\n"})
+    revert = forge.acts.preview("shop", undo(bad), AT)
+    back = forge.acts.preview("shop", RollBack(service="shop", to=NEW_SHA), AT)
+    assert revert is not None
+    assert back is not None
+    assert [(file.path, file.change) for file in revert.files] == [("bad.py", "deleted")]
+    assert [file.path for file in back.files] == [OVERLAY]
+    assert forge.acts.preview("shop", RollBack(service="shop", to=FIRST_SHA), AT) is None
+    assert forge.acts.preview("shop", FLIP, AT) is None
+    assert forge.opened() == []
+
+
+def test_an_effect_of_another_repository_or_service_is_not_previewed(forge: Forge) -> None:
+    cases = [
+        lambda: forge.acts.preview("shop", undo(NEW_SHA, "till"), AT),
+        lambda: forge.acts.preview("shop", RollBack(service="till", to=NEW_SHA), AT),
+    ]
+    assert [failure(case) for case in cases] == ["Refused", "Refused"]
+
+
+def test_a_tree_that_was_swapped_between_policy_and_push_opens_nothing(forge: Forge) -> None:
+    bad = forge.world.commit("main", {"bad.py": "x\n", "worse.py": "x\n"})
+    revert, back = forge.reserve(undo(bad)), forge.reserve(RollBack(service="shop", to=NEW_SHA))
+    forge.world.commit(
+        "main",
+        {"worse.py": None, OVERLAY: forge.world.git("show", f"main:{OVERLAY}").replace("a" * 40, "c" * 40)},
+    )
+    assert failure(lambda: forge.acts.revert(revert, RevertRequest(at=AT))) == "Refused"
+    assert failure(lambda: forge.acts.roll_back(back, RollBackRequest(at=AT))) == "Refused"
+    assert forge.opened() == []
+
+
+def test_a_reservation_for_a_difference_that_nobody_looked_at_opens_nothing(forge: Forge) -> None:
+    bad = forge.world.commit("main", {"bad.py": "x\n"})
+    cases = [
+        lambda: forge.acts.revert(reserved(undo(bad)), RevertRequest(at=AT)),
+        lambda: forge.acts.roll_back(reserved(RollBack(service="shop", to=NEW_SHA)), RollBackRequest(at=AT)),
+    ]
+    assert [failure(case) for case in cases] == ["Refused", "Refused"]
+    assert forge.opened() == []
 
 
 def test_a_roll_back_is_a_hotfix_that_edits_productions_overlay_once(forge: Forge) -> None:
-    reservation = reserved(RollBack(service="shop", to=NEW_SHA))
+    reservation = forge.reserve(RollBack(service="shop", to=NEW_SHA))
     opened = [forge.acts.roll_back(reservation, RollBackRequest(at=AT)) for _ in range(2)]
     assert opened[0] == opened[1]
     assert opened[0] is not None
