@@ -1,8 +1,9 @@
 """The gateway: the one door for events and webhooks. It verifies, stores and signals; it decides nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -10,15 +11,19 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from temporalio.client import Client
 
+from activities.forms import Forms
 from activities.inbox import Inbox
 from activities.ports import Metrics
-from leverframe.bootstrap import build_inbox, build_metrics, connect
+from leverframe.bootstrap import build_forms, build_inbox, build_metrics, connect
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.health import HealthPages
 from leverframe.gateway.inbox import CoalescingInbox, Pace
 from leverframe.gateway.replies import Refusal, Replies
 from leverframe.gateway.sentry_intake import EventDoor, SentryIntake
 from leverframe.gateway.sentry_webhook import SentryWebhook
+from leverframe.gateway.slack import SlackDoor
+from leverframe.gateway.slack_pump import ClickPump
+from leverframe.gateway.slack_socket import SlackSocket
 from leverframe.gateway.watches import Watches
 from leverframe.model.errors import BadConfiguration, BadInput, Unavailable
 from leverframe.settings import GatewaySettings, Settings
@@ -36,6 +41,7 @@ def build_app(
     client: Client,
     store: Inbox,
     metrics: Metrics,
+    forms: Forms | None = None,
     counters: Counters | None = None,
     pace: Pace | None = None,
     task_queue: str = HANDS,
@@ -48,6 +54,7 @@ def build_app(
         client: the engine; a lazy one lets the gateway start while the engine is away.
         store: where accepted events are kept.
         metrics: source of the release health documents.
+        forms: the chat whose people answer in forms; None when there is none.
         counters: to read them from outside.
         pace: to override what the settings say.
         task_queue: where watches run.
@@ -63,20 +70,22 @@ def build_app(
     )
     inbox = CoalescingInbox(store, watches.send, counters, pace or _pace(settings.gateway))
     door = EventDoor(inbox, counters)
+    slack = _Slack(settings, forms, client, counters) if forms else None
     running: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        task = asyncio.create_task(inbox.run())
-        running.append(task)
+        loops = [inbox.run(), *(slack.loops() if slack else [])]
+        running[:] = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
 
     def working() -> bool:
-        return bool(running) and not running[-1].done()
+        return bool(running) and not any(task.done() for task in running)
 
     replies = Replies(counters)
     pages = HealthPages(
@@ -86,6 +95,7 @@ def build_app(
         routes=[
             *SentryIntake(settings.gateway, door, counters).routes(),
             *SentryWebhook(settings.gateway, door, watches, counters).routes(),
+            *(slack.door.routes() if slack else []),
             *pages.routes(),
         ],
         exception_handlers={
@@ -96,6 +106,31 @@ def build_app(
         },
         lifespan=lifespan,
     )
+
+
+class _Slack:
+    """The door for Slack and what works behind it."""
+
+    def __init__(self, settings: Settings, forms: Forms, client: Client, counters: Counters) -> None:
+        slack = settings.chat.slack
+        self._pump = ClickPump(forms, client, team=slack.team)
+        self.door = SlackDoor(
+            team=slack.team,
+            secret=slack.signing_secret,
+            clicks=forms.clicks,
+            counters=counters,
+            max_bytes=settings.gateway.max_body_bytes,
+            wake=self._pump.wake,
+        )
+        self._socket = (
+            SlackSocket(self.door, counters, app_token=slack.app_token, api_url=slack.api_url)
+            if slack.app_token
+            else None
+        )
+
+    def loops(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs while the application does."""
+        return [self._pump.run(), *([self._socket.run()] if self._socket else [])]
 
 
 def serve(settings: Settings) -> None:
@@ -111,7 +146,13 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     client = await connect(settings, lazy=True)
-    app = build_app(settings, client=client, store=build_inbox(settings), metrics=build_metrics(settings))
+    app = build_app(
+        settings,
+        client=client,
+        store=build_inbox(settings),
+        metrics=build_metrics(settings),
+        forms=build_forms(settings),
+    )
     config = uvicorn.Config(
         app,
         host=settings.gateway.host,

@@ -62,7 +62,10 @@ def test_a_backend_that_there_is_not_is_named_with_those_there_are() -> None:
 
 def test_the_defaults_build_every_port(settings: Settings) -> None:
     ports = bootstrap.build_ports(settings)
-    assert all(hasattr(getattr(ports, name), "health") for name in type(ports).__dataclass_fields__)
+    built = {name: getattr(ports, name) for name in type(ports).__dataclass_fields__}
+    built |= {f"chat {name}": chat for name, chat in built.pop("chats").items()}
+    assert "chat terminal" in built
+    assert all(hasattr(port, "health") for port in built.values())
 
 
 def test_changes_on_github_are_built_from_a_token_and_the_places_of_the_repositories(

@@ -1,0 +1,71 @@
+"""Socket Mode: the same interactions over a connection that we open, so that no public address is needed.
+
+Protocol: https://docs.slack.dev/apis/events-api/using-socket-mode. The SDK's client reconnects by itself, and
+asks for a fresh address each time. An envelope is acknowledged after its click is kept; one that is not comes
+again or tells the person that it did not work.
+"""
+
+import asyncio
+
+import structlog
+from pydantic import SecretStr
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from leverframe.gateway.counters import Counters
+from leverframe.gateway.replies import Refusal
+from leverframe.gateway.slack import SlackDoor
+from leverframe.model.errors import BadInput, Unavailable
+
+_log = structlog.get_logger("leverframe.slack")
+
+
+class SlackSocket:
+    """One connection; Slack spreads interactions over the connections of an app."""
+
+    def __init__(
+        self,
+        door: SlackDoor,
+        counters: Counters,
+        *,
+        app_token: SecretStr,
+        api_url: str,
+        ping_seconds: float = 5.0,
+    ) -> None:
+        self._door = door
+        self._counters = counters
+        self._token = app_token
+        self._api_url = api_url
+        self._ping = ping_seconds
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        token = self._token.get_secret_value()
+        client = SocketModeClient(
+            app_token=token,
+            web_client=AsyncWebClient(base_url=self._api_url),
+            ping_interval=self._ping,
+        )
+        client.socket_mode_request_listeners.append(self._receive)
+        try:
+            await client.connect()  # type: ignore[no-untyped-call]  # the SDK's
+            await asyncio.Event().wait()
+        finally:
+            await client.close()  # type: ignore[no-untyped-call]
+
+    async def _receive(self, client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
+        """Keep first, acknowledge then. What can't be used is acknowledged: it would not get better."""
+        try:
+            if request.type == "interactive" and isinstance(request.payload, dict):
+                await self._door.take(request.payload)
+        except Refusal as error:
+            self._counters.refused(error.reason)
+        except BadInput:
+            self._counters.refused("malformed")
+        except Unavailable as error:
+            _log.warning("interaction not kept", error=str(error))
+            return
+        await client.send_socket_mode_response(SocketModeResponse(envelope_id=request.envelope_id))
