@@ -10,6 +10,10 @@ PAUSE = "ledger.pause"
 """The rule of a finding by a pause."""
 
 
+OWN = frozenset({"ledger.approval", "ledger.audit", "ledger.capacity", "ledger.reservation"})
+"""Rules of the ledger itself: asking a policy again does not bring them up."""
+
+
 def allowed(entry: Entry, request: ReserveRequest) -> Allowed:
     """The reservation, however often it is asked for."""
     return Allowed.grant(

@@ -1,9 +1,16 @@
-"""What an approval is worth: it lifts escalations of exactly one effect, once, and never a denial."""
+"""What an approval is worth: it lifts escalations of exactly one effect, once, and never a denial.
+
+It is worth that when a place is taken, and again at the commit.
+"""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
+from policies.book import Book
 from policies.decision import Approval, Finding, Terms, Verdict
+from policies.evaluate import evaluate
+from policies.layering import applicable
+from policies.reservations import Entry
 from policies.usage import Intent
 
 
@@ -50,6 +57,27 @@ def eligible(terms: Terms, intent: Intent) -> set[str]:
         for person in group.members
         if not person.is_among((*intent.requesters, intent.agent))
     }
+
+
+def in_the_way(book: Book, entry: Entry, now: datetime) -> tuple[Finding, ...]:
+    """The findings that stop a commit: every denial, and what asks people and was not lifted by them.
+
+    What people lifted stays lifted only under the policy that they saw. Under the policy of its reservation
+    an effect also has its place under every limit: one that is full since then is full by what people let
+    in after it.
+    """
+    with book.usage.but(entry.id):
+        evaluation = evaluate(book.snapshot, entry.intent, book.usage, now)
+    lifted: set[str] = set()
+    if entry.policy_digest == evaluation.policy_digest:
+        lifted = {finding.rule for finding in entry.lifted}
+        for document in applicable(book.snapshot, entry.intent):
+            lifted |= {f"{document.name}.limits.{limit.id}" for limit in document.rules.limits}
+    return tuple(
+        finding
+        for finding in evaluation.findings
+        if finding.verdict is Verdict.DENY or finding.rule not in lifted
+    )
 
 
 def _finding(observed: str, limit: str) -> Finding:

@@ -20,7 +20,7 @@ from policies.answers import (
     standing,
     used_up,
 )
-from policies.approvals import objection
+from policies.approvals import in_the_way, objection
 from policies.audit import Record
 from policies.book import Book
 from policies.decision import Allowed, Decision, Denied, Finding, ReserveRequest, Terms, Verdict
@@ -154,7 +154,7 @@ class Ledger:
             case Phase.COMMITTED:
                 return Committed(reservation=reservation)
             case Phase.RESERVED:
-                live = self._in_the_way(entry, now)
+                live = in_the_way(self.book, entry, now)
             case _:
                 live = (used_up(entry),)
         if not live:
@@ -406,26 +406,6 @@ class Ledger:
             )
             self._record(events.Shadowed(entry=shadow), now)
         return denied(evaluation, would=shadow.would)
-
-    def _in_the_way(self, entry: Entry, now: datetime) -> tuple[Finding, ...]:
-        """The findings that stop a commit: every denial, and what asks people and was not lifted by them.
-
-        Under the policy of its reservation it has its place under every limit: one that is full since then
-        is full by what people let in after it.
-        """
-        book = self.book
-        with book.usage.but(entry.id):
-            evaluation = evaluate(book.snapshot, entry.intent, book.usage, now)
-        lifted: set[str] = set()
-        if entry.policy_digest == evaluation.policy_digest:
-            lifted = {finding.rule for finding in entry.lifted}
-            for document in applicable(book.snapshot, entry.intent):
-                lifted |= {f"{document.name}.limits.{limit.id}" for limit in document.rules.limits}
-        return tuple(
-            finding
-            for finding in evaluation.findings
-            if finding.verdict is Verdict.DENY or finding.rule not in lifted
-        )
 
     def _demote(self, intent: Intent, settlement: Settlement, now: datetime) -> None:
         """Outcomes demote by themselves; they never promote."""

@@ -14,7 +14,6 @@ from policies.retention import MAX_ENTRIES, use_of
 from policies.rules import Limit, duration_words
 from policies.usage import Asking, Demotion, Pause, Use
 
-
 MAX_GROUPS = 20
 MAX_OPEN = 500
 
