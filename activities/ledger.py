@@ -90,10 +90,6 @@ class _AttentionReply(RootModel[AttentionAnswer]):
     pass
 
 
-class _Nothing(RootModel[None]):
-    pass
-
-
 class _Entries(RootModel[tuple[Entry, ...]]):
     pass
 
@@ -157,16 +153,16 @@ class LedgerDoor:
 
     async def refuse_policy(self, refused: RefusedPolicy | None) -> None:
         """Remember why a newer policy is not in force; None: the trouble is over."""
-        await self._ask(_Nothing, "refuse_policy", refused)
+        await self._tell("refuse_policy", refused)
 
     async def attend(self, request: AttentionRequest) -> AttentionAnswer:
         return (await self._ask(_AttentionReply, "attend", request)).root
 
     async def answered(self, answer: AnsweredQuestion) -> None:
-        await self._ask(_Nothing, "answered", answer)
+        await self._tell("answered", answer)
 
     async def score(self, score: ShadowScore) -> None:
-        await self._ask(_Nothing, "score", score)
+        await self._tell("score", score)
 
     async def overview(self) -> LedgerOverview:
         """How much room is left, what is open, and what stops the agents."""
@@ -180,7 +176,16 @@ class LedgerDoor:
         """What observed agents asked for before that time and nobody has scored yet, oldest first."""
         return (await self._look(_Shadows, "unscored", before)).root
 
-    async def _ask(self, answer: type[AnswerT], update: str, *args: object) -> AnswerT:
+    async def _ask(self, answer: type[AnswerT], update: str, argument: object) -> AnswerT:
+        reply = await self._send(update, argument, answer)
+        if not isinstance(reply, answer):
+            raise Unavailable(f"the policy ledger answered {update} with something else")
+        return reply
+
+    async def _tell(self, update: str, argument: object) -> None:
+        await self._send(update, argument, None)
+
+    async def _send(self, update: str, argument: object, answer: type | None) -> object:
         """Send an Update until it is answered, always with one id: a run of the ledger does it once."""
         update_id = str(uuid4())
         deadline = asyncio.get_running_loop().time() + self._answer_within.total_seconds()
@@ -189,7 +194,7 @@ class LedgerDoor:
             async with asyncio.timeout_at(deadline):
                 while True:
                     try:
-                        return await self._attempt(answer, update, update_id, args)
+                        return await self._attempt(update, argument, answer, update_id)
                     except _AskAgain as error:
                         why = str(error)
                     # Random, so that many callers do not come back at the same moment.
@@ -198,18 +203,16 @@ class LedgerDoor:
         except TimeoutError as error:
             raise Unavailable(f"the policy ledger did not answer: {why}") from error
 
-    async def _attempt(
-        self, answer: type[AnswerT], update: str, update_id: str, args: tuple[object, ...]
-    ) -> AnswerT:
+    async def _attempt(self, update: str, argument: object, answer: type | None, update_id: str) -> object:
         start = WithStartWorkflowOperation[object, object](
             LEDGER, LedgerStart(organisation=self.organisation), **self._start()
         )
         async with self._turnstile.turn() as turn:
             try:
                 client = await self._connected()
-                reply = await client.execute_update_with_start_workflow(
+                return await client.execute_update_with_start_workflow(
                     update,
-                    args=args,
+                    argument,
                     id=update_id,
                     start_workflow_operation=start,
                     result_type=answer,
@@ -225,9 +228,6 @@ class LedgerDoor:
             except WorkflowUpdateRPCTimeoutOrCancelledError as error:
                 # The SDK says so when this task is cancelled, too: it must end here.
                 raise Unavailable(f"the policy ledger did not answer: {error}") from error
-        if not isinstance(reply, answer):
-            raise Unavailable(f"the policy ledger answered {update} with something else")
-        return reply
 
     def _start(self) -> dict[str, Any]:
         """How the ledger is started, unless it runs."""

@@ -267,9 +267,10 @@ class PolicyLedgerWorkflow:
         """Wait for the next lapse, or for a reservation that lapses earlier, or for the renewal.
 
         A timer that has become too early finds nothing to do and is armed again: cheaper than a new
-        timer for every command.
+        timer for every command. A request to cancel changes nothing: `pause` is how people stop agents,
+        and a ledger that ended would forget what it granted.
         """
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             await workflow.wait_condition(
                 lambda: keeping.done() or self._renewal_due() or self._lapses_before(deadline),
                 timeout=None if deadline is None else max(deadline - workflow.now(), timedelta(0)),
