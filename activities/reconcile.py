@@ -3,15 +3,13 @@
 Runs on the hands queue. Reads only: the workflow looks at each in turn and settles what is certain.
 """
 
-from datetime import UTC, datetime, timedelta
-
 from temporalio import activity
 
 from activities.failures import as_application_error
 from activities.ledger import LedgerDoor
 from activities.look import Look, LookActivities
 from leverframe.model.errors import LeverframeError
-from leverframe.model.frozen import Frozen
+from leverframe.model.frozen import Frozen, Instant
 from policies.reservations import Entry, Phase
 
 AT_ONCE = 20
@@ -19,9 +17,6 @@ AT_ONCE = 20
 
 MOST_RUNS = 500
 """So many runs are asked for in one pass whether they still go on."""
-
-SCORED_AFTER = timedelta(days=1)
-"""People get this long to do what an agent in observe mode would have done."""
 
 
 class Stranded(Frozen):
@@ -73,14 +68,14 @@ class ReconcileActivities:
         return found
 
     @activity.defn(name="unscored")
-    async def unscored(self) -> list[Unscored]:
-        """What was observed more than a day ago and has no score yet, oldest first.
+    async def unscored(self, before: Instant) -> list[Unscored]:
+        """What was observed before that time and has no score yet, oldest first.
 
         Raises:
             ApplicationError: `Unavailable` (asked again) when the ledger did not answer.
         """
         try:
-            shadows = await self._ledger.unscored(datetime.now(UTC) - SCORED_AFTER)
+            shadows = await self._ledger.unscored(before)
         except LeverframeError as error:
             raise as_application_error(error) from error
         return [

@@ -30,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
 HOUSEKEEPING = "HousekeepingWorkflow"
 RECONCILER = "reconciler"
 
-RENEW_AT = 1000
+RENEW_AT = 500
 """Events of history after which the workflow continues in a fresh run."""
 
 AT_ONCE = (Chore.RELOAD, Chore.RECONCILE, Chore.SCORE)
@@ -38,6 +38,9 @@ AT_ONCE = (Chore.RELOAD, Chore.RECONCILE, Chore.SCORE)
 
 LONGEST_PATIENCE = timedelta(hours=1)
 """A reservation that the world says nothing about is looked at after 1, 2, 4 … minutes, then every hour."""
+
+SCORED_AFTER = timedelta(days=1)
+"""People get this long to do what an agent in observe mode would have done."""
 
 CERTAIN = 2
 """Looks that must say no: what a dying run had begun can still arrive after the first."""
@@ -219,7 +222,10 @@ class HousekeepingWorkflow:
     async def _score(self) -> str:
         """Did people do what an agent in observe mode would have done?"""
         unscored = await workflow.execute_activity_method(
-            ReconcileActivities.unscored, start_to_close_timeout=_TIMEOUT, retry_policy=_TRIES
+            ReconcileActivities.unscored,
+            workflow.now() - SCORED_AFTER,
+            start_to_close_timeout=_TIMEOUT,
+            retry_policy=_TRIES,
         )
         scored = 0
         for each in unscored:

@@ -1,0 +1,216 @@
+"""Housekeeping on a real server, beside the real ledger: policies change, runs die, people forget."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from activities.look import Sighted
+from activities.policy_files import snapshot_of
+from leverframe.model.errors import Unavailable
+from leverframe.model.ids import housekeeping_id
+from leverframe.model.outcomes import Outcome
+from policies.decision import Allowed, Denied
+from policies.ledger import Ledger
+from policies.reservations import LedgerState, Settlement
+from tests.fakes.asks import OFF, ask
+from tests.fakes.house_world import House, house, policy_files
+from workflows.housekeeping import CERTAIN, RECONCILER, settled_as
+from workflows.timetable import Chore
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+BROKEN = "version: 1\nlayer: org\nautonomy: everything\n"
+
+
+async def reserve(home: House, reservation: str, *, commit: bool = True) -> None:
+    """An agent may switch the flag off, and says that it does so now."""
+    assert isinstance(await home.door.reserve(ask(reservation, OFF)), Allowed)
+    if commit:
+        assert (await home.door.commit(reservation)).kind == "committed"
+
+
+async def ended(home: House, reservation: str) -> tuple[Outcome | None, str]:
+    """How a reservation was settled, and by whom: the first word stands."""
+    standing = await home.door.settle(Settlement(reservation=reservation, outcome=Outcome.SUPERSEDED))
+    return standing.outcome, standing.settled_by.by if standing.settled_by else ""
+
+
+async def test_the_first_tidying_puts_the_policy_in_force(env: WorkflowEnvironment, tmp_path: Path) -> None:
+    async with house(env, tmp_path) as home:
+        assert isinstance(await home.door.reserve(ask("run/0/1")), Denied)
+        tidied = await home.tidy()
+        assert isinstance(await home.door.reserve(ask("run/1/1")), Allowed)
+    assert {chore for chore, done in tidied.done.items() if not done.failed} == set(Chore) - {Chore.REPORT}
+    assert home.notices.told == {}
+
+
+async def test_a_changed_file_is_in_force_without_a_restart_and_the_same_again_changes_nothing(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with house(env, tmp_path) as home:
+        await home.tidy()
+        before = await home.overview()
+        home.source.write(org=policy_files(autonomy="observe")["org.yaml"])
+        await home.tidy()
+        changed = await home.overview()
+        again = (await home.tidy()).done[Chore.RELOAD]
+    assert changed.policy_digest != before.policy_digest
+    assert again.said == f"policy {changed.policy_digest[:12]} is in force"
+
+
+async def test_a_bad_document_keeps_the_old_policy_is_told_once_and_is_forgotten_when_corrected(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with house(env, tmp_path) as home:
+        await home.tidy()
+        good = await home.overview()
+        home.source.write(org=BROKEN)
+        for _ in range(2):
+            tidied = await home.tidy()
+        bad = await home.overview()
+        assert bad.policy_digest == good.policy_digest
+        assert bad.refused_policy is not None
+        assert bad.refused_policy.revision == "r2"
+        assert any(problem.startswith("org.yaml:3: ") for problem in bad.refused_policy.problems)
+        assert tidied.done[Chore.RELOAD].failed
+        [(key, text)] = home.notices.told.items()
+        assert key.startswith("policy-refused/")
+        assert "org.yaml:3: " in text
+        assert isinstance(await home.door.reserve(ask("run/1/1")), Allowed), "the old policy holds"
+
+        home.source.write(org=policy_files("lineage: {max_depth: 1}\n")["org.yaml"])
+        assert not (await home.tidy()).done[Chore.RELOAD].failed
+        cured = await home.overview()
+    assert cured.refused_policy is None
+    assert cured.policy_digest != good.policy_digest
+
+
+async def test_a_source_that_does_not_answer_changes_nothing_and_stops_no_other_chore(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with house(env, tmp_path) as home:
+        await home.tidy()
+        before = await home.overview()
+        await reserve(home, "run/dead/1")
+        home.switch(False, by="run/dead/1")
+        home.source.trouble = Unavailable("git does not answer")
+        tidied = await home.tidy()
+        after = await home.overview()
+        assert (await ended(home, "run/dead/1"))[0] is Outcome.LANDED
+    assert tidied.done[Chore.RELOAD].failed
+    assert "git does not answer" in tidied.done[Chore.RELOAD].said
+    assert (after.policy_digest, after.refused_policy) == (before.policy_digest, None)
+
+
+async def test_a_committed_effect_of_a_dead_run_is_settled_by_what_the_world_says(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with house(env, tmp_path) as home:
+        await home.tidy()
+        await reserve(home, "run/dead/1")
+        home.switch(False, by="run/dead/1")
+        await home.tidy()
+        assert await ended(home, "run/dead/1") == (Outcome.LANDED, RECONCILER)
+        assert (await home.overview()).holding == 0
+
+
+async def test_an_effect_that_did_not_happen_has_failed_once_the_world_has_said_so_twice(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with house(env, tmp_path) as home:
+        await home.tidy()
+        await reserve(home, "run/dead/1")
+        await home.tidy()
+        assert (await home.overview()).holding == 1, "a dying run's last act may still arrive"
+        await home.tidy()
+        assert await ended(home, "run/dead/1") == (Outcome.FAILED, RECONCILER)
+
+
+async def test_a_run_that_goes_on_settles_its_own_reservation(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with house(env, tmp_path) as home:
+        run = f"run/alive/{uuid4().hex}"
+        await env.client.start_workflow("RemediationWorkflow", id=run, task_queue="nobody")
+        await home.tidy()
+        await reserve(home, f"{run}/1")
+        await reserve(home, "run/reserved/1", commit=False)
+        home.switch(False, by=f"{run}/1")
+        for _ in range(2):
+            await home.tidy()
+        assert (await home.overview()).holding == 2
+        await env.client.get_workflow_handle(run).terminate()
+        await home.tidy()
+        assert [entry.id for entry in (await home.overview()).open] == ["run/reserved/1"]
+
+
+async def test_an_observed_agent_is_scored_by_what_people_did_within_the_day(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with house(env, tmp_path) as home:
+        home.source.write(org=policy_files(autonomy="observe")["org.yaml"])
+        snapshot = snapshot_of(home.source.read())
+        yesterday = Ledger(LedgerState())
+        yesterday.install(snapshot, datetime.now(UTC) - timedelta(hours=26))
+        asked = yesterday.reserve(ask("run/1/1", OFF), datetime.now(UTC) - timedelta(hours=25))
+        assert isinstance(asked, Denied)
+        assert asked.would == "allow"
+        await home.start_ledger(yesterday.state)
+        assert isinstance(await home.door.reserve(ask("run/2/1", OFF, subject="SHOP-2")), Denied)
+        home.switch(False, by="ada 2026-11-22")
+        await home.tidy()
+        [tally] = (await home.overview()).shadow
+    assert (tally.asked, tally.scored, tally.matched) == (2, 1, 1), "the second has its day yet"
+
+
+async def test_todays_digest_is_asked_for_once_however_often_one_tidies(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with house(env, tmp_path) as home:
+        for _ in range(3):
+            await home.tidy()
+    assert len(home.notices.digests) == 1
+
+
+async def test_a_fresh_run_remembers_what_was_done_told_and_looked_at(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with house(env, tmp_path) as home:
+        await home.tidy()
+        home.source.write(org=BROKEN)
+        handle = env.client.get_workflow_handle(housekeeping_id(home.settings.organisation))
+        first = (await handle.describe()).run_id
+        for _ in range(60):
+            await asyncio.gather(home.tidy(), home.tidy())
+            if (await handle.describe()).run_id != first:
+                break
+        assert (await handle.describe()).run_id != first, "history stays short"
+        tidied = await home.tidy()
+    assert tidied.done[Chore.RELOAD].failed
+    assert len(home.notices.told) == len(home.notices.digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("happened", "outcome", "committed", "times", "ends"),
+    [
+        ("yes", Outcome.LANDED, True, 1, Outcome.LANDED),
+        ("yes", Outcome.ROLLED_BACK, True, 1, Outcome.ROLLED_BACK),
+        ("yes", Outcome.SUPERSEDED, False, 1, Outcome.SUPERSEDED),
+        ("no", Outcome.FAILED, True, 1, None),
+        ("no", Outcome.FAILED, True, CERTAIN, Outcome.FAILED),
+        ("no", Outcome.FAILED, False, CERTAIN, Outcome.EXPIRED),
+        ("no", Outcome.REJECTED, True, CERTAIN, Outcome.REJECTED),
+        ("unknown", None, True, 99, None),
+    ],
+)
+async def test_what_is_not_certain_is_not_settled_and_what_never_began_is_nobodys_failure(
+    happened: str, outcome: Outcome | None, committed: bool, times: int, ends: Outcome | None
+) -> None:
+    sighted = Sighted.model_validate(
+        {"happened": happened, "by_reservation": False, "outcome": outcome, "detail": "seen"}
+    )
+    assert settled_as(sighted, committed=committed, times=times) is ends
