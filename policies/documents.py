@@ -6,7 +6,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -15,10 +16,20 @@ from leverframe.model.errors import BadConfiguration
 from leverframe.model.frozen import Frozen, Slug
 from leverframe.model.ids import digest
 from policies.located import Path, Unreadable, dotted, read
-from policies.people import Group, Person, SlackAccount
+from policies.people import Group, Person, Principal, SlackAccount
 from policies.rules import Layer, PeopleRules, Rules
 
 _PLACE = re.compile(r"^(?:org|(?P<folder>repos|agents)/(?P<about>[a-z0-9][a-z0-9_.-]{0,62}))\.yaml$")
+_WORDS = {
+    "missing": "it is required, and missing",
+    "extra_forbidden": "there is no such key",
+    "bool_type": "write true or false",
+    "int_type": "write a whole number",
+    "string_type": "write a text; numbers and dates need quotes to be one",
+    "model_type": "write keys and values",
+    "dict_type": "write keys and values",
+    "tuple_type": "write a list",
+}
 PEOPLE = "people.yaml"
 
 
@@ -53,10 +64,19 @@ class People(Frozen):
         """The group of that name."""
         return next((group for group in self.groups if group.name == name), None)
 
+    def members(self, names: Iterable[str]) -> frozenset[Principal]:
+        """Everybody in these groups; a group that does not exist has nobody."""
+        return frozenset(
+            person.principal for name in names if (group := self.group(name)) for person in group.members
+        )
+
 
 class _Content(Frozen):
     documents: tuple[tuple[str, Rules], ...]
     groups: tuple[Group, ...]
+
+
+MAX_DOCUMENTS = 200
 
 
 class PolicySnapshot(Frozen):
@@ -64,7 +84,7 @@ class PolicySnapshot(Frozen):
 
     digest: str
     """Names the rules, not their layout: a comment or a moved line changes nothing."""
-    documents: tuple[PolicyDocument, ...] = Field(max_length=200)
+    documents: tuple[PolicyDocument, ...] = Field(max_length=MAX_DOCUMENTS)
     people: People = People()
 
     @classmethod
@@ -117,10 +137,7 @@ def read_document(file: str, text: str) -> PolicyDocument | tuple[Problem, ...]:
         # JSON, because strict models take its lists as tuples and its words as enumerations.
         rules = Rules.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        return tuple(
-            problem(nearest_line(lines, item["loc"]), f"{dotted(item['loc']) or 'document'}: {item['msg']}")
-            for item in error.errors(include_url=False)
-        )
+        return tuple(_complaints(file, lines, error))
     folder: Mapping[str | None, Layer] = {None: "org", "repos": "repo", "agents": "agent"}
     expected = folder[place["folder"]]
     if rules.layer != expected:
@@ -138,10 +155,7 @@ def read_people(text: str) -> People | tuple[Problem, ...]:
     try:
         rules = PeopleRules.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        return tuple(
-            _problem(nearest_line(lines, item["loc"]), f"{dotted(item['loc']) or 'document'}: {item['msg']}")
-            for item in error.errors(include_url=False)
-        )
+        return tuple(_complaints(PEOPLE, lines, error))
     return _people(rules, lines)
 
 
@@ -189,28 +203,93 @@ def _problem(line: int, message: str) -> Problem:
     return Problem(file=PEOPLE, line=line, severity="error", message=message)
 
 
+def _complaints(file: str, lines: Mapping[str, int], error: ValidationError) -> Iterator[Problem]:
+    """What the models refuse, in words for the person who wrote the file."""
+    for item in error.errors(include_url=False):
+        # The mark of a key that is refused, not a part of the file.
+        path: Path = tuple(part for part in item["loc"] if part != "[key]")
+        words = _WORDS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+        words = words.replace("Input should be", "it should be")
+        place = dotted(path) or "document"
+        yield Problem(
+            file=file, line=nearest_line(lines, path), severity="error", message=f"{place}: {words}"
+        )
+
+
+def approver_problems(documents: Sequence[PolicyDocument], people: People) -> Iterator[Problem]:
+    """Approvers who can't be: groups that people.yaml does not have, and files that agree on nobody.
+
+    Groups without members are left out: they say that nobody is named yet, not that files disagree.
+    """
+    naming = [
+        document
+        for document in documents
+        if document.rules.escalation is not None and document.rules.escalation.approvers
+    ]
+    for document in naming:
+        for position, name in enumerate(_approvers(document)):
+            if people.group(name) is None:
+                yield _about_approvers(document, f"people.yaml has no group {name}", position)
+    allowed = {document.file: people.members(_approvers(document)) for document in naming}
+    orgs, repos, agents = (
+        [document for document in naming if document.rules.layer == layer and allowed[document.file]]
+        for layer in ("org", "repo", "agent")
+    )
+    told: set[str] = set()
+    for org, repo, agent in product(orgs or (None,), (None, *repos), (None, *agents)):
+        together = [document for document in (org, repo, agent) if document is not None]
+        if not together or any(document.file in told for document in together):
+            continue
+        if not frozenset.intersection(*(allowed[document.file] for document in together)):
+            *above, last = together
+            told.add(last.file)
+            others = " and ".join(document.file for document in above)
+            yield _about_approvers(last, f"nobody is allowed both here and by {others}")
+
+
+def _approvers(document: PolicyDocument) -> tuple[str, ...]:
+    return document.rules.escalation.approvers if document.rules.escalation else ()
+
+
+def _about_approvers(document: PolicyDocument, message: str, *at: int) -> Problem:
+    line = nearest_line(document.lines, ("escalation", "approvers", *at))
+    return Problem(
+        file=document.file, line=line, severity="error", message=f"escalation.approvers: {message}"
+    )
+
+
+def load(files: Mapping[str, str]) -> tuple[PolicySnapshot, tuple[Problem, ...]]:
+    """Every file that can be read, and everything that is wrong: with a problem, nothing may be installed."""
+    documents: list[PolicyDocument] = []
+    problems: list[Problem] = []
+    people = People()
+    for file, text in sorted(files.items()):
+        found = read_people(text) if file == PEOPLE else read_document(file, text)
+        match found:
+            case People():
+                people = found
+            case PolicyDocument():
+                documents.append(found)
+            case _:
+                problems.extend(found)
+    if len(documents) > MAX_DOCUMENTS:
+        message = f"there are {len(documents)} files; at most {MAX_DOCUMENTS} are kept together"
+        problems.append(
+            Problem(file=documents[MAX_DOCUMENTS].file, line=1, severity="error", message=message)
+        )
+    # Without a people.yaml nobody may be asked, which is for the check to remark; a broken one is told above.
+    if PEOPLE in files and not any(problem.file == PEOPLE for problem in problems):
+        problems.extend(approver_problems(documents, people))
+    return PolicySnapshot.of(documents[:MAX_DOCUMENTS], people), tuple(problems)
+
+
 def parse(files: Mapping[str, str]) -> PolicySnapshot:
     """Every file, path relative to the policy directory → text, as one snapshot: all or nothing.
 
     Raises:
         BadConfiguration: with one line `file:line: what is wrong` for each problem.
     """
-    documents: list[PolicyDocument] = []
-    problems: list[Problem] = []
-    people = People()
-    for file, text in sorted(files.items()):
-        if file == PEOPLE:
-            found = read_people(text)
-            if isinstance(found, People):
-                people = found
-            else:
-                problems.extend(found)
-            continue
-        outcome = read_document(file, text)
-        if isinstance(outcome, PolicyDocument):
-            documents.append(outcome)
-        else:
-            problems.extend(outcome)
+    snapshot, problems = load(files)
     if problems:
         raise BadConfiguration("the policies are wrong:\n  " + "\n  ".join(map(str, problems)))
-    return PolicySnapshot.of(documents, people)
+    return snapshot

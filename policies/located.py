@@ -28,7 +28,8 @@ def dotted(path: Path) -> str:
 def read(text: str) -> tuple[object, dict[str, int]]:
     """Plain data of one YAML 1.2 document, and dotted path → line, counted from 1.
 
-    Duplicate keys, aliases and merge keys are refused: each rule stands once, where it can be read.
+    Duplicate keys, keys that are no words, aliases and merge keys are refused: each rule stands once, where
+    it can be read.
 
     Raises:
         Unreadable: the text is not such a document.
@@ -61,6 +62,9 @@ def _plain(node: object, path: Path, line: int, lines: dict[str, int], seen: set
         ]
     if node.merge:
         raise Unreadable(line, "merge keys are not allowed: write the rule where it applies")
+    for key in node:
+        if not isinstance(key, str):
+            raise Unreadable(node.lc.key(key)[0] + 1, f"the key {key} is not a word: put it in quotes")
     return {
         str(key): _plain(value, (*path, str(key)), node.lc.key(key)[0] + 1, lines, seen)
         for key, value in node.items()

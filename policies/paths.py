@@ -12,6 +12,7 @@ from leverframe.model.proposals import Lever
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Finding, Verdict
 from policies.documents import PolicyDocument
+from policies.layering import required
 from policies.protected import PROTECTED, forms
 from policies.rules import DiffCap, OpenMergeRequestRule
 from policies.usage import Intent
@@ -39,12 +40,8 @@ def protected(intent: Intent) -> Iterator[Finding]:
         )
 
 
-def unspecified(documents: Iterable[PolicyDocument], intent: Intent) -> Iterator[Finding]:
-    """What a merge request can't go without: its difference, and that a file bounds its paths and its size.
-
-    Only the organisation's and the agent's file count, without which nothing is allowed anyway: so adding a
-    repository's file can never loosen a policy.
-    """
+def unspecified(documents: Sequence[PolicyDocument], intent: Intent) -> Iterator[Finding]:
+    """What a merge request can't go without: its difference, and a required file that bounds it."""
     if intent.lever is not Lever.OPEN_MERGE_REQUEST:
         return
     if intent.difference is None:
@@ -54,12 +51,11 @@ def unspecified(documents: Iterable[PolicyDocument], intent: Intent) -> Iterator
             "the difference between two trees",
             "Ask again with the difference that the merge request would make.",
         )
-    needed = [document for document in documents if document.rules.layer in ("org", "agent")]
-    rules = [rule for document in needed if (rule := document.rules.levers.open_merge_request)]
-    if all(rule.paths.allow is None for rule in rules):
-        yield _missing(needed, "no file says which paths are allowed", "paths", "allow")
-    if all(rule.diff is None for rule in rules):
-        yield _missing(needed, "no file says how large a change may be", "diff")
+    listed = [rule for rules in required(documents) if (rule := rules.levers.open_merge_request)]
+    if all(rule.paths.allow is None for rule in listed):
+        yield _missing(documents, "no file says which paths are allowed", "paths", "allow")
+    if all(rule.diff is None for rule in listed):
+        yield _missing(documents, "no file says how large a change may be", "diff")
 
 
 def findings(document: PolicyDocument, intent: Intent) -> Iterator[Finding]:
@@ -162,9 +158,9 @@ def _is_allowed(path: str, globs: Sequence[str]) -> bool:
 
 def _is_denied(path: str, globs: Sequence[str]) -> bool:
     raw, normal, folded = forms(path)
-    return any(
-        matches(raw, glob) or matches(normal, glob) or matches(folded, forms(glob)[2]) for glob in globs
-    )
+    pairs = {(form, glob) for glob in globs for form in (raw, normal)}
+    pairs |= {(folded, forms(glob)[2]) for glob in globs}
+    return any(matches(form, glob) for form, glob in pairs)
 
 
 def _rule(document: PolicyDocument, *path: str) -> str:

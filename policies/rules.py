@@ -103,7 +103,7 @@ Duration = Annotated[
 Glob = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 
 _MAX_STARS = 2
-_MAX_CROSSINGS = 3
+_MAX_CROSSINGS = 2
 
 
 def _path_glob(value: str) -> str:
