@@ -14,6 +14,9 @@ from leverframe.model.untrusted import Untrusted
 from tests.fakes.remediation_world import BEGAN, FLAG, LIVE, PREVIOUS, SHOP, SUSPECT, MemoryFlags
 
 
+AGENT = Author(kind="agent", name="sentry_spike")
+
+
 class OneGroup:
     """An error tracker that knows one group with these frames."""
 
@@ -60,11 +63,18 @@ class Tree:
         return SUSPECT if line < 100 else None
 
     def commits(self, repository: Repository, *, limit: int) -> list[LandedCommit]:
-        return [LandedCommit(sha=SUSPECT, subject=Untrusted("x"), landed_at=BEGAN, paths=())]
+        return [
+            LandedCommit(
+                sha=SUSPECT, subject=Untrusted("x"), landed_at=BEGAN, paths=(), authors=("bob@example.com",)
+            )
+        ]
 
 
 class OneChange:
     """The reading half of a record of changes."""
+
+    def __init__(self, author: Author = AGENT) -> None:
+        self._author = author
 
     def list_changes(self, repository: str, *, limit: int = 50) -> list[Change]:
         return [
@@ -75,7 +85,7 @@ class OneChange:
                 head=SUSPECT,
                 title="t",
                 body="",
-                author=Author(kind="agent", name="sentry_spike"),
+                author=self._author,
                 priority=Priority.NORMAL,
                 state="landed",
                 landed_as=SUSPECT,
@@ -84,11 +94,13 @@ class OneChange:
         ]
 
 
-def investigating(frames: Sequence[tuple[str, int]], tree: Tree | None = None) -> InvestigateActivities:
+def investigating(
+    frames: Sequence[tuple[str, int]], tree: Tree | None = None, record: OneChange | None = None
+) -> InvestigateActivities:
     return InvestigateActivities(
         OneGroup(frames),
         tree or Tree(),  # type: ignore[arg-type]  # only the reading half of the port
-        OneChange(),  # type: ignore[arg-type]  # only the reading half of the port
+        record or OneChange(),  # type: ignore[arg-type]  # only the reading half of the port
         MemoryFlags({FLAG: True}),
         {"shop": SHOP},
     )
@@ -150,6 +162,20 @@ def test_the_live_and_the_previous_release_come_from_the_overlays_history() -> N
 def test_a_commit_carries_its_change_and_whether_an_agent_made_it() -> None:
     (commit,) = investigating([]).gather(REQUEST).commits
     assert (commit.change, commit.by_agent) == ("shop/4", True)
+
+
+@pytest.mark.parametrize(
+    ("opened_by", "authors"),
+    [
+        (Author(kind="person", name="ada"), ("ada", "bob@example.com")),
+        (AGENT, ("bob@example.com",)),
+    ],
+)
+def test_a_person_who_opened_a_change_is_among_its_authors(
+    opened_by: Author, authors: tuple[str, ...]
+) -> None:
+    (commit,) = investigating([], record=OneChange(opened_by)).gather(REQUEST).commits
+    assert commit.authors == authors
 
 
 def test_a_known_deployment_directory_saves_look_ups() -> None:
