@@ -13,7 +13,6 @@ from leverframe.model.topology import Repository
 from leverframe.model.untrusted import Untrusted
 from tests.fakes.remediation_world import BEGAN, FLAG, LIVE, PREVIOUS, SHOP, SUSPECT, MemoryFlags
 
-
 AGENT = Author(kind="agent", name="sentry_spike")
 
 
