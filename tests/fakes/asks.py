@@ -1,13 +1,17 @@
 """Requests and policies in few words, for tests of the policy and what stands on it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import EllipsisType
 
 from leverframe.model.differences import FileDelta, TreeDifference
+from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Affected, Cost, Effect, FlipFlag, Measurement, RevertChange, RollBack
 from policies.decision import Approval, ReserveRequest
 from policies.documents import PolicySnapshot, parse
+from policies.evaluate import Evaluation, evaluate
+from policies.rules import Autonomy
+from policies.usage import Intent, Usage, UsageDocument, Use
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -85,6 +89,45 @@ def ask(
         requesters=tuple(requesters),
         approval=approval,
     )
+
+
+def use(
+    request: ReserveRequest,
+    minutes_ago: int = 0,
+    *,
+    outcome: Outcome | None = None,
+    ended_minutes_ago: int | None = None,
+    overrun: bool = False,
+) -> Use:
+    """The request, granted so long before noon; settled when it has an outcome."""
+    at = NOON - timedelta(minutes=minutes_ago)
+    ended = at if ended_minutes_ago is None else NOON - timedelta(minutes=ended_minutes_ago)
+    return Use(
+        agent=request.agent,
+        repository=request.repository,
+        service=request.service,
+        subject=request.subject,
+        lever=request.lever,
+        at=at,
+        held=outcome is None,
+        cost=request.cost or Cost(),
+        outcome=outcome,
+        ended_at=ended if outcome else None,
+        overrun=overrun,
+    )
+
+
+def judge(
+    snapshot: PolicySnapshot,
+    request: ReserveRequest,
+    *uses: Use,
+    known: UsageDocument | None = None,
+    at: datetime = NOON,
+    as_if: Autonomy | None = None,
+) -> Evaluation:
+    """What the policy says at noon beside these uses and what else is known."""
+    document = (known or UsageDocument()).model_copy(update={"uses": uses})
+    return evaluate(snapshot, Intent.of(request), Usage(snapshot, document), at, as_if=as_if)
 
 
 def policy(

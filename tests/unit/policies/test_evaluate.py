@@ -4,28 +4,147 @@ from datetime import timedelta
 
 import pytest
 
-from policies.decision import ReserveRequest, Verdict
+from leverframe.model.outcomes import Outcome
+from leverframe.model.proposals import Lever, Measurement
+from policies.decision import Finding, Verdict
 from policies.documents import PolicySnapshot, parse
-from policies.evaluate import Evaluation, evaluate
-from policies.usage import Intent, Use
-from tests.fakes.asks import BACK, NOON, OFF, ON, REVERT, ask, policy
+from policies.evaluate import attention, evaluate
+from policies.rules import Autonomy
+from policies.usage import Asking, Demotion, Intent, Pause, Usage, UsageDocument
+from tests.fakes.asks import (
+    BACK,
+    ESCALATION,
+    LEVERS,
+    NOON,
+    OFF,
+    ON,
+    PEOPLE,
+    REVERT,
+    ask,
+    difference,
+    document,
+    judge,
+    policy,
+    use,
+)
 
-HEAD = "version: 1\nlayer: {layer}\nautonomy: {autonomy}\nkill_switch: false\n"
-LEVERS = "levers: {open_merge_request: {}, roll_back: {autonomy: act_with_approval}}\n"
-ESCALATION = "escalation: {quorum: 1, expires_after: 1h}\n"
+HOUR = timedelta(hours=1)
 
 
-def said(snapshot: PolicySnapshot, request: ReserveRequest, *uses: Use) -> Evaluation:
-    return evaluate(snapshot, Intent.of(request), uses, NOON)
+def rules(findings: tuple[Finding, ...]) -> list[str]:
+    return [finding.rule for finding in findings]
 
 
-def used(request: ReserveRequest, minutes_ago: int = 0, *, held: bool = False) -> Use:
-    return Use(intent=Intent.of(request), at=NOON - timedelta(minutes=minutes_ago), held=held)
+def files(**texts: str) -> PolicySnapshot:
+    """Files by their names without `.yaml`; `/` is written `__`."""
+    return parse({f"{name.replace('__', '/')}.yaml": text for name, text in texts.items()})
 
 
-def files(autonomy: str = "act", *, levers: str = LEVERS, escalation: str = ESCALATION) -> dict[str, str]:
-    org = HEAD.format(layer="org", autonomy=autonomy) + levers + escalation
-    return {"org.yaml": org, "agents/sentry_spike.yaml": HEAD.format(layer="agent", autonomy="act") + LEVERS}
+# The files that are there.
+
+
+def test_without_a_policy_everything_is_denied_and_the_missing_files_are_named() -> None:
+    evaluation = judge(PolicySnapshot.of(()), ask())
+    assert evaluation.verdict is Verdict.DENY
+    assert [(f.rule, f.source, f.remedy) for f in evaluation.findings] == [
+        ("org", "org.yaml", "Write org.yaml and install it."),
+        ("agents.sentry_spike", "agents/sentry_spike.yaml", "Write agents/sentry_spike.yaml and install it."),
+    ]
+    assert all(
+        (f.observed, f.limit) == ("no such policy", "a policy is installed") for f in evaluation.findings
+    )
+    assert (evaluation.autonomy, evaluation.terms) == (Autonomy.OFF, None)
+
+
+def test_an_agent_without_a_policy_of_its_own_is_denied() -> None:
+    evaluation = judge(policy(), ask(agent="stranger"))
+    assert rules(evaluation.findings) == ["agents.stranger"]
+    assert (evaluation.verdict, evaluation.autonomy) == (Verdict.DENY, Autonomy.OFF)
+
+
+def test_an_agent_without_the_organisations_policy_is_denied() -> None:
+    evaluation = judge(files(agents__sentry_spike=document("agent")), ask())
+    assert rules(evaluation.findings)[0] == "org"
+    assert (evaluation.verdict, evaluation.autonomy) == (Verdict.DENY, Autonomy.OFF)
+
+
+def test_a_file_of_another_repository_or_agent_says_nothing() -> None:
+    off = document("repo", autonomy="off")
+    other = policy(repos={"other": ""}).documents[-1]
+    snapshot = PolicySnapshot.of([*policy().documents, other], policy().people)
+    assert other.file == "repos/other.yaml"
+    assert judge(snapshot, ask()).verdict is Verdict.ALLOW
+    here = parse({"repos/shop.yaml": off}).documents
+    stopped = PolicySnapshot.of([*policy().documents, *here], policy().people)
+    assert judge(stopped, ask()).verdict is Verdict.DENY
+    assert judge(stopped, ask(repository="other")).verdict is Verdict.ALLOW
+
+
+def test_every_rule_is_asked_even_when_the_first_denies() -> None:
+    more = (
+        "storm: {max_affected_percent: 40}\nlineage: {max_depth: 0}\n"
+        "freeze: [{id: gone, reason: Holidays, since: 2026-03-01T00:00:00Z, until: 2026-03-03T00:00:00Z}]\n"
+        "cooldown: {same_subject: 2h}\n"
+    )
+    snapshot = policy(["{id: none, max: 0, window: 1h}"], autonomy="off", kill_switch=True, org=more)
+    known = UsageDocument(pauses=(Pause(by="ada", reason="incident", since=NOON),))
+    request = ask(effect=ON, lineage=["run/0"])
+    evaluation = judge(snapshot, request, use(request, 30), known=known)
+    assert rules(evaluation.findings) == [
+        "ledger.pause",
+        "org.kill_switch",
+        "agents.sentry_spike.levers.flip_flag.direction.to_on",
+        "org.autonomy",
+        "org.levers.flip_flag.direction.to_on",
+        "org.limits.none",
+        "org.storm.max_affected_percent",
+        "org.cooldown.same_subject",
+        "org.freeze.gone",
+        "org.lineage.max_depth",
+    ]
+    assert evaluation.verdict is Verdict.DENY
+    assert evaluation.policy_digest == snapshot.digest
+    assert all(finding.remedy.endswith(".") and finding.source for finding in evaluation.findings)
+
+
+# Stops.
+
+
+def test_a_kill_switch_denies_and_says_where_it_is_set() -> None:
+    (finding,) = judge(policy(kill_switch=True), ask()).findings
+    assert finding == Finding(
+        rule="org.kill_switch",
+        verdict=Verdict.DENY,
+        observed="on",
+        limit="off",
+        remedy="Set `kill_switch: false` when the cause is gone.",
+        source="org.yaml:4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("agent", "repository", "observed"),
+    [
+        (None, None, "everything is paused by ada: incident"),
+        ("sentry_spike", None, "sentry_spike is paused by ada: incident"),
+        (None, "shop", "shop is paused by ada: incident"),
+        ("sentry_spike", "shop", "sentry_spike in shop is paused by ada: incident"),
+        ("stranger", None, None),
+        (None, "other", None),
+        ("sentry_spike", "other", None),
+    ],
+)
+def test_a_pause_stops_what_it_is_about(
+    agent: str | None, repository: str | None, observed: str | None
+) -> None:
+    pause = Pause(by="ada", reason="incident", since=NOON, agent=agent, repository=repository)
+    evaluation = judge(policy(), ask(), known=UsageDocument(pauses=(pause,)))
+    assert [(f.rule, f.verdict, f.observed, f.source) for f in evaluation.findings] == (
+        [("ledger.pause", Verdict.DENY, observed, "ledger")] if observed else []
+    )
+
+
+# Levels.
 
 
 @pytest.mark.parametrize(
@@ -39,40 +158,124 @@ def files(autonomy: str = "act", *, levers: str = LEVERS, escalation: str = ESCA
     ],
 )
 def test_the_level_of_autonomy_decides_what_an_effect_needs(autonomy: str, verdict: Verdict) -> None:
-    evaluation = said(parse(files(autonomy)), ask(effect=REVERT))
+    evaluation = judge(policy(autonomy=autonomy), ask(effect=REVERT))
     assert evaluation.verdict is verdict
-    assert [finding.rule for finding in evaluation.findings] == ["org.autonomy"][: verdict > 0]
+    assert evaluation.autonomy == autonomy
+    assert rules(evaluation.findings) == ["org.autonomy"][: verdict > 0]
+    assert all(
+        (f.observed, f.limit, f.source) == (autonomy, "act", "org.yaml:3") for f in evaluation.findings
+    )
 
 
-def test_a_lever_can_have_a_lower_level_than_its_document() -> None:
-    evaluation = said(parse(files()), ask(effect=BACK))
-    assert evaluation.verdict is Verdict.ESCALATE
-    assert {finding.rule for finding in evaluation.findings} == {
-        "org.levers.roll_back.autonomy",
-        "agents.sentry_spike.levers.roll_back.autonomy",
-    }
+def test_what_asks_people_and_what_denies_have_remedies_of_their_own() -> None:
+    asks = judge(policy(autonomy="act_with_approval"), ask()).findings[0]
+    denies = judge(policy(autonomy="observe"), ask()).findings[0]
+    assert asks.remedy == "Ask a person to approve exactly this effect."
+    assert denies.remedy == "Let a person do it by hand, or raise the level at org.yaml:3."
+
+
+def test_a_lever_can_have_a_lower_level_than_its_document_but_not_a_higher() -> None:
+    lower = LEVERS.replace("roll_back: {}", "roll_back: {autonomy: act_with_approval}")
+    evaluation = judge(policy(levers=lower), ask(effect=BACK))
+    assert (evaluation.verdict, evaluation.autonomy) == (Verdict.ESCALATE, Autonomy.ACT_WITH_APPROVAL)
+    assert rules(evaluation.findings) == ["org.levers.roll_back.autonomy"]
+    higher = LEVERS.replace("roll_back: {}", "roll_back: {autonomy: act}")
+    evaluation = judge(policy(autonomy="propose", levers=higher), ask(effect=BACK))
+    assert (evaluation.verdict, evaluation.autonomy) == (Verdict.DENY, Autonomy.PROPOSE)
 
 
 def test_a_lever_that_is_not_listed_is_denied_by_each_file_that_leaves_it_out() -> None:
-    evaluation = said(parse(files()), ask(effect=OFF))
-    assert [(f.rule, f.verdict) for f in evaluation.findings] == [
-        ("agents.sentry_spike.levers.flip_flag", Verdict.DENY),
-        ("org.levers.flip_flag", Verdict.DENY),
+    levers = "levers: {roll_back: {}}"
+    evaluation = judge(policy(levers=levers), ask(effect=OFF))
+    (finding,) = evaluation.findings
+    assert (finding.rule, finding.verdict) == ("org.levers.flip_flag", Verdict.DENY)
+    assert (finding.observed, finding.limit) == ("flip_flag is not listed", "listed levers only")
+    assert finding.remedy == "Add `flip_flag` to `levers` in org.yaml."
+    assert finding.source == "org.yaml:5"
+    assert evaluation.autonomy is Autonomy.OFF
+
+
+def test_each_direction_of_a_flip_has_its_own_level_and_one_that_is_left_out_is_off() -> None:
+    assert judge(policy(), ask(effect=OFF)).verdict is Verdict.ALLOW
+    assert judge(policy(), ask(effect=ON)).autonomy is Autonomy.ACT_WITH_APPROVAL
+    levers = LEVERS.replace(", to_on: act_with_approval", "")
+    evaluation = judge(policy(levers=levers), ask(effect=ON))
+    found = {finding.rule: finding.verdict for finding in evaluation.findings}
+    assert found["org.levers.flip_flag.direction.to_on"] is Verdict.DENY
+    assert evaluation.autonomy is Autonomy.OFF
+
+
+def test_a_flip_that_names_no_direction_and_no_flag_is_denied() -> None:
+    intent = Intent.of(ask()).model_copy(update={"flag": None, "direction": None})
+    snapshot = policy()
+    evaluation = evaluate(snapshot, intent, Usage(snapshot), NOON)
+    assert rules(evaluation.findings) == [
+        "agents.sentry_spike.levers.flip_flag.direction.missing",
+        "org.levers.flip_flag.direction.missing",
+        "agents.sentry_spike.levers.flip_flag.flags.allow",
+        "org.levers.flip_flag.flags.allow",
+    ]
+    assert evaluation.verdict is Verdict.DENY
+    assert evaluation.findings[-1].observed == "no flag is named"
+
+
+@pytest.mark.parametrize(
+    ("to", "verdict"),
+    [
+        (Autonomy.ACT, Verdict.ALLOW),
+        (Autonomy.ACT_WITH_APPROVAL, Verdict.ESCALATE),
+        (Autonomy.OBSERVE, Verdict.DENY),
+    ],
+)
+def test_a_demotion_lowers_its_agent_and_nobody_else(to: Autonomy, verdict: Verdict) -> None:
+    demotion = Demotion(agent="sentry_spike", to=to, since=NOON, reason="2 of 5 went badly")
+    known = UsageDocument(demotions=(demotion,))
+    evaluation = judge(policy(), ask(), known=known)
+    assert (evaluation.verdict, evaluation.autonomy) == (verdict, to)
+    assert [(f.rule, f.observed, f.source) for f in evaluation.findings] == [
+        ("ledger.demotion", f"{to.value} since 2026-03-02 12:00:00 UTC: 2 of 5 went badly", "ledger")
+    ][: verdict > 0]
+    other = known.model_copy(update={"demotions": (demotion.model_copy(update={"agent": "other"}),)})
+    assert judge(policy(), ask(), known=other).findings == ()
+
+
+def test_a_demotion_names_the_command_that_lifts_it() -> None:
+    demotion = Demotion(agent="sentry_spike", to=Autonomy.ACT_WITH_APPROVAL, since=NOON, reason="badly")
+    (finding,) = judge(policy(), ask(), known=UsageDocument(demotions=(demotion,))).findings
+    assert finding.remedy == (
+        "Ask a person to approve exactly this effect, "
+        "or run `leverframe policy promote --agent sentry_spike --reason …`."
+    )
+
+
+def test_in_a_shadow_levels_and_demotions_are_set_aside_and_every_other_rule_holds() -> None:
+    demotion = Demotion(agent="sentry_spike", to=Autonomy.OFF, since=NOON, reason="badly")
+    known = UsageDocument(demotions=(demotion,))
+    observing = policy(["{id: one, max: 1, window: 1h}"], autonomy="observe")
+    shadow = judge(observing, ask(effect=ON), known=known, as_if=Autonomy.ACT)
+    assert (shadow.verdict, shadow.autonomy) == (Verdict.ALLOW, Autonomy.OFF)
+    assert judge(observing, ask(), as_if=Autonomy.ACT).autonomy is Autonomy.OBSERVE
+    full = judge(observing, ask(), use(ask()), as_if=Autonomy.ACT)
+    assert rules(full.findings) == ["org.limits.one"]
+    asked = judge(observing, ask(), as_if=Autonomy.ACT_WITH_APPROVAL)
+    assert rules(asked.findings) == [
+        "agents.sentry_spike.autonomy",
+        "agents.sentry_spike.levers.flip_flag.direction.to_off",
+        "org.autonomy",
+        "org.levers.flip_flag.direction.to_off",
     ]
 
 
-def test_an_agent_without_a_policy_of_its_own_is_denied() -> None:
-    evaluation = said(parse(files()), ask(effect=REVERT, agent="stranger"))
-    assert [finding.rule for finding in evaluation.findings] == ["agents.stranger"]
-    assert "agents/stranger.yaml" in evaluation.findings[0].remedy
+def test_in_a_shadow_what_a_file_leaves_out_stays_denied() -> None:
+    levers = LEVERS.replace(", to_on: act_with_approval", "").replace("roll_back: {},", "")
+    observing = policy(autonomy="observe", levers=levers)
+    assert rules(judge(observing, ask(effect=ON), as_if=Autonomy.ACT).findings) == [
+        "org.levers.flip_flag.direction.to_on"
+    ]
+    assert rules(judge(observing, ask(effect=BACK), as_if=Autonomy.ACT).findings) == ["org.levers.roll_back"]
 
 
-def test_what_needs_people_is_denied_when_the_organisation_names_no_quorum() -> None:
-    given = files("act_with_approval", escalation="")
-    given["agents/sentry_spike.yaml"] += ESCALATION
-    evaluation = said(parse(given), ask(effect=REVERT))
-    assert evaluation.verdict is Verdict.DENY, "no other file can open that door"
-    assert [finding.rule for finding in evaluation.findings] == ["org.autonomy", "org.escalation"]
+# Flags and evidence.
 
 
 @pytest.mark.parametrize(
@@ -80,82 +283,155 @@ def test_what_needs_people_is_denied_when_the_organisation_names_no_quorum() -> 
     [
         ("{allow: ['new-*']}", []),
         ("{allow: ['old-*']}", ["allow"]),
+        ("{allow: ['NEW-*']}", ["allow"]),
+        ("{allow: ['old-*', 'new-checkout']}", []),
         ("{}", ["allow"]),
         ("{allow: ['*'], deny: ['*checkout']}", ["deny"]),
-        ("{deny: ['new-*']}", ["allow", "deny"]),
+        ("{allow: ['*'], deny: ['*CHECKOUT']}", []),
+        ("{deny: ['old-*', 'new-*']}", ["allow", "deny"]),
     ],
 )
-def test_a_flag_must_be_allowed_and_not_denied(flags: str, broken: list[str]) -> None:
-    levers = f"levers: {{flip_flag: {{direction: {{to_off: act}}, flags: {flags}}}}}\n"
-    snapshot = parse({"org.yaml": HEAD.format(layer="org", autonomy="act") + levers + ESCALATION})
-    rules = [finding.rule for finding in said(snapshot, ask(effect=OFF)).findings]
-    assert rules == ["agents.sentry_spike", *(f"org.levers.flip_flag.flags.{name}" for name in broken)]
+def test_a_flag_must_be_allowed_and_not_denied_letter_by_letter(flags: str, broken: list[str]) -> None:
+    levers = f"levers: {{flip_flag: {{direction: {{to_off: act}}, flags: {flags}}}}}"
+    evaluation = judge(policy(levers=levers), ask(effect=OFF))
+    assert rules(evaluation.findings) == [f"org.levers.flip_flag.flags.{name}" for name in broken]
+    assert all(finding.verdict is Verdict.DENY for finding in evaluation.findings)
 
 
-def test_each_direction_of_a_flip_has_its_own_level_and_none_is_off() -> None:
-    assert said(policy(), ask(effect=OFF)).verdict is Verdict.ALLOW
-    assert said(policy(), ask(effect=ON)).verdict is Verdict.ESCALATE
-    levers = "levers: {flip_flag: {direction: {to_off: act}, flags: {allow: ['*']}}}\n"
-    snapshot = parse(files(levers=levers))
-    rules = {finding.rule: finding.verdict for finding in said(snapshot, ask(effect=ON)).findings}
-    assert rules["org.levers.flip_flag.direction.to_on"] is Verdict.DENY
+def test_a_flag_that_may_not_be_flipped_is_named_beside_the_patterns() -> None:
+    levers = (
+        "levers:\n  flip_flag:\n    direction: {to_off: act}\n    flags:\n"
+        "      allow: ['old-*', 'x']\n      deny: ['new-*', 'a', '*out']"
+    )
+    allow, deny = judge(policy(levers=levers), ask(effect=OFF)).findings
+    assert (allow.observed, allow.limit, allow.source) == ("new-checkout", "old-*, x", "org.yaml:9")
+    assert allow.remedy == "Let a person flip it, or add it to `flags.allow` at org.yaml:9."
+    assert (deny.observed, deny.limit, deny.source) == ("new-checkout", "not new-*, *out", "org.yaml:10")
+    assert deny.remedy == "Let a person flip it, or narrow `flags.deny` at org.yaml:10."
+    nothing = judge(policy(levers="levers: {flip_flag: {direction: {to_off: act}}}"), ask()).findings[0]
+    assert nothing.limit == "no flag"
 
 
-def test_a_full_window_is_denied_with_the_instant_at_which_waiting_is_over() -> None:
-    snapshot = policy(["{id: flips, scope: [agent, repo], levers: [flip_flag], max: 2, window: 1h}"])
-    first, second = used(ask(subject="A"), 50), used(ask(effect=ON, subject="B"), 10)
-    evaluation = said(snapshot, ask(), first, second)
-    (finding,) = evaluation.findings
-    assert finding.rule == "org.limits.flips"
-    assert (finding.observed, finding.limit) == ("3 in 1h with this one", "at most 2 in 1h per agent, repo")
-    assert finding.retry_at == NOON + timedelta(minutes=10)
-    assert finding.remedy == "Wait until 2026-03-02 12:10:00 UTC."
-    assert finding.source == "org.yaml:8"
-    assert said(snapshot, ask(repository="other"), first, second).verdict is Verdict.ALLOW
-    assert said(snapshot, ask(effect=REVERT), first, second).verdict is Verdict.ALLOW
+@pytest.mark.parametrize(
+    ("observed", "said"),
+    [
+        ([], "not measured"),
+        ([19], "19 people"),
+        ([20], None),
+        ([30, 19, 40], "19 people"),
+        ([30, 20], None),
+    ],
+)
+def test_evidence_must_be_there_and_enough_and_its_smallest_figure_counts(
+    observed: list[int], said: str | None
+) -> None:
+    levers = LEVERS.replace("roll_back: {}", "roll_back: {min_evidence: {users: 20}}")
+    evidence = [Measurement(name="users", observed=each, threshold=1, unit="people") for each in observed]
+    evidence.append(Measurement(name="errors", observed=5, threshold=1, unit="events"))
+    evaluation = judge(policy(levers=levers), ask(effect=BACK, evidence=evidence))
+    assert [(f.rule, f.verdict, f.observed, f.limit) for f in evaluation.findings] == (
+        [("org.levers.roll_back.min_evidence.users", Verdict.DENY, said, "at least 20")] if said else []
+    )
+    assert all(
+        f.remedy == "Wait for more evidence, or lower `min_evidence` at org.yaml:5."
+        and f.source == "org.yaml:5"
+        for f in evaluation.findings
+    )
+    assert judge(policy(levers=levers), ask(effect=OFF)).verdict is Verdict.ALLOW, "of that lever only"
 
 
-def test_an_unsettled_effect_holds_its_subject_and_a_settled_one_does_not() -> None:
-    snapshot = policy(["{id: one, scope: [subject], max: 1, hold: until_settled}"])
-    assert said(snapshot, ask(), used(ask(), held=True)).verdict is Verdict.DENY
-    assert said(snapshot, ask(), used(ask(), held=False)).verdict is Verdict.ALLOW
-    assert said(snapshot, ask(), used(ask(subject="OTHER"), held=True)).verdict is Verdict.ALLOW
+# What the other rules add.
 
 
-def test_zero_is_zero_and_only_the_word_is_unlimited() -> None:
-    assert said(policy(["{id: none, max: 0, window: 1h}"]), ask()).verdict is Verdict.DENY
-    many = [used(ask(), held=True) for _ in range(50)]
-    assert said(policy(["{id: any, max: unlimited, window: 1h}"]), ask(), *many).verdict is Verdict.ALLOW
-
-
-def test_every_rule_is_asked_even_when_the_first_denies() -> None:
-    snapshot = policy(["{id: none, max: 0, window: 1h}"], autonomy="off", kill_switch=True)
-    rules = [finding.rule for finding in said(snapshot, ask(effect=ON)).findings]
-    assert rules == [
-        "agents.sentry_spike.levers.flip_flag.direction.to_on",
-        "org.kill_switch",
-        "org.autonomy",
-        "org.levers.flip_flag.direction.to_on",
-        "org.limits.none",
+def test_a_merge_request_needs_a_difference_and_is_judged_by_it() -> None:
+    assert judge(policy(), ask(effect=REVERT)).verdict is Verdict.ALLOW
+    assert rules(judge(policy(), ask(effect=REVERT, difference=None)).findings) == ["protected.difference"]
+    caught = judge(policy(), ask(effect=REVERT, difference=difference(".github/workflows/ci.yml")))
+    assert caught.verdict is Verdict.DENY
+    assert all(finding.rule.startswith("protected.") for finding in caught.findings)
+    narrow = LEVERS.replace("'**'", "'docs/**'")
+    assert rules(judge(policy(levers=narrow), ask(effect=REVERT)).findings) == [
+        "org.levers.open_merge_request.paths.allow"
     ]
 
 
-def test_a_limit_of_one_repository_counts_and_binds_only_there() -> None:
-    repo = (
-        HEAD.format(layer="repo", autonomy="act")
-        + LEVERS
-        + "limits: [{id: one, max: 1, window: 1d}]\nescalation: {quorum: 2, expires_after: 2h}\n"
+def test_a_merge_request_without_allowed_paths_or_a_cap_anywhere_is_denied() -> None:
+    open_ended = document("agent").replace(LEVERS, "levers: {open_merge_request: {}}")
+    org = f"{document('org').replace(LEVERS, 'levers: {open_merge_request: {}}')}{ESCALATION}\n"
+    snapshot = parse({"org.yaml": org, "agents/sentry_spike.yaml": open_ended, "people.yaml": PEOPLE})
+    assert rules(judge(snapshot, ask(effect=REVERT)).findings) == [
+        "org.levers.open_merge_request.paths.allow",
+        "org.levers.open_merge_request.diff",
+    ]
+
+
+def test_a_breaker_looks_at_the_agents_outcomes() -> None:
+    snapshot = policy(org="breaker: {bad: 1, of_last: 2, open_for: 1h}\n")
+    failed = use(ask(), 5, outcome=Outcome.FAILED)
+    assert rules(judge(snapshot, ask(), failed).findings) == ["org.breaker"]
+    assert judge(snapshot, ask(), failed.model_copy(update={"agent": "other"})).findings == ()
+
+
+def test_a_usage_that_is_indexed_for_another_policy_is_indexed_again() -> None:
+    loose, tight = policy(), policy(["{id: one, max: 1, window: 1h}"])
+    usage = Usage(loose, UsageDocument(uses=(use(ask()),)))
+    assert rules(evaluate(tight, Intent.of(ask()), usage, NOON).findings) == ["org.limits.one"]
+    assert evaluate(loose, Intent.of(ask()), usage, NOON).findings == ()
+
+
+# People's attention.
+
+ATTENTION = "{id: nag, unit: escalations, scope: [approver_group], levers: [flip_flag], max: 1, window: 1d}"
+
+
+def asking(
+    group: str = "sre-oncall", *, hours_ago: int = 0, lever: Lever = Lever.FLIP_FLAG, repository: str = "shop"
+) -> Asking:
+    return Asking(
+        approval=f"approval/{group}/{hours_ago}",
+        agent="sentry_spike",
+        repository=repository,
+        service=repository,
+        subject="SHOP-1",
+        lever=lever,
+        group=group,
+        at=NOON - hours_ago * HOUR,
     )
-    snapshot = parse(files() | {"repos/shop.yaml": repo})
-    elsewhere = used(ask(effect=REVERT, repository="other"))
-    here = used(ask(effect=REVERT))
-    assert said(snapshot, ask(effect=REVERT), elsewhere).verdict is Verdict.ALLOW
-    assert said(snapshot, ask(effect=REVERT), here).verdict is Verdict.DENY
-    assert said(snapshot, ask(effect=REVERT, repository="other"), here, elsewhere).verdict is Verdict.ALLOW
 
 
-def test_the_largest_quorum_and_the_shortest_time_of_all_files_hold() -> None:
-    repo = HEAD.format(layer="repo", autonomy="act") + LEVERS + "escalation: {quorum: 2, expires_after: 2h}\n"
-    terms = said(parse(files() | {"repos/shop.yaml": repo}), ask(effect=BACK)).terms
-    assert terms is not None
-    assert (terms.quorum, terms.expires_after) == (2, timedelta(hours=1))
+def test_people_are_asked_only_so_often_and_told_when_there_is_room_again() -> None:
+    snapshot = policy([ATTENTION])
+    usage = Usage(snapshot, UsageDocument(questions=(asking(hours_ago=3),)))
+    (finding,) = attention(snapshot, asking(), usage, NOON)
+    assert (finding.rule, finding.verdict, finding.source) == ("org.limits.nag", Verdict.DENY, "org.yaml:8")
+    assert finding.observed == "2 escalations in 1d with this one"
+    assert finding.limit == "at most 1 escalations in 1d per approver_group"
+    assert finding.retry_at == NOON + 21 * HOUR
+    assert attention(snapshot, asking(), usage, NOON + 21 * HOUR) == ()
+    assert attention(snapshot, asking("sre-leads"), usage, NOON) == ()
+    assert attention(snapshot, asking(lever=Lever.ROLL_BACK), usage, NOON) == ()
+
+
+def test_effects_and_questions_are_counted_apart() -> None:
+    snapshot = policy([ATTENTION, "{id: one, max: 1, window: 1d}"])
+    usage = Usage(snapshot, UsageDocument(questions=(asking(hours_ago=3),)))
+    assert evaluate(snapshot, Intent.of(ask()), usage, NOON).findings == ()
+    usage = Usage(snapshot, UsageDocument(uses=(use(ask(), 60),)))
+    assert attention(snapshot, asking(), usage, NOON) == ()
+
+
+def test_nobody_is_asked_where_the_limit_is_zero_and_without_one_they_always_are() -> None:
+    zero, unlimited = ATTENTION.replace("max: 1", "max: 0"), ATTENTION.replace("max: 1", "max: unlimited")
+    found = attention(policy([zero]), asking(), Usage(policy([zero])), NOON)
+    assert [(f.rule, f.retry_at) for f in found] == [("org.limits.nag", None)]
+    for snapshot in (policy(), policy([unlimited])):
+        many = Usage(snapshot, UsageDocument(questions=tuple(asking(hours_ago=h) for h in range(1, 9))))
+        assert attention(snapshot, asking(), many, NOON) == ()
+
+
+def test_a_question_is_limited_by_the_files_of_its_repository_alone() -> None:
+    snapshot = policy(repos={"shop": f"limits:\n  - {ATTENTION}\n"})
+    known = UsageDocument(questions=(asking(hours_ago=3),))
+    assert rules(attention(snapshot, asking(), Usage(snapshot, known), NOON)) == ["repos.shop.limits.nag"]
+    assert attention(snapshot, asking(repository="other"), Usage(snapshot, known), NOON) == ()
+    assert rules(attention(snapshot, asking(), Usage(policy(), known), NOON)) == ["repos.shop.limits.nag"]

@@ -1,0 +1,141 @@
+"""Terms: who may lift an escalation, how many of them it takes, and how long they have."""
+
+from datetime import timedelta
+
+import pytest
+
+from policies.decision import Verdict
+from policies.documents import PolicySnapshot, parse
+from policies.terms import voters
+from tests.fakes.asks import ON, ask, document, judge, policy
+
+SAID = "escalation: {{approvers: [{groups}], quorum: {quorum}, expires_after: {hours}h{more}}}\n"
+
+
+def said(*groups: str, quorum: int = 1, hours: int = 1, more: str = "") -> str:
+    return SAID.format(groups=", ".join(groups), quorum=quorum, hours=hours, more=more)
+
+
+def chain(snapshot: PolicySnapshot, *requesters: str) -> list[tuple[str, list[str]]] | None:
+    terms = judge(snapshot, ask(effect=ON, requesters=requesters)).terms
+    if terms is None:
+        return None
+    return [(group.name, [person.principal for person in group.members]) for group in terms.chain]
+
+
+def test_the_organisations_groups_are_asked_in_its_order() -> None:
+    both = [("sre-leads", ["edsger", "grace"]), ("sre-oncall", ["ada", "grace"])]
+    assert chain(policy(escalation=said("sre-leads", "sre-oncall"))) == both
+    assert chain(policy(escalation=said("sre-oncall", "sre-leads"))) == both[::-1]
+
+
+def test_only_those_may_vote_whom_every_file_that_names_approvers_allows() -> None:
+    org = said("sre-oncall", "sre-leads")
+    assert chain(policy(escalation=org, repos={"shop": said("sre-leads")})) == [
+        ("sre-oncall", ["grace"]),
+        ("sre-leads", ["edsger", "grace"]),
+    ]
+    narrow = policy(escalation=said("sre-oncall"), agent=said("sre-leads"))
+    assert chain(narrow) == [("sre-oncall", ["grace"])]
+    silent = policy(escalation=org, repos={"shop": said()})
+    assert chain(silent) == chain(policy(escalation=org))
+
+
+def test_the_largest_quorum_and_the_shortest_times_of_all_files_hold() -> None:
+    slow = ", remind_after: 10m, escalate_after: 3h"
+    quick = ", remind_after: 20m, escalate_after: 2h"
+    snapshot = policy(
+        escalation=said("sre-oncall", quorum=1, hours=8, more=slow),
+        agent=said(quorum=2, hours=9, more=quick),
+    )
+    terms = judge(snapshot, ask(effect=ON)).terms
+    assert terms is not None
+    assert terms.quorum == 2
+    assert terms.remind_after == timedelta(minutes=10)
+    assert terms.escalate_after == timedelta(hours=2)
+    assert terms.expires_after == timedelta(hours=8)
+
+
+@pytest.mark.parametrize(
+    "escalation",
+    ["", said(), said("sre-oncall", quorum=3)],
+    ids=["no escalation", "no group", "a quorum larger than the group"],
+)
+def test_what_needs_people_is_denied_when_the_organisation_names_too_few(escalation: str) -> None:
+    evaluation = judge(policy(escalation=escalation), ask(effect=ON))
+    assert (evaluation.verdict, evaluation.terms) == (Verdict.DENY, None)
+    last = evaluation.findings[-1]
+    assert (last.rule, last.verdict) == ("org.escalation", Verdict.DENY)
+    assert last.observed == "too few people may be asked"
+    assert last.limit == "as many as the quorum, without those who caused it"
+    assert last.source == ("org.yaml:6" if escalation else "org.yaml:1")
+    assert judge(policy(escalation=escalation), ask()).findings == (), "what needs nobody is not touched"
+
+
+def test_no_other_file_can_open_the_door_to_people() -> None:
+    snapshot = policy(escalation="", agent=said("sre-oncall"), repos={"shop": said("sre-oncall")})
+    assert judge(snapshot, ask(effect=ON)).verdict is Verdict.DENY
+
+
+def test_without_an_organisation_the_finding_still_says_where_to_write() -> None:
+    lone = parse({"agents/sentry_spike.yaml": document("agent")})
+    finding = judge(lone, ask(effect=ON)).findings[-1]
+    assert (finding.rule, finding.source) == ("org.escalation", "org.yaml")
+
+
+@pytest.mark.parametrize(
+    ("requesters", "verdict"),
+    [
+        ([], Verdict.ESCALATE),
+        (["stranger@example.com"], Verdict.ESCALATE),
+        (["ada@example.com"], Verdict.ESCALATE),
+        (["ada@example.com", "GRACE"], Verdict.DENY),
+    ],
+)
+def test_those_who_caused_it_do_not_count_towards_the_quorum(requesters: list[str], verdict: Verdict) -> None:
+    snapshot = policy(escalation=said("sre-oncall"))
+    assert judge(snapshot, ask(effect=ON, requesters=requesters)).verdict is verdict
+
+
+def test_two_people_of_two_are_needed_when_the_quorum_is_two_and_one_caused_it() -> None:
+    snapshot = policy(escalation=said("sre-oncall", quorum=2))
+    assert judge(snapshot, ask(effect=ON)).verdict is Verdict.ESCALATE
+    assert judge(snapshot, ask(effect=ON, requesters=["ada"])).verdict is Verdict.DENY
+
+
+def test_one_person_in_two_groups_is_one_voter_and_who_caused_it_is_none() -> None:
+    terms = judge(policy(), ask(effect=ON)).terms
+    assert terms is not None
+    assert voters(terms.chain, []) == {"ada", "grace", "edsger"}
+    assert voters(terms.chain, ["grace@example.com"]) == {"ada", "edsger"}
+
+
+@pytest.mark.parametrize("file", ["org", "agent", "repo"])
+def test_a_two_person_lever_asks_two_people_even_where_the_level_is_act(file: str) -> None:
+    line = said("sre-oncall", more=", two_person_levers: [flip_flag]")
+    plain = said("sre-oncall")
+    snapshot = policy(
+        escalation=line if file == "org" else plain,
+        agent=line if file == "agent" else "",
+        repos={"shop": line} if file == "repo" else None,
+    )
+    name = {"org": "org", "agent": "agents.sentry_spike", "repo": "repos.shop"}[file]
+    evaluation = judge(snapshot, ask())
+    (finding,) = evaluation.findings
+    assert (finding.rule, finding.verdict) == (f"{name}.escalation.two_person_levers", Verdict.ESCALATE)
+    assert (finding.observed, finding.limit) == ("nobody has approved it", "two people approve it")
+    assert finding.remedy == "Ask two people to approve exactly this effect."
+    assert finding.source.endswith((":6", ":7"))
+    assert evaluation.terms is not None
+    assert evaluation.terms.quorum == 2
+
+
+def test_a_two_person_lever_keeps_a_larger_quorum_and_leaves_other_levers_alone() -> None:
+    more = ", two_person_levers: [roll_back]"
+    alone = judge(policy(escalation=said("sre-oncall", more=more)), ask(effect=ON)).terms
+    assert alone is not None
+    assert alone.quorum == 1
+    three = said("sre-oncall", "sre-leads", quorum=3, more=", two_person_levers: [flip_flag]")
+    terms = judge(policy(escalation=three), ask(effect=ON)).terms
+    assert terms is not None
+    assert terms.quorum == 3
