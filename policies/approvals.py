@@ -11,6 +11,7 @@ from policies.decision import Approval, Finding, Terms, Verdict
 from policies.evaluate import evaluate
 from policies.layering import applicable
 from policies.reservations import Entry
+from policies.terms import voters
 from policies.usage import Intent
 
 
@@ -41,22 +42,12 @@ def objection(
     asked = {finding.rule for finding in findings if finding.verdict is Verdict.ESCALATE}
     if unseen := sorted(asked - set(approval.lifts)):
         return _finding(f"nobody was asked about {', '.join(unseen)}", "lifts every rule that asks people")
-    counted = set(approval.approvers) & eligible(terms, intent)
+    counted = voters(terms.chain, (*intent.requesters, intent.agent)).intersection(approval.approvers)
     if len(counted) < terms.quorum:
         return _finding(
             f"{len(counted)} of the people who may approve said yes", f"{terms.quorum} different people"
         )
     return None
-
-
-def eligible(terms: Terms, intent: Intent) -> set[str]:
-    """Who may approve: members of the groups that are asked, but nobody their own request."""
-    return {
-        person.principal
-        for group in terms.chain
-        for person in group.members
-        if not person.is_among((*intent.requesters, intent.agent))
-    }
 
 
 def in_the_way(book: Book, entry: Entry, now: datetime) -> tuple[Finding, ...]:

@@ -148,8 +148,8 @@ class _Tally:
             )
         if self.demoted and self.landed_since_demotion >= ENOUGH_LANDED and not self.bad_since_demotion:
             yield (
-                f"Since {plain.agent} was lowered, {self.landed_since_demotion} of its effects landed and none "
-                f"went badly: consider `leverframe policy promote --agent {plain.agent}`."
+                f"Since {plain.agent} was lowered, {self.landed_since_demotion} of its effects landed and "
+                f"none went badly: consider `leverframe policy promote --agent {plain.agent}`."
             )
 
 
@@ -180,7 +180,7 @@ def _on_answers(plain: AgentReport) -> Iterator[str]:
 
 
 class _Past:
-    """Everything before `since` is only lived through: it says whose effect ends later, and who is lowered."""
+    """What is older than `since` is only lived through: it says whose effect ends later, and who is lowered."""
 
     def __init__(self, since: datetime) -> None:
         self._since = since

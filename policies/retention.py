@@ -39,7 +39,7 @@ def horizon(snapshot: PolicySnapshot) -> timedelta:
     spans = [limit.window for each in rules for limit in each.limits]
     spans += [each.cooldown.same_subject for each in rules]
     spans += [each.breaker.open_for for each in rules if each.breaker]
-    return max((span for span in spans if span is not None), default=MEMORY)
+    return max([MEMORY, *(span for span in spans if span is not None)])
 
 
 def run_of(reservation: str) -> str:
