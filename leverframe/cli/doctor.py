@@ -15,6 +15,7 @@ from leverframe.settings import Settings
 
 if TYPE_CHECKING:
     from activities.ports import Health
+    from policies.overview import LedgerOverview
 
 Colour = Literal["green", "red"]
 
@@ -36,8 +37,7 @@ def doctor(
     settings = load()
     findings = [
         _checked("packages", _packages),
-        *asyncio.run(_engine(settings, fix=fix)),
-        _checked("policy", lambda: _policy(settings)),
+        *_engine_and_policy(settings, fix=fix),
         *_backends(settings),
     ]
     if as_json:
@@ -67,17 +67,26 @@ def _packages() -> str:
     return f"all root packages come from {TREE}"
 
 
-def _policy(settings: Settings) -> str:
-    from leverframe.bootstrap import load_policy  # noqa: PLC0415 - YAML loads when it is used
+def _engine_and_policy(settings: Settings, *, fix: bool) -> Iterator[Finding]:
+    """The engine with what runs in it, then the policy as the files and as the ledger have it."""
+    from leverframe.cli.policy_health import (  # noqa: PLC0415 - the policy loads when it is used
+        audit_finding,
+        end_of_log,
+        policy_findings,
+    )
 
-    snapshot = load_policy(settings)
-    files = ", ".join(document.file for document in snapshot.documents)
-    return f"{snapshot.digest[:12]}: {files}"
+    before = end_of_log(settings)
+    findings, standing = asyncio.run(_engine(settings, fix=fix))
+    yield from findings
+    yield from policy_findings(settings, standing)
+    if standing is not None:
+        yield audit_finding(before, standing, end_of_log(settings))
 
 
-async def _engine(settings: Settings, *, fix: bool) -> list[Finding]:
-    """The engine, its search attributes and who polls our queues."""
+async def _engine(settings: Settings, *, fix: bool) -> "tuple[list[Finding], LedgerOverview | None]":
+    """The engine, its search attributes, who polls our queues, and what our ledger says if it answers."""
     from leverframe.bootstrap import connect  # noqa: PLC0415 - the SDK loads when it is used
+    from leverframe.cli.policy_health import in_force  # noqa: PLC0415
     from leverframe.engine import (  # noqa: PLC0415
         ensure_search_attributes,
         has_worker,
@@ -85,7 +94,8 @@ async def _engine(settings: Settings, *, fix: bool) -> list[Finding]:
     )
     from workflows.queues import HANDS, SANDBOX  # noqa: PLC0415
 
-    findings = []
+    findings: list[Finding] = []
+    standing = None
     try:
         client = await connect(settings)
         findings.append(
@@ -97,9 +107,11 @@ async def _engine(settings: Settings, *, fix: bool) -> list[Finding]:
             findings.append(_attributes(missing, registered))
             for queue in (HANDS, SANDBOX):
                 findings.append(_queue(queue, polled=await has_worker(client, queue)))
+        standing, wrong = await in_force(client, settings)
+        findings.extend(wrong)
     except LeverframeError as error:
         findings.append(Finding(part="engine", colour="red", detail=str(error)))
-    return findings
+    return findings, standing
 
 
 def _attributes(missing: tuple[str, ...], registered: tuple[str, ...]) -> Finding:
