@@ -10,17 +10,18 @@ from typing import Literal, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, VersioningBehavior
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.chat import ChatActivities, Reminder, Shown
+    from activities.ledger import LedgerActivities
     from leverframe.model.errors import LeverframeError
     from leverframe.model.ids import short_hash
     from leverframe.model.untrusted import Untrusted
     from policies.decision import Approval, Verdict
     from policies.people import Group
     from policies.question import Ending, Question, QuestionState
-    from policies.reservations import AnsweredQuestion, AttentionAnswer, AttentionRequest, Deferred
+    from policies.reservations import AnsweredQuestion, AttentionRequest, Deferred
     from workflows import attributes
     from workflows.approval_page import page
     from workflows.ballot import Ballot
@@ -66,7 +67,7 @@ class ApprovalWorkflow:
     @workflow.run
     async def run(self, request: ApprovalRequest) -> ApprovalResult:
         """Ask one group after the other until the quorum, one no, or the end of the time."""
-        self._become("open")
+        self._become(self._state)  # a vote may have come before
         workflow.upsert_search_attributes(
             [
                 attributes.AGENT.value_set(request.agent),
@@ -159,6 +160,8 @@ class ApprovalWorkflow:
                 summary=f"ask {group.name}",
             )
         except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
             workflow.logger.warning("%s could not be asked: %s", group.name, error.cause)
             return
         self._asked.append(group)
@@ -177,16 +180,17 @@ class ApprovalWorkflow:
             group=group.name,
         )
         try:
-            answer: AttentionAnswer = await workflow.execute_activity(
-                "attend",
+            answer = await workflow.execute_activity_method(
+                LedgerActivities.attend,
                 asking,
-                result_type=cast(type, AttentionAnswer),
                 task_queue=HANDS,
                 start_to_close_timeout=timedelta(seconds=20),
                 schedule_to_close_timeout=min(timedelta(minutes=2), self._left()),
                 summary=f"may {group.name} be asked now?",
             )
         except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
             workflow.logger.warning("asking %s unattended: %s", group.name, error.cause)
             return False
         return isinstance(answer, Deferred)
@@ -218,6 +222,8 @@ class ApprovalWorkflow:
                         summary=f"remind {group.name}",
                     )
                 except ActivityError as error:
+                    if is_cancelled_exception(error):
+                        raise
                     workflow.logger.warning("%s could not be reminded: %s", group.name, error.cause)
                 else:
                     self._noted(shown)
@@ -270,8 +276,8 @@ class ApprovalWorkflow:
             ended_at=workflow.now(),
         )
         try:
-            await workflow.execute_activity(
-                "answered",
+            await workflow.execute_activity_method(
+                LedgerActivities.answered,
                 answer,
                 task_queue=HANDS,
                 start_to_close_timeout=timedelta(seconds=20),

@@ -1,159 +1,75 @@
 """An approval on a real server: exactly one effect, people only, and silence is no."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
-from threading import Event
-from uuid import uuid4
+from datetime import timedelta
 
 import pytest
-from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
 
-from activities.chat import ChatActivities
-from activities.ports import Health
-from leverframe.model.ids import digest
-from policies.decision import Finding, Verdict
-from tests.fakes.asks import OFF, ON
-from tests.fakes.workers import unversioned
+from leverframe.model.errors import Refused, Unavailable
+from leverframe.model.untrusted import Untrusted
+from tests.fakes.approval_world import (
+    ASKS,
+    DIGEST,
+    ONCALL,
+    NotedChat,
+    NotedLedger,
+    asking,
+    question,
+    refusal,
+    vote,
+)
 from workflows.approval import ApprovalWorkflow
-from workflows.messages import ApprovalRequest, ApprovalResult, Approved, Expired, Rejected, Vote
-from workflows.queues import HANDS
+from workflows.messages import Approved, Expired, Rejected, Supersede, Superseded, VoteRefusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-Handle = WorkflowHandle[ApprovalWorkflow, ApprovalResult]
 
-
-class NotedChat:
-    """A chat that remembers what it was asked to show and how it ended."""
-
-    def __init__(self) -> None:
-        self.shown = Event()
-        self.posted: dict[str, str] = {}
-        self.closed: dict[str, str] = {}
-
-    def post_approval(self, approval: str, *, title: str, body: str, expires_at: datetime) -> str:
-        self.posted[approval] = body
-        self.shown.set()
-        return "noted"
-
-    def close_approval(self, approval: str, *, text: str) -> None:
-        self.closed[approval] = text
-
-    def health(self) -> Health:
-        return Health(ok=True, detail="noted")
-
-
-def question(*, quorum: int = 1) -> ApprovalRequest:
-    return ApprovalRequest(
-        title="Switch new-checkout on again",
-        body="The error is gone.",
-        agent="sentry_spike",
-        repository="shop",
-        subject="SHOP-1",
-        run="run/1",
-        effect=ON,
-        effect_digest=digest(ON),
-        policy_digest="p" * 64,
-        findings=(
-            Finding(
-                rule="org.levers.flip_flag.direction.to_on",
-                verdict=Verdict.ESCALATE,
-                observed="act_with_approval",
-                limit="act",
-                remedy="Ask a person.",
-                source="org.yaml:11",
-            ),
-        ),
-        quorum=quorum,
-        expires_after_seconds=3600,
-    )
-
-
-def vote(
-    voter: str = "ada", *, approve: bool = True, effect_digest: str = digest(ON), reason: str = ""
-) -> Vote:
-    return Vote(voter=voter, approve=approve, effect_digest=effect_digest, reason=reason, via="cli")
-
-
-@asynccontextmanager
-async def asking(
-    env: WorkflowEnvironment, request: ApprovalRequest, chat: NotedChat | None = None
-) -> AsyncIterator[Handle]:
-    """A worker, and one question that waits for votes."""
-    activities = ChatActivities(chat or NotedChat())
-    with ThreadPoolExecutor(2) as threads:
-        async with Worker(
-            env.client,
-            task_queue=HANDS,
-            workflows=[ApprovalWorkflow],
-            activities=[activities.post_approval, activities.close_approval],
-            activity_executor=threads,
-            workflow_runner=unversioned(),
-        ):
-            yield await env.client.start_workflow(
-                ApprovalWorkflow.run, request, id=f"approval/{uuid4().hex}", task_queue=HANDS
-            )
-
-
-async def refusal(handle: Handle, refused: Vote) -> str | None:
-    """The type of the error that a vote is refused with."""
-    with pytest.raises(WorkflowUpdateFailedError) as caught:
-        await handle.execute_update(ApprovalWorkflow.decide, refused)
-    assert isinstance(caught.value.cause, ApplicationError)
-    return caught.value.cause.type
-
-
-async def test_one_yes_approves_exactly_the_effect_in_question(env: WorkflowEnvironment) -> None:
-    chat = NotedChat()
-    async with asking(env, question(), chat) as handle:
-        assert await handle.execute_update(ApprovalWorkflow.decide, vote()) == "approved by ada"
+async def test_one_yes_approves_exactly_what_was_asked(env: WorkflowEnvironment) -> None:
+    chat, ledger = NotedChat(), NotedLedger()
+    async with asking(env, question(), chat, ledger=ledger) as handle:
+        assert await handle.execute_update(ApprovalWorkflow.decide, vote()) == "approved by Ada"
         result = await handle.result()
         asked = await handle.query(ApprovalWorkflow.question)
     assert isinstance(result, Approved)
-    assert result.approval.approval == handle.id
-    assert result.approval.effect_digest == digest(ON)
-    assert result.approval.approvers == ("ada",)
-    assert result.approval.expires_at == asked.asked_at + timedelta(hours=1)
-    assert chat.closed == {handle.id: "approved by ada"}
+    approval = result.approval
+    assert (approval.approval, approval.request_digest) == (handle.id, DIGEST)
+    assert (approval.approvers, approval.lifts) == (("ada",), (ASKS.rule,))
+    assert approval.expires_at == asked.question.asked_at + timedelta(hours=1)
+    assert chat.closed[handle.id].text == "approved by Ada"
+    [answer] = ledger.answers
+    assert (answer.state, [cast.account for cast in answer.votes]) == ("approved", ["login:ada"])
 
 
-async def test_a_vote_for_another_effect_or_by_no_person_is_refused(env: WorkflowEnvironment) -> None:
-    async with asking(env, question()) as handle:
-        assert await refusal(handle, vote(effect_digest=digest(OFF))) == "Conflict"
-        for name in ("  ", "sentry_spike", "Sentry_Spike", "renovate[bot]", "leverframe"):
-            assert await refusal(handle, vote(name)) == "BadInput"
-        assert (await handle.query(ApprovalWorkflow.question)).votes == ()
-        await handle.terminate()
-
-
-async def test_one_person_counts_once_and_cannot_change_sides(env: WorkflowEnvironment) -> None:
+async def test_a_quorum_counts_people_and_not_accounts(env: WorkflowEnvironment) -> None:
     async with asking(env, question(quorum=2)) as handle:
-        for name in ("ada", "ada", "Ada "):
-            assert (
-                await handle.execute_update(ApprovalWorkflow.decide, vote(name)) == "1 of 2 approvals so far"
-            )
-        assert await refusal(handle, vote("ada", approve=False)) == "Refused"
-        await handle.execute_update(ApprovalWorkflow.decide, vote("grace"))
+        for account in ("login:ada", "login:ada", "slack:T0ACME/U0ADA"):
+            said = await handle.execute_update(ApprovalWorkflow.decide, vote(account))
+            assert said == "1 of 2 approvals so far (Ada)"
+        assert await refusal(handle, vote(approve=False)) is VoteRefusal.VOTED_OTHERWISE
+        await handle.execute_update(ApprovalWorkflow.decide, vote("slack:T0ACME/U0GRACE"))
         result = await handle.result()
     assert isinstance(result, Approved)
     assert result.approval.approvers == ("ada", "grace")
 
 
+async def test_a_member_of_a_later_group_may_vote_from_the_beginning(env: WorkflowEnvironment) -> None:
+    async with asking(env, question()) as handle:
+        await handle.execute_update(ApprovalWorkflow.decide, vote("login:linus"))
+        assert isinstance(await handle.result(), Approved)
+
+
 async def test_one_no_rejects_whatever_others_said(env: WorkflowEnvironment) -> None:
     async with asking(env, question(quorum=2)) as handle:
-        await handle.execute_update(ApprovalWorkflow.decide, vote("ada"))
+        await handle.execute_update(ApprovalWorkflow.decide, vote())
         said = await handle.execute_update(
-            ApprovalWorkflow.decide, vote("grace", approve=False, reason="not on a Friday")
+            ApprovalWorkflow.decide, vote("login:grace", approve=False, reason="not on a Friday")
         )
-        assert said == "rejected by grace: not on a Friday"
-        assert await handle.result() == Rejected(by="grace", reason="not on a Friday")
+        assert said == "rejected by Grace: not on a Friday"
+        assert await handle.result() == Rejected(by="Grace", reason="not on a Friday")
 
 
 async def test_a_vote_after_the_end_is_refused(env: WorkflowEnvironment) -> None:
@@ -161,16 +77,85 @@ async def test_a_vote_after_the_end_is_refused(env: WorkflowEnvironment) -> None
         await handle.execute_update(ApprovalWorkflow.decide, vote())
         await handle.result()
         with pytest.raises(RPCError, match="completed"):
-            await handle.execute_update(ApprovalWorkflow.decide, vote("grace"))
+            await handle.execute_update(ApprovalWorkflow.decide, vote("login:grace"))
 
 
-async def test_silence_expires_and_means_no(skipping: WorkflowEnvironment) -> None:
-    chat = NotedChat()
-    async with asking(skipping, question(), chat) as handle:
+async def test_silence_reminds_brings_in_the_next_group_and_ends_in_no(skipping: WorkflowEnvironment) -> None:
+    chat, ledger = NotedChat(), NotedLedger()
+    async with asking(skipping, question(requesters=("ada@example.com",)), chat, ledger=ledger) as handle:
         assert await handle.result() == Expired()
-        asked = await handle.query(ApprovalWorkflow.question)
-    assert asked.state == "expired"
-    assert chat.closed[handle.id].startswith("expired")
+    assert chat.groups() == ["sre-oncall", "platform"]
+    assert chat.reminded[0] == ("sre-oncall", ("grace",)), "whoever may not vote is not reminded"
+    assert ("platform", ("linus", "grace")) in chat.reminded
+    assert chat.closed[handle.id].state == "expired"
+    assert ledger.answers[0].state == "expired"
+
+
+async def test_reminders_come_to_an_end(skipping: WorkflowEnvironment) -> None:
+    chat = NotedChat()
+    asked = question(chain=(ONCALL,))
+    often = asked.terms.model_copy(update={"remind_after": timedelta(minutes=1)})
+    async with asking(skipping, asked.model_copy(update={"terms": often}), chat) as handle:
+        assert await handle.result() == Expired()
+    assert len(chat.reminded) == 8
+
+
+async def test_a_group_that_was_asked_enough_finds_the_question_in_its_digest_and_may_vote(
+    env: WorkflowEnvironment,
+) -> None:
+    chat = NotedChat()
+    ledger = NotedLedger(tired=("sre-oncall",))
+    async with asking(env, question(), chat, ledger=ledger) as handle:
+        assert await asyncio.to_thread(chat.holding.wait, 30)
+        await handle.execute_update(ApprovalWorkflow.decide, vote())
+        assert isinstance(await handle.result(), Approved)
+    assert chat.held == [(handle.id, "sre-oncall")]
+    assert chat.asked == []
+
+
+async def test_the_next_chat_asks_while_the_first_is_down_and_nobody_answers_for_people(
+    skipping: WorkflowEnvironment,
+) -> None:
+    down, up = NotedChat(failure=Unavailable("no answer")), NotedChat()
+    async with asking(skipping, question(), down, up) as handle:
+        assert await handle.result() == Expired()
+    assert up.groups() == ["sre-oncall", "platform"]
+    assert ("sre-oncall", ("ada", "grace")) in up.reminded
+    assert down.asked == []
+    assert up.closed[handle.id].state == "expired"
+
+
+async def test_a_chat_that_refuses_for_good_passes_its_turn_on_at_once(env: WorkflowEnvironment) -> None:
+    broken, up = NotedChat(failure=Refused("no such channel")), NotedChat()
+    async with asking(env, question(), broken, up) as handle:
+        assert await asyncio.to_thread(up.shown.wait, 30)
+        await handle.execute_update(ApprovalWorkflow.decide, vote())
+        assert isinstance(await handle.result(), Approved)
+    assert broken.tries == 2, "once to ask, once to close"
+
+
+async def test_a_reminder_shows_the_question_in_a_chat_that_never_did(skipping: WorkflowEnvironment) -> None:
+    first, second = NotedChat(failure=Unavailable("no answer")), NotedChat()
+
+    def recovers(*_: object, **__: object) -> None:
+        first.failure = None
+
+    second.remind = recovers  # type: ignore[method-assign]
+    async with asking(skipping, question(chain=(ONCALL,)), first, second) as handle:
+        assert await handle.result() == Expired()
+    assert first.groups() == ["sre-oncall"]
+
+
+async def test_a_question_about_what_has_moved_is_void_whatever_was_voted(env: WorkflowEnvironment) -> None:
+    chat, ledger = NotedChat(), NotedLedger()
+    async with asking(env, question(quorum=2), chat, ledger=ledger) as handle:
+        await handle.execute_update(ApprovalWorkflow.decide, vote())
+        await handle.signal(ApprovalWorkflow.supersede, Supersede(request_digest=DIGEST, why="the same"))
+        assert (await handle.query(ApprovalWorkflow.question)).state == "open"
+        await handle.signal(ApprovalWorkflow.supersede, Supersede(request_digest="e" * 64, why="main moved"))
+        assert await handle.result() == Superseded(why="main moved")
+    assert chat.closed[handle.id].text == "superseded: main moved"
+    assert ledger.answers[0].state == "superseded"
 
 
 async def test_a_cancelled_question_is_closed_where_it_was_asked(env: WorkflowEnvironment) -> None:
@@ -181,18 +166,21 @@ async def test_a_cancelled_question_is_closed_where_it_was_asked(env: WorkflowEn
         with pytest.raises(WorkflowFailureError) as caught:
             await handle.result()
     assert isinstance(caught.value.cause, CancelledError)
-    assert chat.closed[handle.id].startswith("withdrawn")
+    assert chat.closed[handle.id].state == "withdrawn"
 
 
-async def test_the_question_shows_the_effect_and_why_people_are_asked(env: WorkflowEnvironment) -> None:
-    hostile = question().model_copy(update={"title": "<!channel> **now** [x](http://evil)"})
-    chat = NotedChat()
-    async with asking(env, hostile, chat) as handle:
-        assert await asyncio.to_thread(chat.shown.wait, 30)
-        await handle.terminate()
-    body = chat.posted[handle.id]
-    assert '"flag": "new-checkout"' in body
-    assert digest(ON) in body
-    assert "act_with_approval".replace("_", "\\_") in body
-    assert "<!channel>" not in body
-    assert "](http" not in body
+async def test_the_page_shows_the_effect_and_why_people_are_asked_and_nothing_of_it_formats(
+    env: WorkflowEnvironment,
+) -> None:
+    hostile = "<!channel> **now** [x](http://evil) \x1b[31m"
+    asked = question().model_copy(update={"title": hostile, "error": Untrusted(hostile)})
+    async with asking(env, asked) as handle:
+        await handle.execute_update(ApprovalWorkflow.decide, vote(approve=False, reason=hostile))
+        await handle.result()
+        page = str(await handle.query("__temporal_workflow_metadata"))
+    assert '\\"flag\\": \\"new-checkout\\"' in page or '"flag": "new-checkout"' in page
+    assert DIGEST in page
+    assert "direction" in page
+    assert "<!channel>" not in page
+    assert "](http" not in page
+    assert "\x1b" not in page
