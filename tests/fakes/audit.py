@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import uuid4
 
 from temporalio.client import Client
@@ -75,21 +76,23 @@ class MemoryAudit:
 
 @asynccontextmanager
 async def ledger_worker(
-    client: Client, log: AuditLog, *, organisation: str = "", cached: int = 100
+    client: Client, log: AuditLog, *, organisation: str = "", queue: str = "", cached: int = 100
 ) -> AsyncIterator[LedgerDoor]:
-    """A worker for one organisation's ledger on a queue of its own, and the door to it.
+    """A worker for one organisation's ledger, on a queue of its own unless one is named, and the door to it.
 
     `cached`: 0 makes the worker rebuild the ledger from its history for every task.
     """
     organisation = organisation or f"org-{uuid4().hex[:8]}"
+    queue = queue or organisation
     with ThreadPoolExecutor(2) as threads:
         async with Worker(
             client,
-            task_queue=organisation,
+            task_queue=queue,
             workflows=[PolicyLedgerWorkflow],
             activities=[AuditActivities(log).append],
             activity_executor=threads,
             max_cached_workflows=cached,
             workflow_runner=unversioned(),
+            sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         ):
-            yield LedgerDoor(client, organisation, task_queue=organisation)
+            yield LedgerDoor(client, organisation, task_queue=queue)
