@@ -23,8 +23,18 @@ ANSWER = timedelta(seconds=20)
 """Chores wait for git, for the ledger and for whatever is looked at."""
 
 
-async def tidy(client: Client, settings: Settings, *, queue: str = HANDS) -> Tidied:
-    """Have the policy reloaded and the reservations looked after now, in the rhythm of these settings.
+def rhythm_of(settings: Settings) -> Rhythm:
+    """How often these settings want it done."""
+    return Rhythm(
+        reload_every=timedelta(seconds=settings.policies.reload_seconds),
+        digest_hour=settings.chat.digest_hour,
+    )
+
+
+async def tidy(
+    client: Client, organisation: str, *, rhythm: Rhythm | None = None, queue: str = HANDS
+) -> Tidied:
+    """Have the policy reloaded and the reservations looked after now, and from here on in this rhythm.
 
     Starts the organisation's housekeeping when there is none. Idempotent.
 
@@ -32,17 +42,13 @@ async def tidy(client: Client, settings: Settings, *, queue: str = HANDS) -> Tid
         Unavailable: the engine did not answer in time, or no worker serves the queue; what was asked for
             may still be done.
     """
-    rhythm = Rhythm(
-        reload_every=timedelta(seconds=settings.policies.reload_seconds),
-        digest_hour=settings.chat.digest_hour,
-    )
     start = WithStartWorkflowOperation[object, object](
         HOUSEKEEPING,
-        HousekeepingStart(organisation=settings.organisation, rhythm=rhythm),
-        id=housekeeping_id(settings.organisation),
+        HousekeepingStart(organisation=organisation),
+        id=housekeeping_id(organisation),
         task_queue=queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary=f"Housekeeping of {settings.organisation}",
+        static_summary=f"Housekeeping of {organisation}",
     )
     try:
         async with asyncio.timeout(ANSWER.total_seconds()):

@@ -27,7 +27,7 @@ from leverframe.bootstrap import (
     sandbox_activities,
     worker_runtime,
 )
-from leverframe.housekeeping import tidy
+from leverframe.housekeeping import rhythm_of, tidy
 from leverframe.model.errors import LeverframeError, Unavailable
 from leverframe.settings import Settings
 from workflows.approval import ApprovalWorkflow
@@ -111,7 +111,7 @@ async def _keep_house(client: Client, settings: Settings, stop: asyncio.Event) -
     """
     while not stop.is_set():
         try:
-            tidied = await tidy(client, settings)
+            tidied = await tidy(client, settings.organisation, rhythm=rhythm_of(settings))
         except Unavailable as error:
             log.warning("the policy is not looked at yet", why=str(error))
             await asyncio.sleep(0.5)

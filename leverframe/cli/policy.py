@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from leverframe.cli.exits import Exit
 from leverframe.cli.ledger import print_standing, standing, through_door
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
-from leverframe.cli.session import Reason, given, instant, load, me, span, text_of
+from leverframe.cli.session import Reason, ask, given, instant, load, me, span, text_of
 
 if TYPE_CHECKING:
     from policies.audit import Record
@@ -206,6 +206,27 @@ def show_policy(as_json: AsJson = False) -> None:
         return
     print_fields({"organisation": found.organisation, "policy": found.policy_digest[:12]})
     print_standing(found)
+
+
+@app.command("reload")
+def reload_policy(as_json: AsJson = False) -> None:
+    """Have the policy read again now, and reservations looked after. Exits 1 when it can't be put in force.
+
+    Nobody needs to: the housekeeping does it by itself.
+    """
+    from leverframe.housekeeping import tidy  # noqa: PLC0415 - the SDK loads when it is used
+    from workflows.timetable import Chore  # noqa: PLC0415
+
+    settings = load()
+    tidied = ask(settings, lambda client: tidy(client, settings.organisation))
+    reload = tidied.done[Chore.RELOAD]
+    if as_json:
+        print_json(tidied)
+    else:
+        for chore, done in tidied.done.items():
+            say(f"{chore}: {done.said}")
+    if reload.failed:
+        raise typer.Exit(Exit.FAILED)
 
 
 def _checked(path: Path) -> "Iterable[Problem]":

@@ -26,7 +26,7 @@ from activities.policies import PolicyActivities
 from activities.ports import Chat, Health, PolicyFiles
 from activities.reconcile import ReconcileActivities
 from activities.report import ReportActivities
-from leverframe.housekeeping import tidy
+from leverframe.housekeeping import rhythm_of, tidy
 from leverframe.model.errors import LeverframeError
 from leverframe.model.ids import ledger_id
 from leverframe.settings import PolicySettings, Settings
@@ -100,7 +100,8 @@ class House:
 
     async def tidy(self) -> Tidied:
         """What a worker does at its start."""
-        return await tidy(self.client, self.settings, queue=self.settings.organisation)
+        organisation = self.settings.organisation
+        return await tidy(self.client, organisation, rhythm=rhythm_of(self.settings), queue=organisation)
 
     async def overview(self) -> LedgerOverview:
         return await self.door.overview()
