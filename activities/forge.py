@@ -246,8 +246,7 @@ class ForgeActivities:
         declared = self._repository(repository)
         if isinstance(effect, RevertChange):
             _same_repository(effect, repository)
-            made = self._track.preview_revert(declared, commit=effect.commit, at=at)
-            return _clean(made, effect)
+            return _clean(self._track.preview_revert(declared, commit=effect.commit, at=at), effect)
         if isinstance(effect, RollBack):
             _same_service(effect, declared)
             return self._track.preview_overlay(declared, environment="production", sha=effect.to, at=at)
@@ -398,5 +397,4 @@ def _message(title: str, body: str, reservation: Reservation | None) -> str:
     text = f"{title}\n\n{body}\n"
     if reservation is None:
         return text
-    # A reservation's id is `<run>/<step>`.
-    return f"{text}\n{RUN_TRAILER}: {reservation.id.rpartition('/')[0] or reservation.id}\n"
+    return f"{text}\n{RUN_TRAILER}: {reservation.run}\n"

@@ -30,75 +30,86 @@ class Made(NamedTuple):
 
 
 def made_revert(
-    git: Git, repository: Repository, *, commit: str, message: str, at: datetime
+    git: Git, repository: Repository, onto: str, *, commit: str, message: str, at: datetime
 ) -> Made | Conflicted:
-    """A commit on the target's tip that undoes `commit`.
+    """A commit on `onto`, a commit of the target, that undoes `commit`.
 
     Raises:
         NotFound: the target does not contain the commit.
         Conflict: nothing is left to undo.
         Refused: the commit has no parent.
     """
-    tip = tip_of(git, repository.target)
-    if not has_commit(git, the_sha(commit)) or not is_ancestor(git, commit, tip):
+    if not has_commit(git, the_sha(commit)) or not is_ancestor(git, commit, onto):
         raise NotFound(f"{repository.target} of {repository.name} does not contain {commit[:12]}")
-    tree = revert(git, commit, tip)
+    tree = revert(git, commit, onto)
     if isinstance(tree, tuple):
-        return Conflicted(change=commit, base=tip, paths=tree)
-    if tree == tree_of(git, tip):
+        return Conflicted(change=commit, base=onto, paths=tree)
+    if tree == tree_of(git, onto):
         raise Conflict(f"{commit[:12]} is undone on {repository.target} already")
-    return Made(tip, commit_tree(git, tree, tip, message=message_of(message), author=AGENT, at=at))
+    return Made(onto, commit_tree(git, tree, onto, message=message_of(message), author=AGENT, at=at))
 
 
 def made_overlay(
-    git: Git, repository: Repository, environment: Environment, *, sha: str, message: str, at: datetime
+    git: Git,
+    repository: Repository,
+    onto: str,
+    *,
+    environment: Environment,
+    sha: str,
+    message: str,
+    at: datetime,
 ) -> Made | None:
-    """A commit on the target's tip whose overlay names `sha`; None when it does already.
+    """A commit on `onto`, a commit of the target, whose overlay names `sha`; None when it does already.
 
     Raises:
-        NotFound: the target's tip does not have the overlay.
+        NotFound: `onto` does not have the overlay.
         BadInput: the overlay is not a kustomization that can be edited.
     """
     path = track_overlay.declared(repository, environment)
-    tip = tip_of(git, repository.target)
-    text = track_overlay.read(git, tip, path)
+    text = track_overlay.read(git, onto, path)
     if overlay_file.named_sha(text, repository.service.image) == the_sha(sha):
         return None
     edited = overlay_file.point_at(text, repository.service.image, sha)
-    tree = with_file(git, tip, path, edited.encode())
-    return Made(tip, commit_tree(git, tree, tip, message=message_of(message), author=RELEASE, at=at))
+    tree = with_file(git, onto, path, edited.encode())
+    return Made(onto, commit_tree(git, tree, onto, message=message_of(message), author=RELEASE, at=at))
 
 
-def made_before(git: Git, branch: str, message: str) -> Made | None:
-    """What an earlier attempt pushed. Raises Conflict when the branch is somebody else's."""
+def made_before(git: Git, target: str, branch: str, message: str) -> Made | None:
+    """What an earlier attempt pushed. Raises Conflict when the branch is somebody else's.
+
+    One commit on a commit of the target: whoever can guess a branch's name must not put another below it.
+    """
     try:
         head = tip_of(git, branch)
     except NotFound:
         return None
     parents, _, said = git.run("log", "--max-count=1", "--format=%P%n%B", head, "--").text.partition("\n")
-    if said.strip() != message_of(message).strip() or len(parents.split()) != 1:
+    ours = said.strip() == message_of(message).strip() and len(parents.split()) == 1
+    if not ours or not is_ancestor(git, parents, tip_of(git, target)):
         raise Conflict(f"the branch {branch} exists and holds something else")
     return Made(parents, head)
 
 
-def allowed(git: Git, made: Made, patch: str | None) -> str:
-    """The commit's id, if it changes what policy looked at. No `patch`: nobody was asked.
+def pushed(
+    mirror: Mirror, git: Git, branch: str, made: Made, *, before: Made | None, patch: str | None
+) -> str:
+    """The branch's one commit, pushed now or `before`. No `patch`: nobody was asked what may change.
 
     Raises:
-        Refused: the target moved in a way that makes another change of it.
+        Refused: it changes something else than `patch`, because the target moved.
+        Conflict: what was pushed before has another tree than it should.
     """
+    if before is not None and tree_of(git, before.head) != tree_of(git, made.head):
+        raise Conflict(f"the branch {branch} exists and holds another tree")
     if patch is not None and patch_of(git, made.base, made.head) != patch:
         raise Refused(
-            f"the tree is not the one that policy allowed: what {made.head[:12]} changes on "
-            f"{made.base[:12]} is not what was looked at, so nothing is opened; propose it again"
+            f"the tree is not the one that policy allowed: what {branch} changes on {made.base[:12]} "
+            "is not what was looked at, so nothing is opened; propose it again"
         )
-    return made.head
-
-
-def push_new(mirror: Mirror, git: Git, branch: str, head: str) -> str:
-    """Push the commit as a branch that is not there yet; returns the commit."""
+    if before is not None:
+        return before.head
     ref = f"refs/heads/{branch}"
-    push = mirror.push(git, [f"{head}:{ref}"], expected={ref: ""})
+    push = mirror.push(git, [f"{made.head}:{ref}"], expected={ref: ""})
     if not push.ok:
         raise rejected(f"the branch {branch}", push.told)
-    return head
+    return made.head

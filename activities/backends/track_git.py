@@ -17,7 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from activities import overlay_file
 from activities.backends import track_history, track_overlay
 from activities.backends.git_process import IDENTITY, Git, HttpsLogin, MirrorCorrupted, the_sha
-from activities.backends.track_branches import allowed, made_before, made_overlay, made_revert, push_new
+from activities.backends.track_branches import made_before, made_overlay, made_revert, pushed
 from activities.backends.track_compose import changed_paths, commit_tree, entry, is_ancestor, merge
 from activities.backends.track_difference import difference
 from activities.backends.track_files import read_files
@@ -145,7 +145,8 @@ class GitTrack:
     ) -> TreeDifference | Conflicted:
         """What `revert_branch` would change on the target's tip now. Raises as it does."""
         with self._mirror(repository).synced() as git:
-            made = made_revert(git, repository, commit=commit, message=PREVIEW, at=at)
+            tip = tip_of(git, repository.target)
+            made = made_revert(git, repository, tip, commit=commit, message=PREVIEW, at=at)
             return made if isinstance(made, Conflicted) else difference(git, *made)
 
     @_on_a_fresh_mirror_again
@@ -154,7 +155,10 @@ class GitTrack:
     ) -> TreeDifference | None:
         """What `overlay_branch` would change on the target's tip now. Raises as it does."""
         with self._mirror(repository).synced() as git:
-            made = made_overlay(git, repository, environment, sha=sha, message=PREVIEW, at=at)
+            tip = tip_of(git, repository.target)
+            made = made_overlay(
+                git, repository, tip, environment=environment, sha=sha, message=PREVIEW, at=at
+            )
             return None if made is None else difference(git, *made)
 
     @_on_a_fresh_mirror_again
@@ -182,12 +186,12 @@ class GitTrack:
         """
         mirror = self._mirror(repository)
         with mirror.synced() as git:
-            if before := made_before(git, branch, message):
-                return allowed(git, before, patch)
-            made = made_revert(git, repository, commit=commit, message=message, at=at)
+            before = made_before(git, repository.target, branch, message)
+            onto = before.base if before else tip_of(git, repository.target)
+            made = made_revert(git, repository, onto, commit=commit, message=message, at=at)
             if isinstance(made, Conflicted):
                 return made
-            return push_new(mirror, git, branch, allowed(git, made, patch))
+            return pushed(mirror, git, branch, made, before=before, patch=patch)
 
     @_on_a_fresh_mirror_again
     def overlay_branch(
@@ -211,10 +215,14 @@ class GitTrack:
         """
         mirror = self._mirror(repository)
         with mirror.synced() as git:
-            if before := made_before(git, branch, message):
-                return allowed(git, before, patch)
-            made = made_overlay(git, repository, environment, sha=sha, message=message, at=at)
-            return None if made is None else push_new(mirror, git, branch, allowed(git, made, patch))
+            before = made_before(git, repository.target, branch, message)
+            onto = before.base if before else tip_of(git, repository.target)
+            made = made_overlay(
+                git, repository, onto, environment=environment, sha=sha, message=message, at=at
+            )
+            if made is None:
+                return None
+            return pushed(mirror, git, branch, made, before=before, patch=patch)
 
     @_on_a_fresh_mirror_again
     def overlay_sha(self, repository: Repository, environment: Environment) -> str | None:

@@ -75,6 +75,29 @@ class TestRevert:
             self.revert(track, shop, bad)
         assert world.git("rev-parse", "undo") == theirs
 
+    def test_a_branch_with_our_message_on_a_commit_that_never_landed_is_somebody_elses(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        bad = world.commit("main", {"new.py": "x\n"})
+        preview = track.preview_revert(shop, commit=bad, at=AT)
+        assert isinstance(preview, TreeDifference)
+        world.commit("undo", {"app.py": "evil\n"})
+        theirs = world.commit("undo", {"new.py": None}, message="Undo it\n\nwhy")
+        for patch in (None, preview.patch):
+            with pytest.raises(Conflict):
+                track.revert_branch(
+                    shop, commit=bad, branch="undo", message="Undo it\n\nwhy", at=AT, patch=patch
+                )
+        assert world.git("rev-parse", "undo") == theirs
+
+    def test_a_branch_with_our_message_and_another_tree_is_somebody_elses(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        bad = world.commit("main", {"new.py": "x\n"})
+        world.commit("undo", {"new.py": None, "app.py": "evil\n"}, message="Undo it\n\nwhy")
+        with pytest.raises(Conflict, match="another tree"):
+            self.revert(track, shop, bad)
+
 
 class TestOverlay:
     def point(self, track: GitTrack, shop: Repository, sha: str, branch: str = "overlay") -> str | None:
