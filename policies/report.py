@@ -180,7 +180,7 @@ def _on_answers(plain: AgentReport) -> Iterator[str]:
 
 
 class _Past:
-    """What is older than `since` is only lived through: it says whose effect ends later, and who is lowered."""
+    """What is older than `since` is only lived through: it says whose effect ends later, who is lowered."""
 
     def __init__(self, since: datetime) -> None:
         self._since = since
