@@ -7,7 +7,8 @@ import typer
 from pydantic import BaseModel
 
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
-from leverframe.cli.session import ANSWER, Reason, ask, given, load, me, query
+from leverframe.cli.session import ANSWER, Reason, ask, given, load, query
+from leverframe.login import me
 
 if TYPE_CHECKING:
     from temporalio.client import Client

@@ -6,7 +6,8 @@ import typer
 from pydantic import BaseModel
 
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
-from leverframe.cli.session import ANSWER, OfRepository, ask, chosen, given, load, me
+from leverframe.cli.session import ANSWER, OfRepository, ask, chosen, given, load
+from leverframe.login import me
 
 if TYPE_CHECKING:
     from temporalio.client import Client

@@ -7,7 +7,8 @@ import typer
 from pydantic import BaseModel
 
 from leverframe.cli.output import AsJson, print_json, print_table, say
-from leverframe.cli.session import Reason, load, me
+from leverframe.cli.session import Reason, load
+from leverframe.login import me
 
 app = typer.Typer(help="Feature flags, as the flag backend has them.", no_args_is_help=True)
 

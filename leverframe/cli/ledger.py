@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
-from leverframe.cli.session import Reason, ask, given, load, me, query
+from leverframe.cli.session import Reason, ask, given, load, query
+from leverframe.login import me
 from leverframe.model.errors import Conflict
 from leverframe.model.outcomes import Outcome
 

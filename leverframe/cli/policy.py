@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from leverframe.cli.exits import Exit
 from leverframe.cli.ledger import print_standing, standing, through_door
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
-from leverframe.cli.session import Reason, ask, given, instant, load, me, span, text_of
+from leverframe.cli.session import Reason, ask, given, instant, load, span, text_of
+from leverframe.login import me
 
 if TYPE_CHECKING:
     from policies.audit import Record

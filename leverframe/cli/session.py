@@ -1,8 +1,6 @@
 """What most commands begin with: settings, quiet logs, and the engine's client with its errors in words."""
 
 import asyncio
-import os
-import pwd
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -59,15 +57,6 @@ def given(model: type[ModelT], **fields: object) -> ModelT:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise BadInput("; ".join(lines)) from error
-
-
-def me() -> str:
-    """The person at this terminal, as the operating system knows the process: no variable can change it."""
-    user = os.getuid()
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return f"uid-{user}"
 
 
 def instant(text: str) -> datetime:

@@ -19,11 +19,23 @@ import tomli_w
 
 from leverframe.demo.person import CommandFailed
 from leverframe.demo.shop_repository import create_repository, shop_repository
+from leverframe.login import me
 from leverframe.model.releases import HealthDocument
 from leverframe.model.topology import CanaryStep, Repository
 from leverframe.settings import Settings, load
 
 SENTRY_PROJECT = "1"
+DEFAULTS = Path(__file__).resolve().parents[2] / "policies" / "defaults"
+PEOPLE = """\
+# Who decides in the story. Ada writes the change that breaks, so she may not approve what repairs it.
+version: 1
+people:
+  ada: {{name: Ada, git: [ada@shop.example]}}
+  grace: {{name: Grace, logins: [{login}]}}
+groups:
+  sre-oncall: [ada, grace]
+  sre-leads: [grace]
+"""
 PORTS = ("temporal", "ui", "gateway", "admin", "production", "dev")
 
 
@@ -58,6 +70,11 @@ class Stage:
         return self.home / "shop.git"
 
     @property
+    def policies(self) -> Path:
+        """The policy files of the story."""
+        return self.home / "policies"
+
+    @property
     def ui_url(self) -> str:
         """Base address of the Temporal UI."""
         return self.settings.temporal.ui_url
@@ -77,8 +94,15 @@ class Stage:
         self.home.mkdir(parents=True)
         flags = create_repository(self.remote)
         (self.home / "flags.json").write_text(flags)
+        self._write_policies()
         self.config.write_text(tomli_w.dumps(self._declaration(quick)))
         self.reload()
+
+    def _write_policies(self) -> None:
+        """The default policy, with people: whoever sits at this terminal is Grace."""
+        shutil.copytree(DEFAULTS, self.policies)
+        # A JSON string is a YAML string, whatever the name of the account.
+        (self.policies / "people.yaml").write_text(PEOPLE.format(login=json.dumps(me())))
 
     def reload(self) -> None:
         """Read the configuration file, and make it the only one that child processes read."""
@@ -110,6 +134,7 @@ class Stage:
                 "sentry_keys": {SENTRY_PROJECT: key},
             },
             "flags": {"path": flags},
+            "policies": {"directory": str(self.policies)},
             "delivery": {
                 "admin_url": f"http://127.0.0.1:{ports['admin']}",
                 "production_port": ports["production"],

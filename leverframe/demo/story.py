@@ -22,6 +22,8 @@ from leverframe.settings import Settings
 
 FLAG = "new-pricing"
 OTHER_FLAG = "gift-wrap"
+APPROVER = "grace"
+"""Whoever sits at the terminal. Ada wrote the change that broke, so her yes would not count."""
 ANSWER_SECONDS = 30
 """A story that nobody answers goes on."""
 
@@ -244,24 +246,20 @@ class Story:
                 question["id"],
                 "--reason",
                 "not now",
-                "--voter",
-                self.person.name,
             )
             raise CommandFailed("you denied the escalation: the flag stays off, and the story ends here")
         await asyncio.to_thread(
             self.person.leverframe,
-            "approve", question["id"], "--reason", "the fix is at 100 %", "--voter", self.person.name,
+            "approve", question["id"], "--reason", "the fix is at 100 %",
         )  # fmt: skip
-        self.narrator.remember(
-            "Escalation", f"“{question['title']}”, approved in the terminal by {self.person.name}"
-        )
+        self.narrator.remember("Escalation", f"“{question['title']}”, approved in the terminal by {APPROVER}")
 
     def _asked(self) -> bool:
-        """Ask at a terminal (Return is yes); without one, or without an answer, ada says yes."""
+        """Ask at a terminal (Return is yes); without one, or without an answer, the story says it."""
         if not (sys.stdin.isatty() and self.narrator.console.is_terminal):
             return True
         self.narrator.console.print(
-            f"   Approve? [bold]Y[/]/n  [dim]ada says yes in {ANSWER_SECONDS} s[/] ", end=""
+            f"   Approve? [bold]Y[/]/n  [dim]{APPROVER} says yes in {ANSWER_SECONDS} s[/] ", end=""
         )
         answered, _, _ = select.select([sys.stdin], [], [], ANSWER_SECONDS)
         answer = sys.stdin.readline() if answered else "yes"
