@@ -5,6 +5,7 @@ observe mode are scored by it: did people do the same?
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Literal
 
 from temporalio import activity
@@ -25,6 +26,8 @@ from leverframe.model.topology import Repository
 
 RECENT_CHANGES = 200
 """How far back a change of ours is looked for."""
+
+_PATIENCE = timedelta(seconds=10)
 
 RunState = Literal["running", "closed", "unknown"]
 
@@ -88,7 +91,7 @@ class LookActivities:
     async def run_state(self, run: str) -> RunState:
         """Whether a run still goes on; `unknown` when the engine does not say."""
         try:
-            described = await self._client.get_workflow_handle(run).describe()
+            described = await self._client.get_workflow_handle(run).describe(rpc_timeout=_PATIENCE)
         except RPCError as error:
             # A history that was deleted after its retention can't act any more.
             return "closed" if error.status is RPCStatusCode.NOT_FOUND else "unknown"

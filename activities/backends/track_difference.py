@@ -42,7 +42,10 @@ def difference(git: Git, base: str, head: str) -> TreeDifference:
 
 
 def patch_of(git: Git, base: str, head: str) -> str:
-    """`git patch-id --verbatim`: names what changes, whitespace and modes too, but not on which base."""
+    """`git patch-id --verbatim`: names what changes, whitespace and modes too, but not on which base.
+
+    The lines around a change are part of it; how far down in the file they stand is not.
+    """
     with tempfile.TemporaryFile() as patch:
         git.run("diff-tree", "--patch", "--unified=3", *_OPTIONS, base, head, into=patch)
         patch.seek(0, os.SEEK_SET)

@@ -72,9 +72,10 @@ class Forger:
         return done.stdout.decode().strip()
 
 
-@pytest.fixture
-def forger(tmp_path: Path) -> Forger:
-    return Forger(tmp_path)
+@pytest.fixture(scope="module")
+def forger(tmp_path_factory: pytest.TempPathFactory) -> Forger:
+    """One for all: each tree is a commit of its own on the same base."""
+    return Forger(tmp_path_factory.mktemp("forger"))
 
 
 def asked(found: TreeDifference) -> Evaluation:

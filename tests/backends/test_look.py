@@ -10,7 +10,7 @@ import pytest
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import Worker
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.backends.changes_store import ChangesStore
 from activities.backends.flags_flagd import FlagdFlags
@@ -24,7 +24,6 @@ from policies.decision import Allowed, Reservation, ReserveRequest
 from tests.fakes.git_world import AT, FIRST_SHA, KUSTOMIZATION, OVERLAY, GitWorld
 from tests.fakes.servers import running_server
 from tests.fakes.tracks import NEW_SHA, compose, land, track_at
-from tests.fakes.workers import unversioned
 
 SINCE = datetime.now(UTC) - timedelta(minutes=1)
 OURS, THEIRS = "run/fixer/shop/SHOP-1/1/0", "ada/now"
@@ -202,11 +201,11 @@ class TestRevert:
 
 @workflow.defn(sandboxed=False)
 class Waiting:
-    """Ends when it is told to."""
+    """Never begins: nobody works on its queue."""
 
     @workflow.run
     async def run(self) -> None:
-        await workflow.wait_condition(lambda: False)
+        return None
 
 
 @pytest.mark.asyncio
@@ -214,9 +213,23 @@ async def test_a_run_is_running_until_it_has_ended_and_one_that_is_forgotten_is_
     async with await running_server() as env:
         acts, run, queue = looking(world, env.client), f"run/{uuid4()}", str(uuid4())
         assert await acts.run_state(run) == "closed"
-        async with Worker(env.client, task_queue=queue, workflows=[Waiting], workflow_runner=unversioned()):
-            handle = await env.client.start_workflow(Waiting.run, id=run, task_queue=queue)
-            assert await acts.run_state(run) == "running"
-            await handle.terminate()
-            assert await acts.run_state(run) == "closed"
-    assert await acts.run_state(run) == "unknown"
+        handle = await env.client.start_workflow(Waiting.run, id=run, task_queue=queue)
+        assert await acts.run_state(run) == "running"
+        await handle.terminate()
+        assert await acts.run_state(run) == "closed"
+
+
+class SilentEngine:
+    """A client whose engine does not answer."""
+
+    def get_workflow_handle(self, run: str) -> "SilentEngine":
+        return self
+
+    async def describe(self, *, rpc_timeout: timedelta) -> None:
+        raise RPCError("no answer", RPCStatusCode.UNAVAILABLE, b"")
+
+
+@pytest.mark.asyncio
+async def test_an_engine_that_does_not_answer_says_nothing_of_a_run(world: World) -> None:
+    acts = looking(world, SilentEngine())  # type: ignore[arg-type]  # only what `run_state` asks
+    assert await acts.run_state("run/1") == "unknown"
