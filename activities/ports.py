@@ -322,7 +322,7 @@ class Chat(Protocol):
     """Where people are asked. Answers come back through the approval's Update, never through here."""
 
     def ask(self, question: Question, group: str) -> str:
-        """Show the question to a group; returns where (a permalink or a hint). Once per question and group."""
+        """Show the question to a group, once each; returns where (a permalink or a hint)."""
         ...
 
     def remind(self, approval: str, group: str, *, missing: Sequence[Person], text: str) -> None:
