@@ -123,7 +123,7 @@ def test_a_policy_with_an_error_fails_the_check_and_names_file_and_line(home: Pa
     (home / "policies").mkdir()
     (home / "policies/org.yaml").write_text("version: 1\nnosuch: 2\n")
     done = leverframe(home, "policy", "check", "policies")
-    assert done.returncode == Exit.FAILED
+    assert done.returncode == Exit.BAD_INPUT
     assert "org.yaml:2: " in done.stdout
 
 
