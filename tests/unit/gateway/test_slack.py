@@ -1,0 +1,319 @@
+"""Slack's door and the pump behind it: checked, kept, answered; then done once, whatever dies between."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.backends.chat_clicks import StoreClicks
+from activities.backends.store_sql import open_store
+from activities.forms import Click
+from leverframe.gateway.slack_pump import ClickPump
+from leverframe.model.errors import BadInput, NotFound, Refused, Unavailable
+from policies.question import Ending, Question
+from tests.fakes.slack import ONCALL, FakeSlack, Posted, running
+from tests.fakes.slack_desk import APPROVED, Desk, asked, desk, until
+from workflows.messages import Vote, VoteRefusal
+
+CARD = "a" * 24
+
+
+@dataclass
+class Engines:
+    """A client of the engine that notes votes, and answers or fails as it is told."""
+
+    votes: list[tuple[str, str, Vote]] = field(default_factory=list)
+    """Approval, update id, vote."""
+    failures: list[BaseException] = field(default_factory=list)
+
+    def get_workflow_handle(self, approval: str) -> "Engines":
+        self.approval = approval
+        return self
+
+    async def execute_update(self, name: str, vote: Vote, *, id: str, **options: Any) -> str:
+        assert name == "decide"
+        self.votes.append((self.approval, id, vote))
+        if self.failures:
+            raise self.failures.pop(0)
+        return "approved by Ada"
+
+
+@dataclass
+class NotedForms:
+    """Forms that note what is shown and said."""
+
+    clicks: StoreClicks
+    ending: Ending | None = None
+    failure: Exception | None = None
+    shown: list[tuple[str, str]] = field(default_factory=list)
+    told: list[tuple[str, str]] = field(default_factory=list)
+    redrawn: list[str] = field(default_factory=list)
+
+    def asked(self, card: str) -> tuple[Question, Ending | None]:
+        if card != CARD:
+            raise NotFound("no question was shown as that")
+        return asked(), self.ending
+
+    def open_form(self, trigger: str, *, card: str, approve: bool) -> None:
+        self._show(trigger, "yes" if approve else "no")
+
+    def open_details(self, trigger: str, *, card: str) -> None:
+        self._show(trigger, "details")
+
+    def reason(self, card: str, *, approve: bool, values: Mapping[str, str]) -> str:
+        if "bad" in values:
+            raise BadInput("the form is wrong")
+        return values.get("words", "")
+
+    def tell_privately(self, card: str, *, user: str, text: str) -> None:
+        self.told.append((user, text))
+
+    def redraw(self, card: str) -> None:
+        self.redrawn.append(card)
+
+    def _show(self, trigger: str, kind: str) -> None:
+        if self.failure:
+            raise self.failure
+        self.shown.append((trigger, kind))
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def forms(engine: Engine) -> NotedForms:
+    return NotedForms(StoreClicks(engine))
+
+
+@pytest.fixture(scope="module")
+def slack() -> Iterator[FakeSlack]:
+    with running() as workspace:
+        workspace.messages.append(Posted(ONCALL, "1.1", "x", [_row()], None))
+        yield workspace
+
+
+def _row() -> dict[str, Any]:
+    buttons = [{"action_id": name, "value": CARD} for name in ("form_yes", "form_no", "details")]
+    return {"type": "actions", "elements": buttons}
+
+
+def click(kind: str = "yes", **changes: Any) -> Click:
+    fields = {
+        "id": "1",
+        "kind": kind,
+        "card": CARD,
+        "team": "T0ACME",
+        "user": "U0ADA",
+        "received_at": datetime.now(UTC),
+    }
+    return Click.model_validate(fields | changes)
+
+
+async def worked_off(forms: NotedForms, *clicks: Click, engines: Engines | None = None) -> Engines:
+    """Keep these clicks, start a pump and wait until it has nothing left to do."""
+    used = engines or Engines()
+    for each in clicks:
+        forms.clicks.keep(each)
+    pump = asyncio.create_task(
+        ClickPump(forms, used, team="T0ACME", redeliver_seconds=0.02).run()  # type: ignore[arg-type]
+    )
+    await until(lambda: not forms.clicks.waiting(before=datetime.now(UTC), limit=9))
+    pump.cancel()
+    await asyncio.wait([pump])
+    return used
+
+
+def refused(refusal: VoteRefusal, words: str) -> WorkflowUpdateFailedError:
+    return WorkflowUpdateFailedError(refusal.because(words))
+
+
+# The pump.
+
+
+async def test_a_vote_is_for_the_request_that_was_shown_by_the_account_that_clicked(
+    forms: NotedForms,
+) -> None:
+    engines = await worked_off(forms, click(values={"words": "fine"}))
+    ((approval, update, vote),) = engines.votes
+    assert (approval, update) == ("approval/run/1", "1")
+    assert vote == Vote(
+        account="slack:T0ACME/U0ADA",
+        approve=True,
+        reason="fine",
+        request_digest=asked().request_digest,
+        via="slack",
+    )
+    assert forms.told == [("U0ADA", "Your yes is counted: approved by Ada.")]
+
+
+async def test_what_an_earlier_process_left_is_done_by_the_next_and_done_once(forms: NotedForms) -> None:
+    left = click(received_at=datetime.now(UTC) - timedelta(minutes=3))
+    engines = await worked_off(forms, left)
+    assert forms.clicks.keep(left) is False
+    await worked_off(forms, engines=engines)
+    assert len(engines.votes) == 1
+
+
+async def test_a_vote_waits_for_an_engine_that_is_away_and_keeps_its_id(forms: NotedForms) -> None:
+    away = RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
+    engines = await worked_off(forms, click(), engines=Engines(failures=[away, away]))
+    assert [update for _, update, _ in engines.votes] == ["1", "1", "1"]
+    assert forms.told == [("U0ADA", "Your yes is counted: approved by Ada.")]
+
+
+@pytest.mark.parametrize("refusal", list(VoteRefusal))
+async def test_a_refusal_is_told_privately_and_takes_the_buttons_only_when_it_is_over(
+    forms: NotedForms, refusal: VoteRefusal
+) -> None:
+    await worked_off(forms, click("no"), engines=Engines(failures=[refused(refusal, "it is so")]))
+    assert forms.told == [("U0ADA", "Your answer does not count: it is so.")]
+    assert bool(forms.redrawn) is (refusal is VoteRefusal.CLOSED)
+
+
+async def test_an_approval_that_is_gone_or_ended_is_told_and_its_buttons_are_taken(forms: NotedForms) -> None:
+    gone = RPCError("gone", RPCStatusCode.NOT_FOUND, b"")
+    await worked_off(forms, click(), engines=Engines(failures=[gone]))
+    forms.ending = APPROVED
+    engines = await worked_off(forms, click(id="2"))
+    assert engines.votes == []
+    assert [text for _, text in forms.told] == [
+        "Your answer does not count: the question has ended.",
+        "Your answer does not count: the question has ended: approved by Ada.",
+    ]
+    assert forms.redrawn == [CARD, CARD]
+
+
+async def test_a_wrong_form_an_unknown_card_and_another_workspace_cast_no_vote(forms: NotedForms) -> None:
+    engines = await worked_off(
+        forms,
+        click(id="1", values={"bad": ""}),
+        click(id="2", card="b" * 24),
+        click(id="3", team="T0OTHER"),
+    )
+    assert engines.votes == []
+    assert sorted(text for _, text in forms.told) == [
+        "Answers of another workspace don't count here.",
+        "Your answer does not count: the form is wrong.",
+    ]
+
+
+async def test_a_click_shows_its_form_and_one_that_failed_or_came_late_is_told_so(forms: NotedForms) -> None:
+    now = datetime.now(UTC)
+    await worked_off(
+        forms, *(click(kind, id=kind, trigger=kind) for kind in ("form_yes", "form_no", "details"))
+    )
+    assert sorted(forms.shown) == [("details", "details"), ("form_no", "no"), ("form_yes", "yes")]
+    await worked_off(forms, click("form_yes", id="late", received_at=now - timedelta(seconds=9)))
+    forms.failure = Refused("the trigger is too old")
+    await worked_off(forms, click("form_yes", id="refused"))
+    assert [text for _, text in forms.told] == [
+        "That took too long. Please click again.",
+        "This did not work: the trigger is too old",
+    ]
+
+
+async def test_a_defect_in_one_click_is_told_and_stops_no_other(forms: NotedForms) -> None:
+    engines = Engines(failures=[RuntimeError("a defect")])
+    await worked_off(forms, click(id="1"), click(id="2"), engines=engines)
+    assert len(engines.votes) == 2
+    assert any("Please answer with the leverframe command" in text for _, text in forms.told)
+
+
+async def test_a_click_that_can_not_be_done_for_a_day_is_given_up(forms: NotedForms) -> None:
+    away = [RPCError("away", RPCStatusCode.UNAVAILABLE, b"")]
+    old = click(received_at=datetime.now(UTC) - timedelta(days=2))
+    await worked_off(forms, old, engines=Engines(failures=list(away)))
+    assert forms.told == [("U0ADA", "That could not be done. Please answer with the leverframe command.")]
+
+
+# The door.
+
+
+@pytest.fixture
+async def at(tmp_path: Path, slack: FakeSlack) -> Any:
+    async with desk(tmp_path, Engines(), slack) as opened:  # type: ignore[arg-type]
+        yield opened
+
+
+async def refusal_of(at: Desk, body: bytes, headers: dict[str, str]) -> int:
+    sent: httpx.Response = await at.http.post("/slack/interactions", content=body, headers=headers)
+    return sent.status_code
+
+
+def waiting(at: Desk) -> list[Click]:
+    return at.chat.clicks.waiting(before=datetime.now(UTC) + timedelta(minutes=1), limit=9)
+
+
+async def test_a_signed_click_is_answered_empty_and_kept(at: Desk, slack: FakeSlack) -> None:
+    answer = await at.deliver(slack.click("form_yes"))
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_what_slack_did_not_sign_is_refused_before_it_is_read(at: Desk, slack: FakeSlack) -> None:
+    body, headers = slack.signed(slack.click("form_yes"))
+    signature, timestamp = "X-Slack-Signature", "X-Slack-Request-Timestamp"
+    for wrong in (
+        {},
+        {signature: headers[signature]},
+        headers | {signature: "v0=" + "0" * 64},
+        headers | {timestamp: "1"},
+        headers | {timestamp: "9" * 400},
+        headers | {timestamp: "-1"},
+        headers | {timestamp: ""},
+    ):
+        assert await refusal_of(at, body, wrong) == 401
+    assert await refusal_of(at, body + b"&", headers) == 401
+    assert await refusal_of(at, b"\xff", headers) == 401
+    assert await refusal_of(at, body, headers | {"Content-Encoding": "gzip"}) == 415
+    assert await refusal_of(at, b"a" * 2_000_000, headers) == 413
+    assert waiting(at) == []
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"type": "block_actions"},
+        {"type": "block_actions", "team": {"id": "T0ACME"}, "user": {"id": "B0BOT"}, "actions": [
+            {"action_id": "form_yes", "value": CARD, "action_ts": "1"}]},
+        {"type": "block_actions", "team": {"id": "T0ACME"}, "user": {"id": "U0ADA"}, "actions": [
+            {"action_id": "form_yes", "value": "approval/run/1", "action_ts": "1"}]},
+        {"type": "view_submission", "team": {"id": "T0ACME"}, "user": {"id": "U0ADA"},
+         "view": {"id": "V1", "callback_id": "yes", "private_metadata": "approval/run/1"}},
+    ],
+)  # fmt: skip
+async def test_a_signed_interaction_that_we_could_not_have_caused_is_malformed(
+    at: Desk, payload: dict[str, Any]
+) -> None:
+    assert (await at.deliver(payload)).status_code == 400
+    assert waiting(at) == []
+
+
+async def test_what_starts_nothing_here_is_answered_and_let_go(at: Desk, slack: FakeSlack) -> None:
+    other = slack.click("form_yes")
+    other["actions"][0]["action_id"] = "somebody-elses"
+    assert (await at.deliver(other)).status_code == 200
+    assert (await at.deliver(other | {"type": "view_closed"})).status_code == 200
+    assert at.counters.value("ignored_total", kind="slack") == 2
+    assert waiting(at) == []
+
+
+async def test_a_store_that_is_away_is_no_promise(
+    at: Desk, slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(click: Click) -> bool:
+        raise Unavailable("the store did not answer")
+
+    monkeypatch.setattr(at.chat.clicks, "keep", away)
+    assert (await at.deliver(slack.click("form_yes"))).status_code == 503
