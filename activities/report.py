@@ -35,8 +35,8 @@ class ReportActivities:
         found = report(self._records(), since=now - SPAN, now=now)
         paragraphs = []
         for agent in found.agents:
-            facts = ", ".join(f"{name} {value}" for name, value in agent.fields().items())
-            paragraphs.append("\n".join([facts, *(f"→ {suggestion}" for suggestion in agent.suggestions)]))
+            facts = [f"{name}: {value}" for name, value in agent.fields().items() if value != ""]
+            paragraphs.append("\n".join([*facts, *(f"→ {suggestion}" for suggestion in agent.suggestions)]))
         return "\n\n".join(paragraphs)
 
     def _records(self) -> Iterator[Record]:

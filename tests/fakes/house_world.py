@@ -23,7 +23,7 @@ from activities.chat import ChatActivities
 from activities.ledger import LedgerActivities, LedgerDoor
 from activities.look import LookActivities
 from activities.policies import PolicyActivities
-from activities.ports import Chat, Health, PolicyFiles
+from activities.ports import Chat, Health, PolicyFiles, PolicySource
 from activities.reconcile import ReconcileActivities
 from activities.report import ReportActivities
 from leverframe.housekeeping import rhythm_of, tidy
@@ -120,8 +120,13 @@ class House:
 
 
 @asynccontextmanager
-async def house(env: WorkflowEnvironment, home: Path) -> AsyncIterator[House]:
-    """An organisation with a worker of its own; nothing has been tidied yet."""
+async def house(
+    env: WorkflowEnvironment, home: Path, policies_from: PolicySource | None = None
+) -> AsyncIterator[House]:
+    """An organisation with a worker of its own; nothing has been tidied yet.
+
+    Its policies come from `source`, unless they come from elsewhere.
+    """
     organisation = f"org-{uuid4().hex[:8]}"
     settings = Settings(organisation=organisation, home=home, policies=PolicySettings(reload_seconds=3600))
     definition = {"state": "ENABLED", "defaultVariant": "on", "variants": {"on": True, "off": False}}
@@ -133,7 +138,7 @@ async def house(env: WorkflowEnvironment, home: Path) -> AsyncIterator[House]:
     look = LookActivities(
         changes=ChangesStore(store), track=track_at(home), flags=flags, repositories={}, client=env.client
     )
-    ledger, policies = LedgerActivities(door), PolicyActivities(source, door)
+    ledger, policies = LedgerActivities(door), PolicyActivities(policies_from or source, door)
     reconcile, chats = ReconcileActivities(door, look), ChatActivities({"memory": cast(Chat, notices)})
     with ThreadPoolExecutor(8) as executor:
         async with Worker(
