@@ -45,7 +45,8 @@ SCORED_AFTER = timedelta(days=1)
 CERTAIN = 2
 """Looks that must say no: what a dying run had begun can still arrive after the first."""
 
-_TRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
+_TRIES = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=3)
+"""The chore comes again soon anyway."""
 _CHAT_TRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=8)
 """Each chat gets its turn."""
 _TIMEOUT = timedelta(minutes=1)
@@ -200,23 +201,33 @@ class HousekeepingWorkflow:
         )
 
     async def _settle(self, stranded: Stranded) -> bool:
-        """Whether the world says how it ended."""
-        times = self._looked[stranded.reservation].times + 1 if stranded.reservation in self._looked else 1
+        """Whether the world says how it ended, and the ledger has heard."""
+        name = stranded.reservation
+        times = self._looked[name].times + 1 if name in self._looked else 1
         sighted = await self._look(stranded.look)
         outcome = settled_as(sighted, committed=stranded.committed, times=times)
-        if outcome is None:
-            again = min(timedelta(minutes=2 ** min(times - 1, 10)), LONGEST_PATIENCE)
-            self._looked[stranded.reservation] = Looked(times=times, again_at=workflow.now() + again)
+        if outcome is not None and await self._say(name, outcome, sighted.detail):
+            self._looked.pop(name, None)
+            return True
+        again = min(timedelta(minutes=2 ** min(times - 1, 10)), LONGEST_PATIENCE)
+        self._looked[name] = Looked(times=times, again_at=workflow.now() + again)
+        return False
+
+    async def _say(self, reservation: str, outcome: Outcome, seen: str) -> bool:
+        """Tell the ledger. One that can't be told is no reason to leave the others."""
+        settled_by = SettledBy(by=RECONCILER, reason=seen[:500])
+        try:
+            await workflow.execute_activity_method(
+                LedgerActivities.settle,
+                Settlement(reservation=reservation, outcome=outcome, settled_by=settled_by),
+                start_to_close_timeout=_TIMEOUT,
+                retry_policy=_TRIES,
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            workflow.logger.warning("%s can't be settled: %s", reservation, error.cause)
             return False
-        settlement = Settlement(
-            reservation=stranded.reservation,
-            outcome=outcome,
-            settled_by=SettledBy(by=RECONCILER, reason=sighted.detail[:500]),
-        )
-        await workflow.execute_activity_method(
-            LedgerActivities.settle, settlement, start_to_close_timeout=_TIMEOUT, retry_policy=_TRIES
-        )
-        self._looked.pop(stranded.reservation, None)
         return True
 
     async def _score(self) -> str:

@@ -105,10 +105,11 @@ async def _engine(settings: Settings, *, fix: bool) -> "tuple[list[Finding], Led
             registered = await ensure_search_attributes(client) if fix else ()
             missing = await missing_search_attributes(client)
             findings.append(_attributes(missing, registered))
-            for queue in (HANDS, SANDBOX):
-                findings.append(_queue(queue, polled=await has_worker(client, queue)))
-        standing, wrong = await in_force(client, settings)
-        findings.extend(wrong)
+            polled = {queue: await has_worker(client, queue) for queue in (HANDS, SANDBOX)}
+        findings.extend(_queue(queue, polled=there) for queue, there in polled.items())
+        if polled[HANDS]:
+            standing, running = await in_force(client, settings)
+            findings.extend(running)
     except LeverframeError as error:
         findings.append(Finding(part="engine", colour="red", detail=str(error)))
     return findings, standing
