@@ -55,6 +55,7 @@ format: setup ## Format the code and sort the imports
 
 docs: setup ## Write the generated reference pages again
 	@$(BIN)/python -m typer leverframe.cli.main utils docs --name leverframe --title "The command line" > docs/reference/cli.md
+	@$(BIN)/python -c 'from pathlib import Path; from policies.schema import pages; [Path("docs/reference", name).write_text(text) for name, text in pages().items()]'
 
 golden: setup ## Record the golden histories again (ARGS="name …" narrows them); read tests/replay/record.py first
 	@$(BIN)/python -m tests.replay.record $(ARGS)

@@ -69,8 +69,8 @@ def unlimited_flips(stage: Stage) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         text = file.read_text()
         for line in text.splitlines():
-            if line.strip().startswith("max:"):
-                text = text.replace(line, line.split("max:")[0] + "max: unlimited")
+            if line.strip().startswith(("max:", "max_subjects:")):
+                text = text.replace(line, line.split(":")[0] + ": unlimited")
         copy.write_text(text)
     config = tomllib.loads(stage.config.read_text())
     config["policies"] = {"directory": str(target)}

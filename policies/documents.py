@@ -120,6 +120,12 @@ def nearest_line(lines: Mapping[str, int], path: Path) -> int:
     return next((line for line in known if line is not None), 1)
 
 
+def warning(document: PolicyDocument, message: str, *path: str | int) -> Problem:
+    """A remark on a rule of a document that can be used."""
+    line = nearest_line(document.lines, path)
+    return Problem(file=document.file, line=line, severity="warning", message=message)
+
+
 def read_document(file: str, text: str) -> PolicyDocument | tuple[Problem, ...]:
     """One file as a document, or everything that is wrong with it."""
 

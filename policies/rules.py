@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -95,9 +96,10 @@ def duration_words(value: timedelta) -> str:
 
 Duration = Annotated[
     timedelta,
-    BeforeValidator(_duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION.pattern)]),
+    BeforeValidator(_duration),
     Field(gt=timedelta(0), le=MAX_WINDOW),
     PlainSerializer(duration_words, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": _DURATION.pattern}),
 ]
 
 Glob = Annotated[str, StringConstraints(min_length=1, max_length=300)]
@@ -154,7 +156,7 @@ ZoneName = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone
 class Section(Frozen):
     """A part of a document. No value is converted: `"2"` is not a number and `yes` is not a boolean."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class FlagNames(Section):

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Probe, Repository, Service
 from leverframe.settings import Settings, load
+from policies.schema import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "leverframe.example.toml"
@@ -43,6 +44,11 @@ def test_the_command_line_page_is_current() -> None:
     options = ["--name", "leverframe", "--title", "The command line"]
     page = subprocess.run([*command, *options], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert page.strip() == (ROOT / "docs/reference/cli.md").read_text().strip(), "run `make docs`"
+
+
+def test_the_schemas_are_current() -> None:
+    written = {path.name: path.read_text() for path in (ROOT / "docs/reference").glob("*.schema.json")}
+    assert written == pages(), "run `make docs`"
 
 
 @pytest.mark.parametrize("path", [".".join(path) for path in _names(Settings) if path != ("repositories",)])
