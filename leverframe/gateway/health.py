@@ -31,6 +31,7 @@ _INDEX = """<!doctype html>
 <li><code>/health/release/&lt;service&gt;</code> what the canary's gate reads</li>
 <li><code>POST /api/&lt;project&gt;/envelope/</code> for Sentry SDKs</li>
 <li><code>POST /webhooks/sentry</code> for Sentry itself</li>
+<li><code>POST /slack/interactions</code> for Slack, when people answer there</li>
 </ul></html>
 """
 

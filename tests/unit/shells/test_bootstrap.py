@@ -14,7 +14,7 @@ from activities.backends.github_account import GithubAccount
 from activities.ports import Backend
 from leverframe import bootstrap
 from leverframe.model.errors import BadConfiguration, Unavailable
-from leverframe.settings import ChangesSettings, GithubSettings, Settings, TemporalSettings
+from leverframe.settings import ChangesSettings, ChatSettings, GithubSettings, Settings, TemporalSettings
 from tests.fakes.github_setup import declared as a_repository
 
 
@@ -159,3 +159,32 @@ async def test_an_engine_that_does_not_answer_is_unavailable_in_words(tmp_path: 
     nowhere = Settings(home=tmp_path, temporal=TemporalSettings(address="127.0.0.1:1"))
     with pytest.raises(Unavailable, match="start it with `leverframe up`"):
         await bootstrap.connect(nowhere)
+
+
+def _slack(**chosen: object) -> dict[str, ChatSettings]:
+    slack = {"bot_token": "xoxb-1", "team": "T0ACME", "notices": "C0NOTICES", "mode": "act", **chosen}
+    return {"chat": ChatSettings.model_validate({"backends": ["slack", "terminal"], "slack": slack})}
+
+
+def test_chats_are_built_in_the_order_of_the_settings(settings: Settings) -> None:
+    chosen = settings.model_copy(update=_slack())
+    assert list(bootstrap.build_chats(chosen)) == ["slack", "terminal"]
+    assert list(bootstrap.build_chats(settings)) == ["terminal"]
+
+
+def test_a_slack_without_its_settings_is_named(settings: Settings) -> None:
+    with pytest.raises(BadConfiguration, match=r"chat\.slack: give bot_token, team and notices"):
+        bootstrap.build_chats(settings.model_copy(update=_slack(bot_token=None)))
+
+
+def test_there_are_forms_only_where_buttons_are(settings: Settings) -> None:
+    secret = {"signing_secret": "s"}
+    assert bootstrap.build_forms(settings) is None
+    assert bootstrap.build_forms(settings.model_copy(update=_slack(mode="notify"))) is None
+    assert bootstrap.build_forms(settings.model_copy(update=_slack(**secret))) is not None
+    assert bootstrap.build_forms(settings.model_copy(update=_slack(app_token="xapp-1"))) is not None
+
+
+def test_buttons_without_a_door_for_their_clicks_are_refused(settings: Settings) -> None:
+    with pytest.raises(BadConfiguration, match="needs signing_secret, or app_token"):
+        bootstrap.build_forms(settings.model_copy(update=_slack()))
