@@ -9,7 +9,7 @@ from policies.documents import PolicySnapshot, parse
 
 ORGANISATION = "org.yaml"
 MAX_FILES = 200
-MAX_BYTES = 256 * 1024
+MAX_BYTES = 256_000
 """Of one file. A policy travels whole with the ledger, and a larger file is not one that people review."""
 
 

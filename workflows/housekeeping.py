@@ -179,7 +179,8 @@ class HousekeepingWorkflow:
         if self._told != reloaded.alert:
             await self._tell(reloaded.alert, _alarm(reloaded.refused, reloaded.policy_digest))
             self._told = reloaded.alert
-        raise _Refused(f"{reloaded.refused.problems[0]}; {reloaded.policy_digest[:12]} stays in force")
+        problems = "; ".join(reloaded.refused.problems)
+        raise _Refused(f"{reloaded.policy_digest[:12]} stays in force: {problems}")
 
     async def _reconcile(self) -> str:
         """Look at what no run will settle, and settle what is certain."""

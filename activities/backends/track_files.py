@@ -2,12 +2,11 @@
 
 from activities.backends.git_process import Git
 from activities.backends.track_compose import safe_path
+from activities.policy_files import MAX_BYTES, MAX_FILES
 from activities.ports import PolicyFiles
 from leverframe.model.errors import BadConfiguration, NotFound
 from leverframe.model.untrusted import Untrusted
 
-MAX_FILES = 200
-MAX_BYTES = 256_000
 MAX_TOTAL = 2_000_000
 
 _YAML = (".yaml", ".yml")
