@@ -43,7 +43,9 @@ with workflow.unsafe.imports_passed_through():
     )
 
 RENEW_AT = 500
-"""Events of history after which the ledger continues in a fresh run, far below the server's limits."""
+"""Events of history after which the ledger continues in a fresh run, far below the server's limits. When it
+remembers more entries than that, after as many events: carrying them over costs each command the same then,
+however many there are."""
 
 FLUSH_AT = 100
 FLUSH_AFTER = timedelta(seconds=1)
@@ -52,6 +54,9 @@ FLUSH_BYTES = 500_000
 """A message to an activity holds 2 MB."""
 REFUSED_PAUSE = timedelta(minutes=1)
 """Before records that the store refused are offered again: a person has to look first."""
+
+SHOW_EVERY = timedelta(seconds=10)
+"""How often the page for people is written anew while commands come in: it costs time for each entry."""
 
 MAX_UNKEPT = 8
 """Policies that wait for the store; one that is older than so many newer ones is not kept for replay."""
@@ -73,9 +78,11 @@ class PolicyLedgerWorkflow:
         with _never_ending():
             self._ledger = Ledger(start.state)
         self._unkept = list(start.unkept)
+        self._renew_at = max(RENEW_AT, len(self._ledger.book.entries))
         self._draining = False
         self._trouble = ""
         """Why the audit log refuses what is offered."""
+        self._shown_at = workflow.now()
         self._show()
 
     @workflow.run
@@ -86,7 +93,7 @@ class PolicyLedgerWorkflow:
             while not self._renewal_due():
                 await self._rest_until(self._ledger.next_lapse(), keeping)
                 self._ledger.lapse(workflow.now())
-                self._show()
+                self._show_now_and_then()
         self._draining = True
         await workflow.wait_condition(workflow.all_handlers_finished)
         # What is not written yet travels along; writing it twice changes nothing.
@@ -110,11 +117,15 @@ class PolicyLedgerWorkflow:
 
     @workflow.update(description="Stop reserves and commits: all, or an agent's, or a repository's.")
     def pause(self, request: PauseRequest) -> PauseState:
-        return self._ledger.pause(request, workflow.now())
+        state = self._ledger.pause(request, workflow.now())
+        self._show()
+        return state
 
     @workflow.update(description="Let the policy decide again.")
     def resume(self, request: PauseRequest) -> PauseState:
-        return self._ledger.resume(request, workflow.now())
+        state = self._ledger.resume(request, workflow.now())
+        self._show()
+        return state
 
     @workflow.update(description="Lift an agent's demotion.")
     def promote(self, request: PromoteRequest) -> Promoted:
@@ -231,7 +242,7 @@ class PolicyLedgerWorkflow:
                 await workflow.sleep(REFUSED_PAUSE, summary="somebody has to look at the audit log")
             else:
                 self._trouble = ""
-                self._show()
+                self._show_now_and_then()
 
     async def _flush(self) -> None:
         """One policy, or one batch of records. Raises ActivityError when the store refuses it for good."""
@@ -253,15 +264,21 @@ class PolicyLedgerWorkflow:
         else:
             self._unkept = [each for each in self._unkept if each != snapshot]
 
+    def _show_now_and_then(self) -> None:
+        few = len(self._ledger.book.entries) < 100
+        if few or workflow.now() >= self._shown_at + SHOW_EVERY:
+            self._show()
+
     def _show(self) -> None:
-        """For people; too dear for every command."""
+        """The page for people."""
+        self._shown_at = workflow.now()
         told = overview_markdown(overview(self._organisation, self._ledger.state, workflow.now()))
         warning = f"**The audit log refuses what the ledger decided:** {self._trouble}\n\n"
         workflow.set_current_details(warning + told if self._trouble else told)
 
     def _renewal_due(self) -> bool:
         info = workflow.info()
-        return info.get_current_history_length() >= RENEW_AT or info.is_continue_as_new_suggested()
+        return info.get_current_history_length() >= self._renew_at or info.is_continue_as_new_suggested()
 
     async def _rest_until(self, deadline: datetime | None, keeping: asyncio.Task[None]) -> None:
         """Wait for the next lapse, or for a reservation that lapses earlier, or for the renewal.
