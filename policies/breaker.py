@@ -10,7 +10,7 @@ again, and lowering `bad` or raising `of_last` or `open_for` can only make it st
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -30,7 +30,7 @@ class Standing:
     opened_at: datetime | None = None
     """The last time it opened; None when it never did."""
     tripped: bool = False
-    """The newest settled use opened it, or opened it again."""
+    """What was settled last opened it, or opened it again."""
 
 
 def standing(settings: Breaker, uses: Sequence[Use], now: datetime) -> Standing:
@@ -41,28 +41,41 @@ def standing(settings: Breaker, uses: Sequence[Use], now: datetime) -> Standing:
     """
     outcomes: deque[bool] = deque(maxlen=settings.of_last)
     opened_at: datetime | None = None
-    proven, tripped = True, False
-    for use in sorted(uses, key=lambda use: (use.ended_at or now, use.at)):
-        if use.ended_at is None or use.ended_at > now:
+    proven, newest = True, None
+    for newest, good, use in _settled(settings, uses, now):
+        if good is None:
             continue
-        tripped = False
-        bad = use.overrun or use.outcome in settings.bad_outcomes
-        if bad:
-            outcomes.append(True)
-            # Bad news after it opened prolongs it, even of an effect that was on its way already.
-            if not proven or sum(outcomes) >= settings.bad:
-                opened_at, proven, tripped = use.ended_at, False, True
-        elif use.outcome is Outcome.LANDED:
-            outcomes.append(False)
+        outcomes.append(not good)
+        if good:
             proven = proven or (opened_at is not None and use.at >= opened_at + settings.open_for)
+        # Bad news after it opened prolongs it, even of an effect that was on its way already.
+        elif not proven or sum(outcomes) >= settings.bad:
+            opened_at, proven = newest, False
+    opened = opened_at is not None and opened_at == newest
     if opened_at is None or proven:
-        return Standing("closed", opened_at, tripped)
+        return Standing("closed", opened_at, opened)
     state: Literal["open", "half open"] = "open" if now < opened_at + settings.open_for else "half open"
-    return Standing(state, opened_at, tripped)
+    return Standing(state, opened_at, opened)
+
+
+def _settled(
+    settings: Breaker, uses: Iterable[Use], now: datetime
+) -> list[tuple[datetime, bool | None, Use]]:
+    """When each use was settled and whether that was good, in this order; None: it counts neither way.
+
+    Of two at the same instant the bad one comes first, so no other order can hide it.
+    """
+    rows = []
+    for use in uses:
+        if use.ended_at is not None and use.ended_at <= now:
+            bad = use.overrun or use.outcome in settings.bad_outcomes
+            good = False if bad else True if use.outcome is Outcome.LANDED else None
+            rows.append((use.ended_at, good, use))
+    return sorted(rows, key=lambda row: (row[0], row[1] is not False, row[2].at))
 
 
 def tripped(settings: Breaker, uses: Sequence[Use], now: datetime) -> bool:
-    """Whether the newest settled use of the agent opens the breaker, or opens it again."""
+    """Whether what was settled last opens the agent's breaker, or opens it again."""
     return standing(settings, uses, now).tripped
 
 

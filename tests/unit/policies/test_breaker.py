@@ -119,6 +119,16 @@ def test_the_order_of_settlement_counts_not_that_of_reservation() -> None:
     assert standing(rule, history("bbgg"), after(11)).state == "open"
 
 
+def test_of_two_settled_at_once_the_bad_one_comes_first_in_any_order() -> None:
+    good, bad = use("g", 26, 27), use("b", 26, 27)
+    for pair in ([good, bad], [bad, good]):
+        assert standing(RULE, [*history("bb"), *pair], after(28)).state == "open"
+
+
+def test_a_bad_one_trips_it_even_beside_a_good_one_at_the_same_instant() -> None:
+    assert tripped(RULE, [use("b", 0), use("b", 1, 5), use("g", 2, 5)], after(6))
+
+
 def test_what_is_settled_later_is_not_known_yet() -> None:
     assert standing(RULE, history("bb"), after(1)).state == "closed"
 
