@@ -31,6 +31,7 @@ from policies.retention import (
     PARKED_MEMORY,
     ended,
     horizon,
+    question_memory,
     run_of,
     shadow_use,
     slim,
@@ -55,7 +56,7 @@ class Book:
         self.shadow = {entry.id: entry for entry in state.shadow}
         self.spent = {spent.approval: spent for spent in state.spent_approvals}
         self.deferrals = {(each.question.approval, each.question.group): each for each in state.deferrals}
-        self.asked = {(asking.approval, asking.group) for asking in state.questions}
+        self.questions = {(asking.approval, asking.group): asking for asking in state.questions}
         self.ended_questions = {each.approval: each for each in state.ended_questions}
         self.parked = {run.run: run for run in state.parked}
         self.refused_policy = state.refused_policy
@@ -82,7 +83,7 @@ class Book:
             spent_approvals=tuple(self.spent.values()),
             rejections=known.rejections,
             sightings=known.sightings,
-            questions=known.questions,
+            questions=tuple(self.questions.values()),
             deferrals=tuple(self.deferrals.values()),
             ended_questions=tuple(self.ended_questions.values()),
             pauses=self.usage.pauses,
@@ -99,7 +100,7 @@ class Book:
             entry.id: use_of(entry) for entry in self.entries.values() if entry.phase is not Phase.RELEASED
         }
         self.usage = Usage(snapshot, known.model_copy(update={"uses": tuple(used.values())}), tuple(used))
-        self.shadow_usage = Usage(snapshot, known)
+        self.shadow_usage = Usage(snapshot, known.model_copy(update={"uses": ()}))
         for shadow in self.shadow.values():
             if shadow.would == "allow":
                 self.shadow_usage.add(shadow.id, shadow_use(shadow))
@@ -152,8 +153,8 @@ class Book:
         self.forget(now)
         self.usage.forget(now)
         self.shadow_usage.forget(now)
-        known = self.usage.document().questions
-        self.asked = {(asking.approval, asking.group) for asking in known}
+        memory = question_memory(self.snapshot)
+        _keep(self.questions, lambda question: question.at + memory > now)
         _keep(self.spent, lambda spent: spent.expires_at > now)
         _keep(self.deferrals, lambda deferral: deferral.question.at + MEMORY > now)
         _keep(self.ended_questions, lambda question: question.at + MEMORY > now)
@@ -302,7 +303,8 @@ class Book:
         if snapshot is None:
             raise ValueError("an `installed` event is applied with its snapshot")
         self.sweep(at)
-        self._index(snapshot, self.usage.document())
+        known = self.usage.document()
+        self._index(snapshot, known.model_copy(update={"questions": tuple(self.questions.values())}))
         self.refused_policy = None
 
     def _switch(
@@ -324,7 +326,7 @@ class Book:
     def _people(self, event: "events.Asked | events.DeferredEvent | events.Answered") -> None:
         match event:
             case events.Asked():
-                self.asked.add((event.question.approval, event.question.group))
+                self.questions[event.question.approval, event.question.group] = event.question
                 self.usage.ask(event.question)
             case events.DeferredEvent():
                 if len(self.deferrals) >= MAX_DEFERRALS:

@@ -256,7 +256,8 @@ class Ledger:
         deferral = self.book.deferrals.get(key)
         if deferral is not None and deferral.question.at + MEMORY > now:
             return Deferred(findings=deferral.findings)
-        if key in self.book.asked:
+        question = self.book.questions.get(key)
+        if question is not None and question.at + MEMORY > now:
             return Attended()
         asking = Asking(**dict(request), at=now)
         findings = attention(self.book.snapshot, asking, self.book.usage, now)

@@ -42,6 +42,13 @@ def horizon(snapshot: PolicySnapshot) -> timedelta:
     return max([MEMORY, *(span for span in spans if span is not None)])
 
 
+def question_memory(snapshot: PolicySnapshot) -> timedelta:
+    """How long a question to people is remembered: as limits see it, and as a late retry finds it."""
+    limits = [limit for document in snapshot.documents for limit in document.rules.limits]
+    spans = [limit.window for limit in limits if limit.unit == "escalations" and limit.window]
+    return max([MEMORY, *spans])
+
+
 def run_of(reservation: str) -> str:
     """A reservation's id is `<run>/<step>`."""
     return reservation.rpartition("/")[0] or reservation

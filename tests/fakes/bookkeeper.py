@@ -150,7 +150,8 @@ class Bookkeeper:
     """What would have been allowed to an agent that only observes."""
     pauses: set[tuple[str | None, str | None]] = field(default_factory=set)
     demoted: set[str] = field(default_factory=set)
-    spent: set[str] = field(default_factory=set)
+    spent: dict[str, datetime] = field(default_factory=dict)
+    """Approvals that lifted something, and until when they would have been good."""
     rejections: list[tuple[ReserveRequest, datetime]] = field(default_factory=list)
     asked: dict[tuple[str, str], tuple[datetime, bool]] = field(default_factory=dict)
     """Question and group → when, and whether it was put to them at once."""
