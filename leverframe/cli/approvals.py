@@ -13,7 +13,8 @@ from leverframe.login import me
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from workflows.approval import Question
+    from leverframe.model.differences import TreeDifference
+    from workflows.messages import QuestionStanding
 
 app = typer.Typer(help="Questions that wait for a person.", no_args_is_help=True)
 
@@ -49,8 +50,8 @@ def list_approvals(as_json: AsJson = False) -> None:
     async def found(client: "Client") -> list[ApprovalRow]:
         running = "WorkflowType = 'ApprovalWorkflow' AND ExecutionStatus = 'Running'"
         asked = [await _question(client, each.id) async for each in client.list_workflows(running)]
-        asked.sort(key=lambda question: question.asked_at)
-        return [_row(question) for question in asked if question.state == "open"]
+        asked.sort(key=lambda standing: standing.question.asked_at)
+        return [_row(standing) for standing in asked if standing.state == "open"]
 
     rows = ask(load(), found)
     if as_json:
@@ -66,15 +67,30 @@ def list_approvals(as_json: AsJson = False) -> None:
 @app.command("show")
 def show_approval(approval: Approval, as_json: AsJson = False) -> None:
     """Show one question whole: what is asked, why, and the exact effect."""
-    question = ask(load(), lambda client: _question(client, approval))
+    standing = ask(load(), lambda client: _question(client, approval))
     if as_json:
-        print_json(question)
+        print_json(standing)
         return
-    request = question.request
-    print_fields({"question": request.title, "state": question.state, "expires": question.expires_at})
-    for line in request.body.splitlines():
-        say(line)
-    print_fields({"effect": request.effect.model_dump_json(), "digest": request.effect_digest})
+    from policies.explain import effect_words, sentence  # noqa: PLC0415 - the policy loads when it is used
+
+    question = standing.question
+    print_fields(
+        {
+            "question": question.title,
+            "state": standing.standing,
+            "what happens": effect_words(question.effect),
+            "why": question.why,
+            "undo": question.reversibility,
+            "error": question.error,
+            "difference": _size(question.difference),
+            "asked": ", ".join(group.name for group in question.terms.chain),
+            "expires": question.expires_at,
+            "run": question.run_url,
+        }
+    )
+    for finding in question.findings:
+        say(f"  {sentence(finding)}")
+    print_fields({"effect": question.effect.model_dump_json(), "digest": question.request_digest})
 
 
 def approve(approval: Approval, reason: Reason, as_json: AsJson = False) -> None:
@@ -93,18 +109,18 @@ def _vote(approval: str, *, yes: bool, reason: str, as_json: bool) -> None:
     async def decide(client: "Client") -> str:
         from workflows.messages import Vote  # noqa: PLC0415 - the SDK loads when it is used
 
-        question = await _question(client, approval)
+        standing = await _question(client, approval)
         vote = given(
             Vote,
             account=account,
             approve=yes,
             reason=reason,
-            request_digest=question.request.request_digest,
+            request_digest=standing.question.request_digest,
             via="cli",
         )
         handle = client.get_workflow_handle(approval)
-        standing: str = await handle.execute_update("decide", vote, result_type=str, rpc_timeout=ANSWER)
-        return standing
+        said: str = await handle.execute_update("decide", vote, result_type=str, rpc_timeout=ANSWER)
+        return said
 
     standing = ask(load(), decide)
     if as_json:
@@ -113,21 +129,27 @@ def _vote(approval: str, *, yes: bool, reason: str, as_json: bool) -> None:
         say(standing)
 
 
-async def _question(client: "Client", approval: str) -> "Question":
-    from workflows.approval import Question  # noqa: PLC0415 - the SDK loads when it is used
+async def _question(client: "Client", approval: str) -> "QuestionStanding":
+    from workflows.messages import QuestionStanding  # noqa: PLC0415 - the SDK loads when it is used
 
-    return await query(client, approval, "question", Question)
+    return await query(client, approval, "question", QuestionStanding)
 
 
-def _row(question: "Question") -> ApprovalRow:
-    request = question.request
+def _size(difference: "TreeDifference | None") -> str:
+    if difference is None:
+        return ""
+    return f"{difference.total_files} files, {difference.total_lines} lines"
+
+
+def _row(standing: "QuestionStanding") -> ApprovalRow:
+    question = standing.question
     return ApprovalRow(
         id=question.approval,
-        title=request.title,
-        agent=request.agent,
-        repository=request.repository,
-        subject=request.subject,
-        votes=len(question.votes),
-        quorum=request.quorum,
+        title=question.title,
+        agent=question.agent,
+        repository=question.repository,
+        subject=question.subject,
+        votes=len(standing.votes),
+        quorum=question.terms.quorum,
         expires_at=question.expires_at,
     )
