@@ -41,9 +41,9 @@ T = TypeVar("T")
 
 ORG, REPO, AGENT = "org.yaml", "repos/shop.yaml", "agents/one.yaml"
 STRANGERS = ("repos/till.yaml", "agents/two.yaml")
-AGENTS = ("one", "one", "two")
-REPOSITORIES = ("shop", "shop", "till")
-SUBJECTS = ("A", "B")
+AGENTS = ("one", "one", "one", "two")
+REPOSITORIES = ("shop", "shop", "shop", "till")
+SUBJECTS = ("A", "A", "B")
 EFFECTS = (OFF, ON, REVERT, BACK)
 GROUPS = ("sre-oncall", "sre-leads")
 
@@ -69,16 +69,14 @@ def seldom(strategy: st.SearchStrategy[T]) -> st.SearchStrategy[T | None]:
     )
 
 
-exceeding = st.sampled_from(["deny", "escalate"])
-autonomies = st.sampled_from(
-    [*Autonomy, *(Autonomy.ACT,) * 9, Autonomy.ACT_WITH_APPROVAL, Autonomy.ACT_WITH_APPROVAL]
-)
-some_levers = st.sets(st.sampled_from(list(Lever)), min_size=1).map(lambda chosen: tuple(sorted(chosen)))
+exceeding = st.sampled_from(["escalate", "deny", "escalate"])
+autonomies = st.sampled_from([Autonomy.ACT, *Autonomy, *(Autonomy.ACT_WITH_APPROVAL,) * 5])
+some_levers = st.sampled_from([tuple(Lever), tuple(Lever), (Lever.FLIP_FLAG,), tuple(Lever)[1:]])
 scopes = st.sets(st.sampled_from(["agent", "repo", "subject", "lever"]), max_size=2).map(
     lambda chosen: tuple(sorted(chosen))
 )
-amounts = st.one_of(st.integers(0, 4), st.just("unlimited"))
-budgets = st.one_of(st.integers(0, 400), st.just("unlimited"))
+amounts = st.sampled_from([2, 0, 1, 2, 3, "unlimited"])
+budgets = st.sampled_from([200, 0, 5, 60, 100, 200, 400, "unlimited"])
 
 attention_limits = st.builds(
     Limit,
@@ -95,7 +93,7 @@ limits = st.one_of(
         scope=scopes,
         levers=some_levers,
         max=amounts,
-        window=minutes(1, 10, 60, 1440),
+        window=minutes(10, 60, 1440),
         on_exceed=exceeding,
     ),
     st.builds(
@@ -167,14 +165,14 @@ storms = st.one_of(
     ),
 )
 cooldowns = st.builds(
-    Cooldown, same_subject=seldom(minutes(5, 60)), after_rejection=seldom(minutes(60, 1440))
+    Cooldown, same_subject=st.none() | minutes(15, 120), after_rejection=st.none() | minutes(60, 1440)
 )
 freezes = st.one_of(
     st.builds(
         Freeze,
         id=st.just("x"),
         reason=st.just("Nobody is here"),
-        cron=st.sampled_from(["0 18 * * FRI", "30 11 * * *", "0 12 * * MON", "0 0 1 1 *"]),
+        cron=st.sampled_from(["0 3 * * *", "0 18 * * FRI", "30 11 * * *", "0 0 1 1 *", "0 12 * * MON"]),
         duration=minutes(15, 60, 62 * 60),
         tz=st.sampled_from(["UTC", "Europe/Berlin"]),
         except_levers=st.sampled_from([(), (Lever.FLIP_FLAG,)]),
@@ -215,25 +213,49 @@ def numbered(found: list[T]) -> tuple[T, ...]:
     )
 
 
+PERMISSIVE = Levers(
+    flip_flag=FlipFlagRule(
+        direction={"to_off": Autonomy.ACT, "to_on": Autonomy.ACT}, flags=FlagNames(allow=("*",))
+    ),
+    roll_back=LeverRule(),
+    open_merge_request=OpenMergeRequestRule(
+        paths=PathNames(allow=("**",)), diff=DiffCap(max_files="unlimited", max_lines="unlimited")
+    ),
+)
+ON_CALL = Escalation(approvers=GROUPS, quorum=1, expires_after=timedelta(hours=8))
+
+SECTIONS: dict[str, st.SearchStrategy[object]] = {
+    "autonomy": autonomies,
+    "kill_switch": st.sampled_from([False, False, False, True]),
+    "levers": levers,
+    "limits": st.lists(limits, min_size=1, max_size=3).map(numbered),
+    "storm": storms,
+    "cooldown": cooldowns,
+    "freeze": st.lists(freezes, max_size=2).map(numbered),
+    "breaker": breakers,
+    "lineage": lineages,
+    "escalation": escalations,
+}
+
+OFTEN = [*SECTIONS, *("limits",) * 3, "escalation", "storm"]
+
+
 @st.composite
 def documents(draw: st.DrawFn, file: str) -> PolicyDocument:
-    """Any legal content of one file."""
+    """A file that allows everything but for a few sections, which say anything."""
     folder, _, name = file.removesuffix(".yaml").rpartition("/")
-    content = Rules(
-        version=1,
-        layer=LAYERS[folder],
-        autonomy=draw(autonomies),
-        kill_switch=draw(st.sampled_from((False,) * 9 + (True,))),
-        levers=draw(levers),
-        limits=numbered(draw(st.lists(limits, max_size=3))),
-        storm=draw(seldom(storms)),
-        cooldown=draw(cooldowns),
-        freeze=numbered(draw(st.lists(freezes, max_size=1))) if draw(st.booleans()) else (),
-        breaker=draw(seldom(breakers)),
-        lineage=draw(seldom(lineages)),
-        escalation=draw(often.flatmap(lambda there: escalations if there else st.none())),
+    written = draw(
+        st.lists(st.sampled_from([*SECTIONS, *("limits",) * 3, "escalation"]), max_size=3, unique=True)
     )
-    return PolicyDocument(file=file, about=name if folder else None, rules=content)
+    content = {
+        "autonomy": Autonomy.ACT,
+        "kill_switch": False,
+        "levers": PERMISSIVE,
+        "escalation": None if folder else ON_CALL,
+        **{section: draw(SECTIONS[section]) for section in written},
+    }
+    rules = Rules.model_validate({"version": 1, "layer": LAYERS[folder], **content})
+    return PolicyDocument(file=file, about=name if folder else None, rules=rules)
 
 
 def snapshot(*found: PolicyDocument) -> PolicySnapshot:
@@ -242,12 +264,12 @@ def snapshot(*found: PolicyDocument) -> PolicySnapshot:
 
 
 paths = st.sampled_from(
-    ["shop/checkout.py", "shop/deep/cart.py", "docs/index.md", "README.md", ".github/workflows/ci.yml"]
+    ["shop/checkout.py", "shop/deep/cart.py", "shop/a.py", "docs/index.md", "README.md", ".github/ci.yml"]
 )
 files = st.lists(
     st.builds(delta, paths, added=st.integers(0, 200), removed=st.integers(0, 200)),
     min_size=1,
-    max_size=4,
+    max_size=3,
     unique_by=lambda file: file.path,
 )
 evidence = st.lists(
@@ -272,14 +294,10 @@ def requests(draw: st.DrawFn, reservation: str = "run/1") -> ReserveRequest:
         agent="one",
         subject=draw(st.sampled_from(SUBJECTS)),
         difference=difference(*draw(files)) if effect == REVERT else None,
-        cost=draw(
-            st.none()
-            | st.builds(Cost, cents=st.integers(0, 200), tokens=st.integers(0, 200))
-            | st.just(Cost(cents=1, tokens=1))
-        ),
+        cost=draw(st.sampled_from([*(Cost(cents=cost, tokens=cost) for cost in (0, 1, 7, 90, 250)), None])),
         evidence=draw(evidence),
-        affected=draw(st.sampled_from([None, Affected(count=1, of=10), Affected(count=3, of=4)])),
-        lineage=draw(st.sampled_from([(), (), (), ("run/0",), ("run/0", "run/00")])),
+        affected=draw(st.sampled_from([Affected(count=1, of=10), Affected(count=3, of=4), None])),
+        lineage=draw(st.sampled_from([()] * 12 + [("run/0",), ("run/0", "run/00")])),
         requesters=draw(st.sampled_from([(), (), ("ada@example.com",), ("grace",)])),
     )
 
@@ -358,9 +376,13 @@ def usage(*, settled: bool = True, most: int = 6) -> st.SearchStrategy[UsageDocu
     """What the ledger may know at noon. Without `settled`, nothing that speaks well of an agent."""
     return st.builds(
         UsageDocument,
-        uses=st.lists(uses(settled=settled), max_size=most).map(tuple),
+        uses=st.integers(0, most)
+        .flatmap(lambda size: st.lists(uses(settled=settled), min_size=size, max_size=size))
+        .map(tuple),
         rejections=st.lists(rejections, max_size=1).map(tuple),
-        sightings=st.lists(sightings, max_size=4).map(tuple),
+        sightings=st.integers(0, 5)
+        .flatmap(lambda size: st.lists(sightings, min_size=size, max_size=size))
+        .map(tuple),
         questions=st.lists(askings, max_size=3).map(tuple),
         pauses=seldom(pauses).map(lambda pause: (pause,) if pause else ()),
         demotions=seldom(demotions).map(lambda demotion: (demotion,) if demotion else ()),
