@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, select, update
+from sqlalchemy import Connection, Engine, Executable, Row, Select, select, update
 from sqlalchemy.exc import DBAPIError
 
 from activities.backends.store_sql import chat_cards, chat_notices, from_micros, insert, reading, to_micros
@@ -41,8 +41,8 @@ class Cards:
         self._engine = engine
         self._chat = chat
 
-    def keep(self, question: Question, group: str, *, held: bool) -> tuple[Card, bool]:
-        """The card of a question and a group, and whether it is new. Asking at once ends the holding."""
+    def keep(self, question: Question, group: str, *, held: bool) -> Card:
+        """The card of a question and a group, made if there is none. Asking at once ends the holding."""
         row = insert(self._engine, chat_cards).values(
             id=secrets.token_hex(12),
             chat=self._chat,
@@ -58,10 +58,10 @@ class Cards:
             chat_cards.c.group_name == group,
         )
         with store_errors(), self._engine.begin() as connection:
-            new = connection.execute(row.on_conflict_do_nothing()).rowcount == 1
+            connection.execute(row.on_conflict_do_nothing())
             if not held:
                 connection.execute(update(chat_cards).where(*mine).values(held=False))
-            return _card(connection.execute(select(chat_cards).where(*mine)).one()), new
+            return _card(connection.execute(select(chat_cards).where(*mine)).one())
 
     def card(self, card: str) -> Card:
         """Raises NotFound."""
@@ -122,7 +122,7 @@ class Cards:
             chat=self._chat, key=key, told_at=to_micros(datetime.now(UTC))
         )
         with store_errors(), self._engine.begin() as connection:
-            return connection.execute(row.on_conflict_do_nothing()).rowcount == 1
+            return is_new(connection, row.on_conflict_do_nothing().returning(chat_notices.c.key))
 
     def _found(self, query: Select[Any]) -> list[Card]:
         ordered = query.where(chat_cards.c.chat == self._chat).order_by(chat_cards.c.kept_at, chat_cards.c.id)
@@ -137,6 +137,11 @@ def store_errors() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise Unavailable(f"the store did not answer: {error.orig}") from error
+
+
+def is_new(connection: Connection, inserting: Executable) -> bool:
+    """Run an INSERT that returns what it inserted; False when the row was there. Row counts don't tell."""
+    return connection.execute(inserting).first() is not None
 
 
 def _card(row: Row[Any]) -> Card:

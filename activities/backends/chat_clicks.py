@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine, select, update
 
-from activities.backends.chat_cards import store_errors
+from activities.backends.chat_cards import is_new, store_errors
 from activities.backends.store_sql import insert, reading, slack_clicks, to_micros
 from activities.forms import Click
 
@@ -22,7 +22,7 @@ class StoreClicks:
             id=click.id, click=click.model_dump_json(), received_at=to_micros(click.received_at)
         )
         with store_errors(), self._engine.begin() as connection:
-            return connection.execute(row.on_conflict_do_nothing()).rowcount == 1
+            return is_new(connection, row.on_conflict_do_nothing().returning(slack_clicks.c.id))
 
     def waiting(self, *, before: datetime, limit: int) -> list[Click]:
         """Clicks received before that time which nobody has worked off, oldest first."""

@@ -78,7 +78,7 @@ class SlackChat:
 
     def ask(self, question: Question, group: str) -> str:
         """Show the question in the group's channel; returns the message's address."""
-        card, _ = self._cards.keep(question, group, held=False)
+        card = self._cards.keep(question, group, held=False)
         place = self._messages.place(
             card,
             channel=self._channels.get(group, self._notices),

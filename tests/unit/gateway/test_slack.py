@@ -256,9 +256,14 @@ def waiting(at: Desk) -> list[Click]:
     return at.chat.clicks.waiting(before=datetime.now(UTC) + timedelta(minutes=1), limit=9)
 
 
-async def test_a_signed_click_is_answered_empty_and_kept(at: Desk, slack: FakeSlack) -> None:
-    answer = await at.deliver(slack.click("form_yes"))
-    assert (answer.status_code, answer.content) == (200, b"")
+async def test_a_signed_click_is_answered_empty_and_known_when_it_comes_again(
+    at: Desk, slack: FakeSlack
+) -> None:
+    clicked = slack.click("form_yes")
+    for _ in range(2):
+        answer = await at.deliver(clicked)
+        assert (answer.status_code, answer.content) == (200, b"")
+    assert at.counters.value("ignored_total", kind="slack_duplicate") == 1
 
 
 async def test_what_slack_did_not_sign_is_refused_before_it_is_read(at: Desk, slack: FakeSlack) -> None:
