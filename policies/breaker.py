@@ -27,9 +27,9 @@ class Standing:
     """Where a breaker stands."""
 
     state: Literal["closed", "open", "half open"]
-    opened_at: datetime | None = None
-    """The last time it opened; None when it never did."""
-    tripped: bool = False
+    opened_at: datetime | None
+    """The last time it opened; None while closed."""
+    tripped: bool
     """What was settled last opened it, or opened it again."""
 
 
@@ -51,11 +51,10 @@ def standing(settings: Breaker, uses: Sequence[Use], now: datetime) -> Standing:
         # Bad news after it opened prolongs it, even of an effect that was on its way already.
         elif not proven or sum(outcomes) >= settings.bad:
             opened_at, proven = newest, False
-    opened = opened_at is not None and opened_at == newest
     if opened_at is None or proven:
-        return Standing("closed", opened_at, opened)
+        return Standing("closed", None, tripped=False)
     state: Literal["open", "half open"] = "open" if now < opened_at + settings.open_for else "half open"
-    return Standing(state, opened_at, opened)
+    return Standing(state, opened_at, tripped=opened_at == newest)
 
 
 def _settled(
@@ -91,7 +90,7 @@ def findings(
     if settings is None:
         return
     found = standing(settings, uses, now)
-    if found.opened_at is None or found.state == "closed":
+    if found.opened_at is None:
         return
     rule, place = f"{document.name}.breaker", document.source("breaker")
     limit = f"fewer than {settings.bad} bad of the last {settings.of_last}"

@@ -131,6 +131,7 @@ def test_a_bad_one_trips_it_even_beside_a_good_one_at_the_same_instant() -> None
 
 def test_what_is_settled_later_is_not_known_yet() -> None:
     assert standing(RULE, history("bb"), after(1)).state == "closed"
+    assert tripped(RULE, history("bb"), after(1.5))
 
 
 def test_it_trips_with_the_settlement_that_opens_it() -> None:
