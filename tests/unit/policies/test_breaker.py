@@ -92,6 +92,7 @@ def test_a_good_probe_closes_it_and_a_bad_one_opens_it_again() -> None:
     uses = history("bb")
     good, bad = [*uses, use("g", 26)], [*uses, use("b", 26)]
     assert standing(RULE, good, after(27)).state == "closed"
+    assert standing(RULE, [*uses, use("g", 25.5)], after(27)).state == "closed"
     again = standing(RULE, bad, after(27))
     assert (again.state, again.opened_at) == ("open", after(26.5))
 
@@ -159,8 +160,10 @@ def test_half_open_asks_people_for_each_probe_and_has_so_many_at_once() -> None:
     uses = history("bb")
     (asks,) = told(uses, after(26))
     assert asks.verdict is Verdict.ESCALATE
+    assert "Ask a person" in asks.remedy
     (full,) = told([*uses, use("h", 26)], after(26))
     assert (full.verdict, full.retry_at) == (Verdict.DENY, None)
+    assert "earlier effect is settled" in full.remedy
     (room,) = told([*uses, use("h", 26)], after(26), "{bad: 2, of_last: 4, open_for: 1d, probe: 2}")
     assert room.verdict is Verdict.ESCALATE
     assert "1 unsettled of 2" in room.observed
