@@ -70,7 +70,7 @@ def _settled(
             bad = use.overrun or use.outcome in settings.bad_outcomes
             good = False if bad else True if use.outcome is Outcome.LANDED else None
             rows.append((use.ended_at, good, use))
-    return sorted(rows, key=lambda row: (row[0], row[1] is not False, row[2].at))
+    return sorted(rows, key=lambda row: (row[0], row[1] is not False))
 
 
 def tripped(settings: Breaker, uses: Sequence[Use], now: datetime) -> bool:
