@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, assert_never
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
@@ -18,15 +18,18 @@ with workflow.unsafe.imports_passed_through():
     from activities.flags import FlagActivities
     from activities.forge import ForgeActivities, RevertRequest, RollBackRequest
     from activities.investigate import InvestigateActivities
+    from activities.pulse import heartbeat_timeout
     from activities.sandbox import ProbeOutcome, ProbeRequest, SandboxActivities
     from leverframe.model.changes import Author, CarLanded, CarOutcome, Change, Enqueue, Priority
+    from leverframe.model.differences import TreeDifference
     from leverframe.model.facts import ErrorFacts
     from leverframe.model.outcomes import Outcome
-    from leverframe.model.proposals import FlipFlag, Proposal, RevertChange, RollBack
+    from leverframe.model.proposals import Effect, FlipFlag, Proposal, RevertChange, RollBack
     from leverframe.model.releases import ReleaseOutcome
     from leverframe.model.topology import Repository
     from leverframe.model.untrusted import Untrusted
     from policies.decision import Reservation
+    from policies.explain import effect_words
     from workflows.messages import RunRequest
     from workflows.queues import HANDS, SANDBOX
 
@@ -87,6 +90,23 @@ class Levers:
     def since_detected(self, instant: datetime) -> int:
         """Whole milliseconds from the detection."""
         return max(0, round((instant - self.request.detected_at) / timedelta(milliseconds=1)))
+
+    async def preview(self, effect: Effect) -> TreeDifference | None:
+        """What the effect would change in the repository by now; None when it changes no file.
+
+        Raises ActivityError when it can't be done at all: pulling the lever would say the same.
+        """
+        if isinstance(effect, FlipFlag):
+            return None
+        return await workflow.execute_activity_method(
+            ForgeActivities.preview,
+            args=[self.request.repository, effect, workflow.now()],
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(minutes=2),
+            schedule_to_close_timeout=timedelta(minutes=10),
+            heartbeat_timeout=heartbeat_timeout(ForgeActivities.preview),
+            summary=f"what would change: {effect_words(effect)}",
+        )
 
     async def flip(self, reservation: Reservation, effect: FlipFlag, timings: dict[str, int]) -> Pulled:
         """Switch the flag, see it through OpenFeature, and see the errors stay away."""
@@ -309,6 +329,20 @@ class Levers:
                 return Pulled(result="done", detail=detail, outcome=Outcome.LANDED)
         detail = f"{said}, but errors go on: {errors} in the last {window.total_seconds():.0f} s"
         return Pulled(result="failed", detail=detail, outcome=Outcome.LANDED)
+
+
+def reversibility(effect: Effect) -> str:
+    """How an effect can be undone, and how fast, for whoever decides on it."""
+    match effect:
+        case FlipFlag():
+            back = "off" if effect.on else "on"
+            return f"Switch {effect.flag} {back} again: it holds within seconds."
+        case RollBack():
+            return "Land a newer release: it walks the canary again, which takes minutes."
+        case RevertChange():
+            return "Until it lands, close the merge request; later, revert it by the train and the canary."
+        case _:
+            assert_never(effect)
 
 
 def quiet_window(facts: ErrorFacts, since: datetime, detected_at: datetime) -> timedelta:

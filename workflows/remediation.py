@@ -28,8 +28,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.levers import Levers, Mailbox, reason_of
     from workflows.messages import RunRequest, RunSettled
     from workflows.queues import HANDS
+    from workflows.run_ledger import RunLedger
     from workflows.run_story import tell
-    from workflows.rungs import Climber, Ledger, Rung
+    from workflows.rungs import Climber, Rung
 
 
 @workflow.defn(
@@ -46,7 +47,7 @@ class RemediationWorkflow:
         self._proposal: Proposal | None = None
         self._taken: list[tuple[Rung, StepReport]] = []
         self._mailbox = Mailbox()
-        self._ledger = Ledger()
+        self._ledger = RunLedger()
         self._detail = "looking into it"
         self._outcome: Outcome | None = None
 
@@ -105,7 +106,8 @@ class RemediationWorkflow:
             return Outcome.REJECTED, f"no action: {answer.why}"
         self._proposal = answer
         levers = Levers(request=self._request, proposal=answer, facts=facts, mailbox=self._mailbox)
-        return await self._ladder(answer, Climber(levers=levers, ledger=self._ledger, tell=self._now))
+        climber = Climber(levers=levers, ledger=self._ledger, run_url=context.run_url, tell=self._now)
+        return await self._ladder(answer, climber)
 
     async def _ladder(self, proposal: Proposal, climber: Climber) -> tuple[Outcome, str]:
         """The first mitigation that works, then every repair, then what a proven repair lets restore."""

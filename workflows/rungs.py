@@ -1,4 +1,4 @@
-"""One rung of the ladder: reserve, ask people if policy says so, commit, pull the lever, report.
+"""One rung of the ladder: preview, reserve, ask people if policy says so, commit, pull the lever, report.
 
 No lever is pulled without a `Reservation` that the ledger committed right before.
 """
@@ -9,111 +9,57 @@ from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ChildWorkflowError, is_cancelled_exception
-from temporalio.workflow import ParentClosePolicy
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    is_cancelled_exception,
+)
 
 with workflow.unsafe.imports_passed_through():
-    from activities.ledger import LedgerActivities
-    from leverframe.model.ids import approval_id, digest
+    from leverframe.model.ids import approval_id
     from leverframe.model.outcomes import Outcome, StepReport
     from leverframe.model.proposals import FlipFlag, RevertChange, RollBack, Step
     from leverframe.model.untrusted import Untrusted
+    from policies.answers import PAUSE
     from policies.decision import (
         Allowed,
         Approval,
         Decision,
         Denied,
         Escalated,
-        Finding,
         Reservation,
         ReserveRequest,
     )
     from policies.explain import effect_words, sentence
-    from policies.reservations import Withdrawn
     from workflows import attributes
-    from workflows.approval import ApprovalWorkflow
-    from workflows.levers import Levers, Pulled, reason_of
-    from workflows.messages import ApprovalRequest, Approved, Expired, Rejected
-    from workflows.queues import HANDS
-    from workflows.run_story import evidence_markdown
+    from workflows.asking import ask_people
+    from workflows.levers import Levers, Pulled, reason_of, reversibility
+    from workflows.messages import (
+        ApprovalRequest,
+        ApprovalResult,
+        Approved,
+        Expired,
+        Rejected,
+        Supersede,
+        Superseded,
+    )
+    from workflows.run_ledger import RunLedger
 
 Result = Literal["done", "denied", "expired", "rejected", "failed", "skipped"]
 Verdict = Literal["allow", "escalate", "deny"]
 VERDICTS: tuple[Verdict, ...] = ("allow", "escalate", "deny")
 """From mild to strict."""
 
+MAX_ASKINGS = 4
+"""People are asked once, and again three times when what they were asked about has moved."""
 
-@dataclass
-class Ledger:
-    """The run's reservations at the policy ledger, and which of them it still has to settle."""
-
-    unsettled: list[str] = field(default_factory=list)
-    committed: set[str] = field(default_factory=set)
-
-    async def reserve(self, request: ReserveRequest) -> Decision:
-        """Ask for one effect; the same request again gets the same answer."""
-        if request.reservation not in self.unsettled:
-            # Before the answer: a grant whose answer gets lost keeps its place all the same.
-            self.unsettled.append(request.reservation)
-        decision = await workflow.execute_activity_method(
-            LedgerActivities.reserve,
-            request,
-            task_queue=HANDS,
-            start_to_close_timeout=timedelta(seconds=20),
-            schedule_to_close_timeout=timedelta(minutes=30),
-            summary=f"ask policy to {effect_words(request.effect)}",
-        )
-        if not isinstance(decision, Allowed):
-            self.unsettled.remove(request.reservation)
-        return decision
-
-    async def commit(self, reservation: str) -> tuple[Finding, ...]:
-        """Ask the last time; findings mean that the effect must not happen."""
-        answer = await workflow.execute_activity_method(
-            LedgerActivities.commit,
-            reservation,
-            task_queue=HANDS,
-            start_to_close_timeout=timedelta(seconds=20),
-            schedule_to_close_timeout=timedelta(minutes=10),
-            summary="ask policy once more, right before the effect",
-        )
-        if isinstance(answer, Withdrawn):
-            return answer.findings  # one that had lapsed keeps its place until it is settled
-        self.committed.add(reservation)
-        return ()
-
-    async def settle(self, reservation: str, outcome: Outcome) -> None:
-        """Say how an effect ended. What can't be said is logged: the ledger keeps the place, safely.
-
-        Raises ActivityError when the run is cancelled meanwhile; the reservation is still to be settled.
-        """
-        if reservation not in self.unsettled:
-            return
-        self.unsettled.remove(reservation)
-        try:
-            if reservation not in self.committed:
-                # If its commit was lost on the way back, this gives nothing back and the outcome counts.
-                await workflow.execute_activity_method(
-                    LedgerActivities.release,
-                    reservation,
-                    task_queue=HANDS,
-                    start_to_close_timeout=timedelta(seconds=20),
-                    schedule_to_close_timeout=timedelta(days=1),
-                    summary="give an unused reservation back",
-                )
-            await workflow.execute_activity_method(
-                LedgerActivities.settle,
-                args=[reservation, outcome],
-                task_queue=HANDS,
-                start_to_close_timeout=timedelta(seconds=20),
-                schedule_to_close_timeout=timedelta(days=1),
-                summary=f"tell the ledger: {outcome.value}",
-            )
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                self.unsettled.append(reservation)
-                raise
-            workflow.logger.warning("could not settle %s: %s", reservation, error.cause)
+PARKED_FIRST = timedelta(seconds=5)
+PARKED_NEXT = timedelta(minutes=1)
+PARKED_LATER = timedelta(minutes=5)
+"""A parked run asks again after 5 s, then ever later up to a minute, and after an hour every five."""
+PARKED_LONG = timedelta(hours=1)
+PARKED_AT_MOST = timedelta(hours=24)
 
 
 @dataclass(kw_only=True)
@@ -156,7 +102,9 @@ class Climber:
     """Takes the steps of one proposal, one at a time."""
 
     levers: Levers
-    ledger: Ledger
+    ledger: RunLedger
+    run_url: str
+    """Where people open the run."""
     tell: Callable[[str], None]
     """Says in words what is going on."""
     strictest: Verdict | None = None
@@ -164,36 +112,35 @@ class Climber:
 
     async def take(self, index: int, step: Step) -> tuple[Rung, StepReport]:
         """One step from its reservation to its report. Its reservation stays unsettled if it was used."""
-        request = self.levers.request
         reservation = f"{self.levers.proposal.id}/{index}"
         rung = Rung(step=step, reservation=reservation, started_at=workflow.now())
-        asked = ReserveRequest(
-            reservation=reservation,
-            agent=request.agent,
-            repository=request.repository,
-            service=request.service,
-            subject=request.subject,
-            effect=step.effect,
-        )
         try:
-            return rung, await self._climb(rung, asked, index)
+            return rung, await self._climb(rung, index)
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
             return rung, rung.report("failed", reason_of(error))
+        except ChildWorkflowError as error:
+            if is_cancelled_exception(error):
+                raise
+            return rung, rung.report("failed", f"the question to people failed: {reason_of(error)}")
 
-    async def _climb(self, rung: Rung, asked: ReserveRequest, index: int) -> StepReport:
+    async def _climb(self, rung: Rung, index: int) -> StepReport:
         words = effect_words(rung.step.effect)
         self.tell(f"asking policy whether to {words}")
-        decision = await self.ledger.reserve(asked)
-        self._saw(rung, decision)
-        if isinstance(decision, Escalated):
+        asked, decision = await self._decided(rung, None)
+        for asking in range(1, MAX_ASKINGS + 1):
+            if not isinstance(decision, Escalated):
+                break
             self.tell(f"waiting for people to decide whether to {words}")
-            answer = await self._ask_people(decision, rung.step, index)
-            if not isinstance(answer, Approval):
-                return rung.report(*answer)
-            decision = await self.ledger.reserve(asked.model_copy(update={"approval": answer}))
-            self._saw(rung, decision)
+            answer = await self._ask_people(rung, asked, decision, approval_id(asked.run, index, asking))
+            match answer:
+                case Approved(approval=approval):
+                    asked, decision = await self._decided(rung, approval)
+                case Superseded():
+                    asked, decision = await self._decided(rung, None)
+                case _:
+                    return rung.report(*_unlifted(answer, decision))
         if not isinstance(decision, Allowed):
             return rung.report("denied", _why_denied(decision))
         rung.timings["detected_to_reserved"] = self.levers.since_detected(workflow.now())
@@ -206,48 +153,84 @@ class Climber:
         rung.outcome, rung.proven = pulled.outcome, pulled.proven
         return rung.report(pulled.result, pulled.detail)
 
-    async def _ask_people(
-        self, escalated: Escalated, step: Step, index: int
-    ) -> Approval | tuple[Literal["rejected", "expired", "failed"], str]:
-        """The people's approval, or how the question ended instead."""
-        request, proposal = self.levers.request, self.levers.proposal
-        title = effect_words(step.effect)
-        question = ApprovalRequest(
-            title=title[0].upper() + title[1:],
-            body=evidence_markdown(proposal, step.why),
+    async def _decided(self, rung: Rung, approval: Approval | None) -> tuple[ReserveRequest, Decision]:
+        """Policy's answer to what would be done by now. While nothing but a pause says no, the run parks."""
+        began, wait = workflow.now(), PARKED_FIRST
+        while True:
+            asked = await self._asked(rung)
+            if approval is not None and approval.request_digest == asked.digest:
+                asked = asked.model_copy(update={"approval": approval})
+            decision = await self.ledger.reserve(asked)
+            self._saw(rung, decision)
+            parked = workflow.now() - began
+            if not (isinstance(decision, Denied) and decision.paused) or parked >= PARKED_AT_MOST:
+                return asked, decision
+            self.tell(_parked(decision))
+            await workflow.sleep(wait, summary="parked by a pause: ask again")
+            wait = min(2 * wait, PARKED_NEXT) if parked < PARKED_LONG else PARKED_LATER
+
+    async def _asked(self, rung: Rung) -> ReserveRequest:
+        """What the ledger is asked for, with what it would change in the repository by now."""
+        request, proposal, step = self.levers.request, self.levers.proposal, rung.step
+        return ReserveRequest(
+            reservation=rung.reservation,
             agent=request.agent,
             repository=request.repository,
+            service=request.service,
             subject=request.subject,
-            run=proposal.id,
             effect=step.effect,
-            effect_digest=digest(step.effect),
-            policy_digest=escalated.policy_digest,
-            findings=escalated.findings,
-            quorum=escalated.quorum,
-            expires_after_seconds=escalated.expires_after_seconds,
+            difference=await self.levers.preview(step.effect),
+            cost=step.cost,
+            evidence=proposal.evidence,
+            affected=proposal.affected,
+            lineage=proposal.lineage,
+            requesters=proposal.requesters,
         )
-        try:
-            answer = await workflow.execute_child_workflow(
-                ApprovalWorkflow.run,
-                question,
-                id=approval_id(proposal.id, index),
-                task_queue=HANDS,
-                # The question closes itself where it was asked when its run ends early.
-                parent_close_policy=ParentClosePolicy.REQUEST_CANCEL,
-                static_summary=f"{question.title}? asked by {request.agent} on {request.subject}",
+
+    async def _ask_people(
+        self, rung: Rung, asked: ReserveRequest, escalated: Escalated, approval: str
+    ) -> ApprovalResult:
+        """How the question to people ended."""
+        proposal = self.levers.proposal
+        title = effect_words(asked.effect)
+        question = ApprovalRequest(
+            title=title[0].upper() + title[1:],
+            agent=asked.agent,
+            repository=asked.repository,
+            service=asked.service,
+            subject=asked.subject,
+            run=proposal.id,
+            run_url=self.run_url,
+            effect=asked.effect,
+            difference=asked.difference,
+            request_digest=asked.digest,
+            policy_digest=escalated.policy_digest,
+            why=rung.step.why,
+            reversibility=reversibility(asked.effect),
+            findings=escalated.findings,
+            error=proposal.title,
+            evidence=proposal.evidence,
+            terms=escalated.terms,
+            requesters=asked.requesters,
+        )
+
+        async def moved() -> Supersede | None:
+            try:
+                now = await self._asked(rung)
+            except ActivityError as error:
+                if is_cancelled_exception(error):
+                    raise
+                if not isinstance(error.cause, ApplicationError) or not error.cause.non_retryable:
+                    return None  # it can't be seen now: no reason to bother people
+                return Supersede(request_digest="", why=reason_of(error))
+            if now.digest == asked.digest:
+                return None
+            return Supersede(
+                request_digest=now.digest, why="the target has moved, and with it what would change"
             )
-        except ChildWorkflowError as error:
-            if is_cancelled_exception(error):
-                raise
-            return "failed", f"the question to people failed: {Untrusted(str(error.cause)).for_terminal(300)}"
-        match answer:
-            case Approved(approval=approval):
-                return approval
-            case Rejected(by=by, reason=reason):
-                said = f": {Untrusted(reason).for_terminal(300)}" if reason else ""
-                return "rejected", f"{Untrusted(by).for_terminal(100)} said no{said}"
-            case Expired():
-                return "expired", f"nobody answered in {timedelta(seconds=escalated.expires_after_seconds)}"
+
+        changes_files = not isinstance(asked.effect, FlipFlag)
+        return await ask_people(question, approval=approval, moved=moved if changes_files else None)
 
     async def _pull(self, reservation: Reservation, timings: dict[str, int]) -> Pulled:
         """The effect that was reserved, and no other."""
@@ -269,10 +252,29 @@ class Climber:
             workflow.upsert_search_attributes([attributes.VERDICT.value_set(rung.verdict)])
 
 
+def _unlifted(answer: Rejected | Expired, escalated: Escalated) -> tuple[Literal["rejected", "expired"], str]:
+    """What it means when people did not say yes."""
+    if isinstance(answer, Rejected):
+        said = f": {Untrusted(answer.reason).for_terminal(300)}" if answer.reason else ""
+        return "rejected", f"{Untrusted(answer.by).for_terminal(100)} said no{said}"
+    return "expired", f"nobody answered in {escalated.terms.expires_after}"
+
+
 def _why_denied(decision: Denied | Escalated) -> str:
     """In short; the findings say the rest."""
     if isinstance(decision, Escalated):
-        return "the approval did not cover it: policy asks people again"
+        return f"people were asked {MAX_ASKINGS} times, and no answer covers what would be done now"
+    if decision.would is not None:
+        would = {"allow": "allowed it", "escalate": "asked people", "deny": "denied it"}[decision.would]
+        return f"observed only: policy would have {would}"
+    if decision.paused:
+        return f"{_parked(decision)}; that lasted {PARKED_AT_MOST}"
     retry = f"; it may pass from {decision.retry_at:%Y-%m-%d %H:%M} UTC on" if decision.retry_at else ""
     rules = ", ".join(finding.rule for finding in decision.findings)
     return f"denied by {rules}{retry}"
+
+
+def _parked(denied: Denied) -> str:
+    """Which pauses stand in the way, whose, and why."""
+    pauses = (finding.observed for finding in denied.findings if finding.rule == PAUSE)
+    return f"parked: {Untrusted('; '.join(pauses)).for_terminal(400)}"

@@ -13,7 +13,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
-from activities.chat import CloseApproval, PostApproval
+from activities.chat import Reminder, Shown
 from activities.flags import FlagActivities, FlagCheck, FlipResult
 from activities.forge import RevertRequest, RollBackRequest
 from activities.ledger import LedgerActivities
@@ -21,6 +21,7 @@ from activities.ports import Health
 from activities.sandbox import ProbeOutcome, ProbeRequest
 from agents.contract import Due
 from leverframe.model.changes import Author, CarEjected, CarLanded, Change, Enqueue, Priority, Receipt
+from leverframe.model.differences import TreeDifference
 from leverframe.model.errors import NotFound
 from leverframe.model.facts import (
     ErrorFacts,
@@ -32,16 +33,25 @@ from leverframe.model.facts import (
     ReleaseObservation,
 )
 from leverframe.model.ids import digest
-from leverframe.model.outcomes import Outcome
-from leverframe.model.proposals import Measurement, RevertChange
+from leverframe.model.proposals import Effect, FlipFlag, Measurement, RevertChange
 from leverframe.model.releases import Artifact, ReleaseOutcome
 from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Probe, Repository, Service
 from leverframe.model.untrusted import Untrusted
-from policies import ledger
 from policies.decision import Decision, Reservation, ReserveRequest
 from policies.documents import PolicySnapshot
+from policies.ledger import Ledger
 from policies.overview import OpenReservation, overview
-from policies.reservations import CommitAnswer, LedgerState, Standing
+from policies.question import Ending, Question
+from policies.reservations import (
+    AnsweredQuestion,
+    AttentionAnswer,
+    AttentionRequest,
+    CommitAnswer,
+    LedgerState,
+    Settlement,
+    Standing,
+)
+from tests.fakes.asks import difference
 from tests.fakes.asks import policy as permissive
 from workflows.messages import Vote
 
@@ -135,27 +145,35 @@ class MemoryLedger:
     Its clock is the run's, which is ahead of ours when time is skipped.
     """
 
-    state: LedgerState = field(default_factory=LedgerState)
+    book: Ledger = field(default_factory=lambda: Ledger(LedgerState()))
+    asked: list[ReserveRequest] = field(default_factory=list)
+    answers: list[AnsweredQuestion] = field(default_factory=list)
 
     @activity.defn
     async def reserve(self, request: ReserveRequest) -> Decision:
-        self.state, decision = ledger.reserve(self.state, request, activity.info().scheduled_time)
-        return decision
+        self.asked.append(request)
+        return self.book.reserve(request, activity.info().scheduled_time)
 
     @activity.defn
     async def commit(self, reservation: str) -> CommitAnswer:
-        self.state, answer = ledger.commit(self.state, reservation, activity.info().scheduled_time)
-        return answer
+        return self.book.commit(reservation, activity.info().scheduled_time)
 
     @activity.defn
     async def release(self, reservation: str) -> Standing:
-        self.state, standing = ledger.release(self.state, reservation, activity.info().scheduled_time)
-        return standing
+        return self.book.release(reservation, activity.info().scheduled_time)
 
     @activity.defn
-    async def settle(self, reservation: str, outcome: Outcome) -> Standing:
-        self.state, standing = ledger.settle(self.state, reservation, outcome, activity.info().scheduled_time)
-        return standing
+    async def settle(self, settlement: Settlement) -> Standing:
+        return self.book.settle(settlement, activity.info().scheduled_time)
+
+    @activity.defn
+    async def attend(self, request: AttentionRequest) -> AttentionAnswer:
+        return self.book.attend(request, activity.info().scheduled_time)
+
+    @activity.defn
+    async def answered(self, answer: AnsweredQuestion) -> None:
+        self.answers.append(answer)
+        self.book.answered(answer, activity.info().scheduled_time)
 
 
 @dataclass
@@ -182,12 +200,16 @@ class World:
     changes: dict[str, Change] = field(default_factory=dict)
     """By reservation."""
     probed: list[tuple[str, dict[str, bool]]] = field(default_factory=list)
-    questions: list[PostApproval] = field(default_factory=list)
+    voter: str = "login:ada"
+    questions: list[Question] = field(default_factory=list)
+    endings: dict[str, Ending] = field(default_factory=dict)
+    patches: list[str] = field(default_factory=lambda: ["a" * 40])
+    """What previews find, one after the other; the last one stays."""
+    previews: int = 0
 
     def __post_init__(self, policy: PolicySnapshot | None) -> None:
         if isinstance(self.ledger, MemoryLedger):
-            installed, _ = ledger.install(self.ledger.state, policy or permissive())
-            self.ledger.state = installed
+            self.ledger.book.install(policy or permissive(), BEGAN)
 
     @property
     def hands(self) -> Sequence[Callable[..., Any]]:
@@ -195,15 +217,16 @@ class World:
         book = self.ledger
         return (
             *(self.flip, self.verify_flag),
-            *(book.reserve, book.commit, book.release, book.settle),
+            *(book.reserve, book.commit, book.release, book.settle, book.attend, book.answered),
             *(self.gather, self.count_since, self.describe, self.revert, self.roll_back, self.export),
-            *(self.get_change, self.enqueue, self.post_approval, self.close_approval),
+            *(self.get_change, self.enqueue, self.preview),
+            *(self.ask, self.remind, self.hold, self.close),
         )
 
     def open_reservations(self) -> tuple[OpenReservation, ...]:
         """What nobody has settled yet, by the ledger in memory."""
         assert isinstance(self.ledger, MemoryLedger)
-        return overview("acme", self.ledger.state, datetime.now(UTC)).open
+        return overview("acme", self.ledger.book.state, datetime.now(UTC)).open
 
     @activity.defn
     async def gather(self, request: FactsRequest) -> ErrorFacts:
@@ -273,26 +296,39 @@ class World:
                 await handle.signal("release_settled", self._released())
 
     @activity.defn
-    async def post_approval(self, request: PostApproval) -> str:
-        self.questions.append(request)
+    async def preview(self, repository: str, effect: Effect, at: datetime) -> TreeDifference | None:
+        assert not isinstance(effect, FlipFlag), "a flag changes no file: nobody needs to look"
+        self.previews += 1
+        patch = self.patches.pop(0) if self.patches[1:] else self.patches[0]
+        return difference("shop/pricing.py", patch=patch)
+
+    @activity.defn
+    async def ask(self, question: Question, group: str) -> Shown:
+        self.questions.append(question)
         if self.vote != "silence":
-            handle = self.client.get_workflow_handle(request.approval)
-            question = await handle.query("question")
-            await handle.execute_update(
+            await self.client.get_workflow_handle(question.approval).execute_update(
                 "decide",
                 Vote(
-                    voter="ada",
+                    account=self.voter,
                     approve=self.vote == "yes",
                     reason="looked at it",
-                    effect_digest=question["request"]["effect_digest"],
+                    request_digest=question.request_digest,
                     via="cli",
                 ),
             )
-        return "memory"
+        return Shown(chat="memory", where="memory")
 
     @activity.defn
-    async def close_approval(self, request: CloseApproval) -> None:
-        return None
+    async def remind(self, reminder: Reminder) -> Shown:
+        return Shown(chat="memory", where="")
+
+    @activity.defn
+    async def hold(self, question: Question, group: str) -> None:
+        self.questions.append(question)
+
+    @activity.defn
+    async def close(self, approval: str, ending: Ending) -> None:
+        self.endings[approval] = ending
 
     def _change(self, reservation: Reservation, *, title: str, body: str) -> Change:
         made = Change(

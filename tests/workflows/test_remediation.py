@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -18,11 +19,13 @@ from temporalio.worker import (
     Worker,
 )
 
+from activities.audit import AuditActivities
 from activities.ledger import LedgerActivities, LedgerDoor
 from leverframe.model.ids import run_id
 from leverframe.model.outcomes import Outcome, RunReport
 from policies.overview import LedgerOverview
 from tests.fakes.asks import policy
+from tests.fakes.audit import MemoryAudit
 from tests.fakes.remediation_world import BEGAN, DUE, FLAG, LANDED, SUSPECT, World, error_facts
 from tests.fakes.workers import unversioned
 from workflows.approval import ApprovalWorkflow
@@ -34,6 +37,9 @@ from workflows.remediation import RemediationWorkflow
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Handle = WorkflowHandle[RemediationWorkflow, RunReport]
+
+_THREAD = ThreadPoolExecutor(1)
+"""For the ledger's audit log."""
 
 
 @workflow.defn(name="ListeningWatch")
@@ -88,7 +94,8 @@ async def workers(world: World, *interceptors: Interceptor) -> AsyncIterator[Non
         world.client,
         task_queue=HANDS,
         workflows=[RemediationWorkflow, ApprovalWorkflow, PolicyLedgerWorkflow, ListeningWatch],
-        activities=world.hands,
+        activities=[*world.hands, AuditActivities(MemoryAudit()).append],
+        activity_executor=_THREAD,
         interceptors=interceptors,
         workflow_runner=unversioned(),
     )
@@ -185,7 +192,7 @@ async def test_a_no_keeps_the_flag_off_and_the_landed_repair_stands(skipping: Wo
     world = World(skipping.client, vote="no")
     report = await ended(world)
     assert report.outcome is Outcome.LANDED, report.detail
-    assert (report.steps[2].result, report.steps[2].detail) == ("rejected", "ada said no: looked at it")
+    assert (report.steps[2].result, report.steps[2].detail) == ("rejected", "Ada said no: looked at it")
     assert world.flags.on == {FLAG: False}
 
 
@@ -300,7 +307,7 @@ async def test_the_page_of_a_run_shows_hostile_text_inertly(skipping: WorkflowEn
 
 STAGES = (
     *("gather", "reserve", "commit", "flip", "verify_flag", "count_since"),
-    *("revert", "enqueue", "export", "run_probes", "post_approval", "settle"),
+    *("revert", "enqueue", "export", "run_probes", "preview", "ask", "settle"),
 )
 
 

@@ -10,9 +10,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from leverframe.model.outcomes import Outcome
-from policies import ledger
 from policies.decision import Decision, ReserveRequest
-from policies.reservations import LEASE, CommitAnswer, Standing
+from policies.reservations import LEASE, CommitAnswer, Settlement, Standing
 from tests.fakes.remediation_world import MemoryLedger, World
 from tests.workflows.test_remediation import begin, ended, leaving_nothing, workers
 
@@ -24,7 +23,7 @@ class LosesTheGrant(MemoryLedger):
 
     @activity.defn
     async def reserve(self, request: ReserveRequest) -> Decision:
-        first = not self.state.entries
+        first = not self.asked
         decision = await super().reserve(request)
         if first:
             raise ApplicationError("no answer in all the time there was", non_retryable=True)
@@ -37,8 +36,7 @@ class CommitsTooLate(MemoryLedger):
     @activity.defn
     async def commit(self, reservation: str) -> CommitAnswer:
         late = activity.info().scheduled_time + LEASE + timedelta(seconds=1)
-        self.state, answer = ledger.commit(self.state, reservation, late)
-        return answer
+        return self.book.commit(reservation, late)
 
 
 @dataclass
@@ -49,11 +47,11 @@ class SettlesNothing(MemoryLedger):
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     @activity.defn
-    async def settle(self, reservation: str, outcome: Outcome) -> Standing:
+    async def settle(self, settlement: Settlement) -> Standing:
         self.asked.set()
         if self.ill:
             raise ApplicationError("the ledger does not answer")
-        return await super().settle(reservation, outcome)
+        return await super().settle(settlement)
 
 
 async def test_a_grant_whose_answer_got_lost_does_not_keep_its_place(skipping: WorkflowEnvironment) -> None:
