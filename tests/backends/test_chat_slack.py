@@ -6,45 +6,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from activities.backends.chat_cards import Card
 from activities.backends.chat_slack import SlackChat
-from activities.backends.slack_blocks import MAX_ROWS, message
-from activities.backends.slack_forms import answer_form, details_form
+from activities.backends.slack_blocks import MAX_ROWS
 from activities.backends.store_sql import open_store
-from leverframe.model.differences import FileDelta, TreeDifference
 from leverframe.model.errors import BadConfiguration, BadInput, NotFound, Refused, Unavailable
-from leverframe.model.proposals import RevertChange
-from leverframe.model.untrusted import Untrusted
 from policies.people import SlackAccount
 from policies.question import VoteLine
 from tests.fakes.approval_world import GRACE, LINUS, person
 from tests.fakes.asks import NOON
 from tests.fakes.slack import NOTICES, ONCALL, TEAM, FakeSlack, Fault, running
-from tests.fakes.slack_desk import APPROVED, asked, slack_chat
-from tests.fakes.slack_rules import controls, texts, wrong_blocks, wrong_view
+from tests.fakes.slack_desk import APPROVED, DIFFERENCE, REVERT, asked, slack_chat
+from tests.fakes.slack_rules import controls
 
 GROUP = "sre-oncall"
-REVERT = RevertChange(repository="shop", commit="a" * 40, title="Revert", body="Because.")
-DIFFERENCE = TreeDifference(
-    base="b" * 40,
-    head="c" * 40,
-    patch="d" * 40,
-    files=tuple(
-        FileDelta(
-            path=f"shop/part{number}.py",
-            change="modified",
-            old_mode="100644",
-            new_mode="100644",
-            added=2,
-            removed=1,
-        )
-        for number in range(8)
-    ),
-)
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +49,6 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture
 def chat(engine: Engine, slack: FakeSlack) -> SlackChat:
     return slack_chat(engine, slack)
-
-
-def card(number: int = 1, **changes: object) -> Card:
-    """A card as the store gives it."""
-    fields = {"id": f"{number:024x}", "group": GROUP, "held": False, "message": "m", "ending": None}
-    return Card.model_validate({**fields, "question": asked(number), "kept_at": NOON, **changes})
 
 
 # What people see.
@@ -202,6 +172,16 @@ def test_a_message_takes_as_many_questions_as_slack_has_room_for(chat: SlackChat
         chat.hold(asked(number, batch="alike", effect=REVERT, difference=DIFFERENCE), GROUP)
     assert chat.digest("2026-03-03") == MAX_ROWS + 1
     assert [len(posted.buttons) for posted in slack.top()] == [MAX_ROWS * 3, 3]
+
+
+def test_a_digest_that_slack_broke_off_is_completed_by_the_retry(chat: SlackChat, slack: FakeSlack) -> None:
+    for number, group in enumerate((GROUP, GROUP, "platform")):
+        chat.hold(asked(number), group)
+    slack.faults["chat.update"] = [Fault(status=503)]
+    with pytest.raises(Unavailable):
+        chat.digest("2026-03-03")
+    assert chat.digest("2026-03-03") == 3
+    assert [len(posted.buttons) for posted in slack.top() + slack.top(NOTICES)] == [6, 3]
 
 
 # What a failure leaves.
@@ -353,46 +333,3 @@ def test_a_form_is_shown_once_for_a_click_and_not_for_what_has_ended(
     chat.close("approval/run/1", APPROVED)
     with pytest.raises(Refused, match="approved by Ada"):
         chat.open_form(late["trigger_id"], card=value, approve=False)
-
-
-# Whatever is written in them.
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    text=st.text(st.characters(codec="utf-8"), max_size=4000)
-    | st.text("&<>!|`*_@#\n", min_size=100, max_size=1500),
-    ended=st.booleans(),
-    several=st.booleans(),
-    mode=st.sampled_from(["act", "notify"]),
-)
-def test_whatever_is_written_slack_takes_the_blocks_and_finds_no_markup_of_others(
-    text: str, ended: bool, several: bool, mode: str
-) -> None:
-    finding = asked().findings[0].model_copy(update={"observed": text, "remedy": text})
-    delta = DIFFERENCE.files[0].model_copy(update={"path": text})
-    hostile = asked(
-        title=text,
-        why=text,
-        reversibility=text,
-        run_url=text,
-        subject=text,
-        error=Untrusted(text),
-        findings=(finding,) * 20,
-        effect=REVERT,
-        difference=DIFFERENCE.model_copy(update={"files": (delta,) * 45}),
-    )
-    vote = VoteLine(name=text, approve=False, reason=text, via="slack", at=NOON)
-    ending = APPROVED.model_copy(update={"text": text, "votes": (vote,) * 9}) if ended else None
-    cards = [card(number, question=hostile, ending=ending) for number in range(MAX_ROWS if several else 1)]
-    blocks = message(cards, mode)  # type: ignore[arg-type]
-    assert wrong_blocks(blocks) is None
-    views = [
-        answer_form(cards[0], approve=True),
-        answer_form(cards[0], approve=False),
-        details_form(cards[0]),
-    ]
-    assert [wrong_view(view) for view in views] == [None, None, None]
-    for shown in (blocks, views):
-        assert all(found.startswith("!date^") for found in controls(shown))
-        assert all(not each.get("emoji") for each in texts(shown))

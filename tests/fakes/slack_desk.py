@@ -19,6 +19,8 @@ from activities.backends.errors_store import ErrorsStore
 from activities.backends.store_sql import open_store
 from leverframe.gateway.app import build_app
 from leverframe.gateway.counters import Counters
+from leverframe.model.differences import FileDelta, TreeDifference
+from leverframe.model.proposals import RevertChange
 from leverframe.settings import ChatSettings, SlackSettings
 from policies.question import Ending, Question
 from tests.fakes.approval_world import question as request
@@ -41,6 +43,25 @@ def asked(number: int = 1, **changes: Any) -> Question:
     }
     return Question.model_validate(fields | changes)
 
+
+REVERT = RevertChange(repository="shop", commit="a" * 40, title="Revert", body="Because.")
+DIFFERENCE = TreeDifference(
+    base="b" * 40,
+    head="c" * 40,
+    patch="d" * 40,
+    files=tuple(
+        FileDelta(
+            path=f"shop/part{number}.py",
+            change="modified",
+            old_mode="100644",
+            new_mode="100644",
+            added=2,
+            removed=1,
+        )
+        for number in range(8)
+    ),
+)
+"""Eight files of a repository."""
 
 APPROVED = Ending(state="approved", text="approved by Ada", ended_at=NOON + timedelta(minutes=7))
 

@@ -263,6 +263,7 @@ async def test_a_signed_click_is_answered_empty_and_known_when_it_comes_again(
     for _ in range(2):
         answer = await at.deliver(clicked)
         assert (answer.status_code, answer.content) == (200, b"")
+    assert (await at.deliver(clicked | {"user": {"id": "U0GRACE"}})).status_code == 200
     assert at.counters.value("ignored_total", kind="slack_duplicate") == 1
 
 
