@@ -32,7 +32,11 @@ QUARANTINE = ".leverframe/quarantine.yaml"
 """The one file below a dot-folder that is ours to edit: other rules bound what may be written there."""
 
 
-@functools.lru_cache(maxsize=4096)
+_REMEMBERED = 1024
+"""Paths: a difference is judged when it is reserved and again when it is committed."""
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
 def forms(path: str) -> tuple[str, str, str]:
     """The path as it is written, in its compatible composition (NFKC), and that without its case.
 
@@ -65,6 +69,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _CONFUSABLE = ("ARMENIAN", "CHEROKEE", "COPTIC", "CYRILLIC", "GREEK", "LISU")
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _malformed(path: str) -> bool:
     raw, normal, _ = forms(path)
     return any(_is_malformed(form) for form in {raw, normal})
@@ -106,12 +111,13 @@ def _mixed(path: str) -> bool:
 def _named(*globs: str) -> Callable[[FileDelta], bool]:
     """Whether the path's normal form matches one of the globs, which are lower case and write `.yml` only."""
 
-    def covers(file: FileDelta) -> bool:
-        form = forms(file.path)[2]
+    @functools.lru_cache(maxsize=_REMEMBERED)
+    def covers(path: str) -> bool:
+        form = forms(path)[2]
         form = form.removesuffix(".yaml") + ".yml" if form.endswith(".yaml") else form
         return any(matches(form, glob) for glob in globs)
 
-    return covers
+    return lambda file: covers(file.path)
 
 
 def _in_dot_folder(file: FileDelta) -> bool:

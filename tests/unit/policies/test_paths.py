@@ -140,6 +140,22 @@ def test_a_finding_names_the_first_paths_safely_and_counts_the_rest() -> None:
     assert found.observed == "Jenkinsfile0, Jenkinsfile1, Jenkinsfile2 and 2 more"
 
 
+@pytest.mark.parametrize(("count", "more"), [(1, ""), (3, ""), (4, " and 1 more")])
+def test_only_what_is_not_shown_is_counted(count: int, more: str) -> None:
+    (found,) = said("paths: {allow: []}", difference(*[f"a{number}" for number in range(count)]))
+    assert found.observed == ", ".join(f"a{number}" for number in range(min(count, 3))) + more
+
+
+def test_rules_on_merge_requests_say_nothing_about_other_levers() -> None:
+    document = policy(levers="levers: {roll_back: {}, open_merge_request: {paths: {allow: []}}}").documents[1]
+    assert document.file == "org.yaml"
+    assert len(list(findings(document, intent(difference(), REVERT)))) == 1
+    assert list(findings(document, intent(difference(), BACK))) == []
+    assert list(findings(document, intent(None, REVERT))) == []
+    unlisted = policy(levers="levers: {roll_back: {}}").documents[1]
+    assert list(findings(unlisted, intent(difference()))) == []
+
+
 def test_every_path_must_match_what_is_allowed() -> None:
     assert said("paths: {allow: ['shop/**', 'tests/**']}", difference("shop/a.py", "tests/b.py")) == []
     (found,) = said("paths: {allow: ['shop/**']}", difference("shop/a.py", "deploy/base.yaml"))
@@ -226,7 +242,10 @@ def test_paths_and_size_must_be_bounded_by_the_organisation_or_the_agent() -> No
         "org.levers.open_merge_request.diff",
     ]
     change = intent(difference())
-    assert [finding.rule for finding in unspecified(_without(bare), change)] == missing
+    found = list(unspecified(_without(bare), change))
+    assert [finding.rule for finding in found] == missing
+    assert {(finding.verdict, finding.source) for finding in found} == {(Verdict.DENY, "org.yaml:5")}
+    assert [finding.source for finding in unspecified((), change)] == ["org.yaml", "org.yaml"]
     # A repository's file can only tighten, so it can't open what the other two leave shut.
     assert [finding.rule for finding in unspecified(_without(bare, {"shop": full}), change)] == missing
     assert list(unspecified(_without(full), change)) == []
