@@ -5,9 +5,10 @@ What a command asks for is found by key or bisection, however much is in the boo
 """
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 from typing import TypeVar
 
 from policies import events
@@ -74,18 +75,18 @@ class Book:
         )
 
     def state(self) -> LedgerState:
-        """Everything but the audit chain."""
+        """Everything but the audit chain. Its order does not depend on when what is old was swept away."""
         known = self.usage.document()
         return LedgerState(
             snapshot=self.snapshot,
             entries=tuple(self.entries.values()),
             shadow=tuple(self.shadow.values()),
-            spent_approvals=tuple(self.spent.values()),
-            rejections=known.rejections,
-            sightings=known.sightings,
-            questions=tuple(self.questions.values()),
-            deferrals=tuple(self.deferrals.values()),
-            ended_questions=tuple(self.ended_questions.values()),
+            spent_approvals=_sorted(self.spent.values(), "expires_at", "approval"),
+            rejections=_sorted(known.rejections, "at", "repository", "service", "subject", "lever"),
+            sightings=_sorted(known.sightings, "at", "repository", "service", "subject"),
+            questions=_sorted(self.questions.values(), "at", "approval", "group"),
+            deferrals=_sorted(self.deferrals.values(), "question.at", "question.approval", "question.group"),
+            ended_questions=_sorted(self.ended_questions.values(), "at", "approval"),
             pauses=self.usage.pauses,
             demotions=self.usage.demotions,
             parked=tuple(self.parked.values()),
@@ -349,6 +350,10 @@ class Book:
             )
             self.usage.reject(rejection)
             self.shadow_usage.reject(rejection)
+
+
+def _sorted(values: Iterable[T], *names: str) -> tuple[T, ...]:
+    return tuple(sorted(values, key=attrgetter(*names)))
 
 
 def _keep(kept: dict[K, T], wanted: Callable[[T], bool]) -> None:

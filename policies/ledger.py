@@ -8,28 +8,20 @@ allows, and the same commands at the same times lead to the same records.
 from datetime import datetime, timedelta
 
 from leverframe.model.errors import BadInput, Conflict, NotFound
-from policies import breaker, events
+from policies import breaker, events, granting
 from policies.answers import (
-    allowed,
     audit_full,
-    crowded,
-    denied,
-    escalated,
-    full,
-    only_paused,
     standing,
     used_up,
 )
-from policies.approvals import in_the_way, objection
+from policies.approvals import in_the_way
 from policies.audit import Record
 from policies.book import Book
-from policies.decision import Allowed, Decision, Denied, Finding, ReserveRequest, Terms, Verdict
+from policies.decision import Decision, ReserveRequest
 from policies.documents import PolicySnapshot
-from policies.evaluate import Evaluation, attention, evaluate
-from policies.explain import effect_words
+from policies.evaluate import attention
 from policies.layering import applicable
 from policies.reservations import (
-    LEASE,
     AnsweredQuestion,
     Attended,
     AttentionAnswer,
@@ -47,12 +39,11 @@ from policies.reservations import (
     PromoteRequest,
     RefusedPolicy,
     Settlement,
-    ShadowEntry,
     ShadowScore,
     Standing,
     Withdrawn,
 )
-from policies.retention import MAX_ENTRIES, MAX_FILES, MEMORY, run_of, subjects_full
+from policies.retention import MEMORY
 from policies.rules import Autonomy
 from policies.usage import Asking, Demotion, Intent
 
@@ -64,9 +55,6 @@ MAX_UNWRITTEN = 1000
 
 FILES_A_RECORD = 30
 """A record that lists files counts as one more for each so many of them."""
-
-PARKED_ANEW = timedelta(minutes=10)
-"""A parked run that asks again is recorded again after this long, not every time."""
 
 SWEEP_EVERY = timedelta(minutes=1)
 
@@ -120,24 +108,11 @@ class Ledger:
         """
         self.check_reserve(request)
         self._advance(now)
-        entry = self.book.entries.get(request.reservation)
-        if entry is not None:
-            if entry.open:
-                return allowed(entry, request)
-            return Denied(findings=(used_up(entry),), policy_digest=self.book.snapshot.digest)
-        intent = Intent.of(request)
-        evaluation = evaluate(self.book.snapshot, intent, self.book.usage, now)
-        if self._weight >= MAX_UNWRITTEN:
-            return denied(evaluation, audit_full(MAX_UNWRITTEN))
-        if (finding := self._out_of_room(intent, now)) is not None:
-            return self._deny(request, intent, evaluation, now, finding)
-        if evaluation.verdict is Verdict.ALLOW:
-            return self._grant(request, intent, now)
-        if evaluation.verdict is Verdict.ESCALATE and evaluation.terms is not None:
-            return self._ask_people(request, intent, evaluation, evaluation.terms, now)
-        if evaluation.autonomy is Autonomy.OBSERVE:
-            return self._observe(request, intent, evaluation, now)
-        return self._deny(request, intent, evaluation, now)
+        full = audit_full(MAX_UNWRITTEN) if self._weight >= MAX_UNWRITTEN else None
+        decision, event = granting.decide(self.book, request, now, unrecorded=full)
+        if event is not None:
+            self._record(event, now)
+        return decision
 
     def commit(self, reservation: str, now: datetime) -> CommitAnswer:
         """The last question before the effect: does the policy, as it is now, still allow it?
@@ -310,103 +285,6 @@ class Ledger:
         self.unwritten.append(record)
         self._weight += _weight(record)
         self.book.apply(event, now, snapshot)
-
-    def _out_of_room(self, intent: Intent, now: datetime) -> Finding | None:
-        book = self.book
-        files = book.files + (len(intent.difference.files) if intent.difference else 0)
-        if len(book.entries) >= MAX_ENTRIES or len(book.spent) >= MAX_ENTRIES:
-            return full(f"{max(len(book.entries), len(book.spent))} reservations remembered", MAX_ENTRIES)
-        if files > MAX_FILES:
-            return full(f"{files} files listed by reservations", MAX_FILES)
-        return crowded(intent.repository) if subjects_full(book.usage, intent, now) else None
-
-    def _grant(
-        self,
-        request: ReserveRequest,
-        intent: Intent,
-        now: datetime,
-        lifted: tuple[Finding, ...] = (),
-    ) -> Allowed:
-        entry = Entry(
-            id=request.reservation,
-            intent=intent,
-            words=effect_words(request.effect),
-            policy_digest=self.book.snapshot.digest,
-            reserved_at=now,
-            lapses_at=now + LEASE,
-            lifted=lifted,
-        )
-        self._record(events.Granted(entry=entry, approval=request.approval if lifted else None), now)
-        return allowed(entry, request)
-
-    def _ask_people(
-        self, request: ReserveRequest, intent: Intent, evaluation: Evaluation, terms: Terms, now: datetime
-    ) -> Decision:
-        more: tuple[Finding, ...] = ()
-        if request.approval is not None:
-            against = objection(
-                request.approval,
-                intent,
-                evaluation.findings,
-                terms,
-                policy_digest=evaluation.policy_digest,
-                spent=self.book.spent,
-                now=now,
-            )
-            if against is None:
-                return self._grant(request, intent, now, evaluation.findings)
-            more = (against,)
-        answer = escalated(evaluation, terms, more)
-        event = events.EscalatedEvent(
-            reservation=request.reservation,
-            intent=intent,
-            words=effect_words(request.effect),
-            findings=answer.findings,
-            policy_digest=answer.policy_digest,
-        )
-        self._record(event, now)
-        return answer
-
-    def _deny(
-        self,
-        request: ReserveRequest,
-        intent: Intent,
-        evaluation: Evaluation,
-        now: datetime,
-        *more: Finding,
-    ) -> Denied:
-        paused = not more and only_paused(evaluation)
-        answer = denied(evaluation, *more, paused=paused)
-        parked = self.book.parked.get(run_of(request.reservation))
-        if not paused or parked is None or parked.asked_at + PARKED_ANEW <= now:
-            event = events.DeniedEvent(
-                reservation=request.reservation,
-                intent=intent,
-                words=effect_words(request.effect),
-                findings=answer.findings,
-                policy_digest=answer.policy_digest,
-                parked=paused,
-            )
-            self._record(event, now)
-        return answer
-
-    def _observe(
-        self, request: ReserveRequest, intent: Intent, evaluation: Evaluation, now: datetime
-    ) -> Denied:
-        shadow = self.book.shadow.get(request.reservation)
-        if shadow is None:
-            would = evaluate(
-                self.book.snapshot, intent, self.book.shadow_usage, now, as_if=Autonomy.ACT
-            ).verdict.word
-            shadow = ShadowEntry(
-                id=request.reservation,
-                intent=intent,
-                words=effect_words(request.effect),
-                at=now,
-                would=would,
-            )
-            self._record(events.Shadowed(entry=shadow), now)
-        return denied(evaluation, would=shadow.would)
 
     def _demote(self, intent: Intent, settlement: Settlement, now: datetime) -> None:
         """Outcomes demote by themselves; they never promote."""

@@ -17,6 +17,9 @@ MEMORY = timedelta(days=1)
 PARKED_MEMORY = timedelta(hours=1)
 """A run that has not asked for so long waits no more."""
 
+PARKED_ANEW = timedelta(minutes=10)
+"""A parked run that asks again is recorded again after this long."""
+
 OUTCOMES = 50
 """As many outcomes of an agent in a repository are kept for breakers, however old they are."""
 

@@ -7,7 +7,6 @@ are nominal: a driver may run a little late, by less than a minute in a life.
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
 
 import pytest
 from hypothesis import strategies as st
@@ -16,197 +15,27 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from leverframe.model.errors import Conflict
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Cost
-from policies.audit import Record, broken_at
+from policies.audit import broken_at
 from policies.decision import Allowed, Approval, Decision, Denied, Escalated, ReserveRequest
-from policies.documents import NO_POLICY, PolicySnapshot
+from policies.documents import NO_POLICY
 from policies.ledger import Ledger
 from policies.replay import fold
 from policies.reservations import (
     AnsweredQuestion,
     Attended,
-    AttentionAnswer,
     AttentionRequest,
-    CommitAnswer,
     Committed,
-    LedgerStart,
     LedgerState,
     PauseRequest,
-    PauseState,
-    Promoted,
     PromoteRequest,
     Settlement,
     ShadowScore,
-    Standing,
     Withdrawn,
 )
-from tests.fakes.asks import BACK, NOON, OFF, ON, REVERT, ask
-from tests.fakes.bookkeeper import AGENTS, HOLDING, MINUTE, Bookkeeper, Cap, Fuse, Line, Wanted
-
-
-class Driver(Protocol):
-    """A ledger, however it runs."""
-
-    def begin(self) -> datetime: ...
-    def tick(self, span: timedelta) -> None: ...
-    def restart(self) -> None: ...
-    def end(self) -> None: ...
-    def state(self) -> LedgerState: ...
-    def records(self) -> list[Record]: ...
-    def reserve(self, request: ReserveRequest) -> Decision: ...
-    def commit(self, reservation: str) -> CommitAnswer: ...
-    def release(self, reservation: str) -> Standing: ...
-    def settle(self, settlement: Settlement) -> Standing: ...
-    def pause(self, request: PauseRequest) -> PauseState: ...
-    def resume(self, request: PauseRequest) -> PauseState: ...
-    def promote(self, request: PromoteRequest) -> Promoted: ...
-    def install(self, snapshot: PolicySnapshot) -> None: ...
-    def attend(self, request: AttentionRequest) -> AttentionAnswer: ...
-    def answered(self, answer: AnsweredQuestion) -> None: ...
-    def score(self, score: ShadowScore) -> None: ...
-
-
-class CoreDriver:
-    """The pure core, with a clock that stands still between ticks."""
-
-    def __init__(self) -> None:
-        self._now = NOON
-        self._ledger = Ledger(LedgerState())
-        self._written: list[Record] = []
-
-    def begin(self) -> datetime:
-        return self._now
-
-    def tick(self, span: timedelta) -> None:
-        self._now += span
-        self._ledger.lapse(self._now)
-
-    def restart(self) -> None:
-        """Through a message, as from one workflow run to the next."""
-        packed = LedgerStart.of("acme", self._ledger.state).model_dump_json()
-        before = self._ledger.state
-        self._ledger = Ledger(LedgerStart.model_validate_json(packed).state)
-        assert self._ledger.state == before
-
-    def end(self) -> None:
-        pass
-
-    def state(self) -> LedgerState:
-        return self._ledger.state
-
-    def records(self) -> list[Record]:
-        """All, as the store would have them."""
-        self._written += self._ledger.unwritten
-        self._ledger.written(self._ledger.head.sequence)
-        return self._written
-
-    def reserve(self, request: ReserveRequest) -> Decision:
-        return self._ledger.reserve(request, self._now)
-
-    def commit(self, reservation: str) -> CommitAnswer:
-        return self._ledger.commit(reservation, self._now)
-
-    def release(self, reservation: str) -> Standing:
-        return self._ledger.release(reservation, self._now)
-
-    def settle(self, settlement: Settlement) -> Standing:
-        return self._ledger.settle(settlement, self._now)
-
-    def pause(self, request: PauseRequest) -> PauseState:
-        return self._ledger.pause(request, self._now)
-
-    def resume(self, request: PauseRequest) -> PauseState:
-        return self._ledger.resume(request, self._now)
-
-    def promote(self, request: PromoteRequest) -> Promoted:
-        return self._ledger.promote(request, self._now)
-
-    def install(self, snapshot: PolicySnapshot) -> None:
-        self._ledger.install(snapshot, self._now)
-
-    def attend(self, request: AttentionRequest) -> AttentionAnswer:
-        return self._ledger.attend(request, self._now)
-
-    def answered(self, answer: AnsweredQuestion) -> None:
-        self._ledger.answered(answer, self._now)
-
-    def score(self, score: ShadowScore) -> None:
-        self._ledger.score(score, self._now)
-
-
-scopes = st.sets(st.sampled_from(["agent", "repo", "subject", "lever"])).map(lambda s: tuple(sorted(s)))
-some_levers = st.sets(st.sampled_from(["flip_flag", "roll_back", "open_merge_request"]), min_size=1).map(
-    lambda s: tuple(sorted(s))
-)
-caps = st.builds(
-    Cap,
-    scope=scopes,
-    levers=some_levers,
-    unit=st.just("count"),
-    max=st.sampled_from([0, 1, 2, 3, 3]),
-    minutes=st.sampled_from([None, 1, 10, 60, 1440]),
-    exceed=st.sampled_from(["deny", "escalate"]),
-) | st.builds(
-    Cap,
-    scope=scopes,
-    levers=some_levers,
-    unit=st.just("cents"),
-    max=st.sampled_from([0, 10, 30, 60, 100]),
-    minutes=st.sampled_from([None, 60]),
-    exceed=st.just("deny"),
-)
-policies = st.builds(
-    Wanted,
-    caps=st.lists(caps, max_size=2).map(tuple),
-    level=st.sampled_from(["act", "act", "act", "act_with_approval", "observe", "propose"]),
-    kill=st.sampled_from([*[False] * 7, True]),
-    quorum=st.integers(1, 2),
-    cooldown=st.sampled_from([None, None, None, 5]),
-    silence=st.sampled_from([None, None, 120]),
-    fuse=st.none()
-    | st.builds(
-        Fuse,
-        bad=st.integers(1, 2),
-        of_last=st.integers(2, 3),
-        open_minutes=st.sampled_from([10, 60]),
-        probe=st.integers(1, 2),
-    ),
-    questions=st.sampled_from([None, 0, 1]),
-)
-wishes = st.builds(
-    ask,
-    effect=st.sampled_from([OFF, ON, REVERT, BACK]),
-    agent=st.sampled_from(AGENTS),
-    repository=st.sampled_from(["shop", "till"]),
-    subject=st.sampled_from(["A", "B"]),
-    cost=st.builds(Cost, cents=st.sampled_from([0, 10, 30])),
-    requesters=st.sampled_from([(), (), ("Ada@example.com",), ("ada", "edsger")]),
-)
-
-
-class Answer(NamedTuple):
-    """What people say to a question, and how the answer may be wrong."""
-
-    approvers: tuple[str, ...]
-    minutes: int
-    """How long it is still valid."""
-    reused: bool
-    forgets: bool
-    """It does not lift every rule that asked."""
-    about: str
-    """This request, another one, or this one under another policy."""
-
-
-answers = st.builds(
-    Answer,
-    approvers=st.sampled_from(
-        [("ada", "grace"), ("edsger", "grace"), ("ada",), ("ada", "ada"), ("ada", "mallory"), ("one", "two")]
-    ),
-    minutes=st.sampled_from([60, 60, 480, 481, 0, -1]),
-    reused=st.sampled_from([False, False, True]),
-    forgets=st.sampled_from([False, False, False, True]),
-    about=st.sampled_from(["this", "this", "this", "another", "another policy"]),
-)
-groups = st.sampled_from(["oncall", "leads"])
+from tests.fakes.asks import OFF, ON, ask
+from tests.fakes.bookkeeper import AGENTS, HOLDING, MINUTE, Bookkeeper, Cap, Line, Wanted
+from tests.fakes.ledger_drivers import CoreDriver, Driver
+from tests.fakes.ledger_wishes import Answer, answers, groups, policies, wishes
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -496,7 +325,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert broken_at(records) is None
             state = self.driver.state()
             again = fold(records, self.snapshots.__getitem__)
-            assert _swept(again, self.now) == _swept(state, self.now)
+            assert swept(again, self.now) == swept(state, self.now)
             self.everything_ends()
         finally:
             self.driver.end()
@@ -506,7 +335,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.driver.settle(Settlement(reservation=line.id, outcome=Outcome.LANDED))
         for agent, repository in self.book.pauses:
             self.driver.resume(PauseRequest(by="ada", reason="over", agent=agent, repository=repository))
-        for agent in self.book.demoted:
+        for agent in AGENTS:
             self.driver.promote(PromoteRequest(agent=agent, by="ada", reason="over"))
         one = Cap((), ("flip_flag", "roll_back", "open_merge_request"), "count", 1, 1440, "deny")
         self.driver.install(Wanted(caps=(one, replace(one, minutes=None))).snapshot())
@@ -518,7 +347,7 @@ def _places(state: LedgerState) -> tuple[object, ...]:
     return state.entries, state.spent_approvals, state.pauses, state.demotions, state.snapshot.digest
 
 
-def _swept(state: LedgerState, now: datetime) -> LedgerState:
+def swept(state: LedgerState, now: datetime) -> LedgerState:
     """What a sweep leaves; when the last one was says nothing."""
     ledger = Ledger(state)
     ledger.book.sweep(now)
