@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -188,13 +188,22 @@ class LedgerDoor:
     async def _send(self, update: str, argument: object, answer: type | None) -> object:
         """Send an Update until it is answered, always with one id: a run of the ledger does it once."""
         update_id = str(uuid4())
-        deadline = asyncio.get_running_loop().time() + self._answer_within.total_seconds()
+        return await self._patiently(lambda: self._attempt(update, argument, answer, update_id))
+
+    async def _look(self, answer: type[AnswerT], query: str, *args: object) -> AnswerT:
+        reply = await self._patiently(lambda: self._query(answer, query, args))
+        if not isinstance(reply, answer):
+            raise Unavailable(f"the policy ledger answered {query} with something else")
+        return reply
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[object]]) -> object:
+        """Try until there is an answer, or for as long as a caller waits."""
         pause, why = FIRST_PAUSE, "it is too busy"
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(self._answer_within.total_seconds()):
                 while True:
                     try:
-                        return await self._attempt(update, argument, answer, update_id)
+                        return await attempt()
                     except _AskAgain as error:
                         why = str(error)
                     # Random, so that many callers do not come back at the same moment.
@@ -255,24 +264,23 @@ class LedgerDoor:
                 self._impatient = Client(**config)
             return self._impatient
 
-    async def _look(self, answer: type[AnswerT], query: str, *args: object) -> AnswerT:
-        """Ask a query, of a ledger that is started for it when there is none."""
-        handle = self._client.get_workflow_handle(ledger_id(self.organisation))
+    async def _query(self, answer: type, query: str, args: tuple[object, ...]) -> object:
+        """Ask a ledger that is started for it when there is none."""
+        client = await self._connected()
         try:
-            async with asyncio.timeout(self._answer_within.total_seconds()):
-                try:
-                    reply = await handle.query(query, args=args, result_type=answer)
-                except RPCError as error:
-                    if error.status is not RPCStatusCode.NOT_FOUND:
-                        raise
-                    start = LedgerStart(organisation=self.organisation)
-                    await self._client.start_workflow(LEDGER, start, **self._start())
-                    reply = await handle.query(query, args=args, result_type=answer)
-        except (RPCError, WorkflowQueryFailedError, TimeoutError) as error:
+            return await client.get_workflow_handle(ledger_id(self.organisation)).query(
+                query, args=args, result_type=answer
+            )
+        except WorkflowQueryFailedError as error:
             raise Unavailable(f"the policy ledger did not answer: {error}") from error
-        if not isinstance(reply, answer):
-            raise Unavailable(f"the policy ledger answered {query} with something else")
-        return reply
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                start = LedgerStart(organisation=self.organisation)
+                await self._client.start_workflow(LEDGER, start, **self._start())
+            # A ledger that has just begun has no task yet in which it could answer.
+            elif error.status not in _PASSING | {RPCStatusCode.FAILED_PRECONDITION}:
+                raise Unavailable(f"the policy ledger did not answer: {error.message}") from error
+            raise _AskAgain(error.message) from error
 
 
 class LedgerActivities:

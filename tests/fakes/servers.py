@@ -42,13 +42,13 @@ async def running_server(port: int | None = None, *, tuned: Sequence[str] = ()) 
     )
 
 
-async def skipping_server() -> WorkflowEnvironment:
-    """A server that skips the time in which a workflow only waits for a timer."""
+async def skipping_server(*, tuned: Sequence[str] = ()) -> WorkflowEnvironment:
+    """A server that skips the time in which a workflow only waits for a timer. `tuned` as above."""
     return await WorkflowEnvironment.start_time_skipping_v2(
         dev_server_existing_path=SERVER,
         dev_server_log_level="error",
         dev_server_startup_timeout=STARTUP,
-        dev_server_extra_args=ARGUMENTS,
+        dev_server_extra_args=[*ARGUMENTS, *_arguments(tuned)],
         search_attributes=list(attributes.ALL),
         data_converter=pydantic_data_converter,
     )
