@@ -30,12 +30,12 @@ _VERBS = {Verdict.ALLOW: "passes", Verdict.ESCALATE: "asks people", Verdict.DENY
 
 def fit(text: str, limit: int = LINE) -> str:
     """One line in which nothing has a meaning for Slack, at most `limit` characters with its escapes."""
-    outside, keep = Untrusted(text), limit
-    shown = outside.for_slack(keep)
-    while len(shown) > limit:
-        # An escape makes one character five at most.
-        keep -= max(1, (len(shown) - limit) // 5)
-        shown = outside.for_slack(keep)
+    shown = Untrusted(text).for_slack(limit)
+    if len(shown) > limit:
+        shown = shown[: limit - 1]
+        # Every & begins an escape: one that was cut would show its letters, or eat what follows.
+        escape = shown.rfind("&")
+        shown = (shown[:escape] if escape >= 0 and ";" not in shown[escape:] else shown) + "…"
     return shown.strip() or "–"
 
 

@@ -1,11 +1,14 @@
 """Whatever is written in a question, Slack takes what we draw of it and finds no markup but ours."""
 
+import html
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities.backends.chat_cards import Card
 from activities.backends.slack_blocks import MAX_ROWS, message
 from activities.backends.slack_forms import answer_form, details_form
+from activities.backends.slack_words import fit
 from leverframe.model.untrusted import Untrusted
 from policies.question import VoteLine
 from tests.fakes.asks import NOON
@@ -59,3 +62,14 @@ def test_whatever_is_written_slack_takes_the_blocks_and_finds_no_markup_of_other
     for shown in (blocks, views):
         assert all(found.startswith("!date^") for found in controls(shown))
         assert all(not each.get("emoji") for each in texts(shown))
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.text("&<>;abc \n", max_size=60), limit=st.integers(1, 40))
+def test_text_is_cut_between_its_escapes(text: str, limit: int) -> None:
+    shown = fit(text, limit)
+    assert 0 < len(shown) <= limit
+    assert html.escape(html.unescape(shown), quote=False) == shown
+    assert len(html.escape(text, quote=False)) > limit or html.unescape(shown) == (
+        " ".join(text.split("\n")).strip() or "–"
+    )
