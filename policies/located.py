@@ -7,6 +7,9 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 MAX_BYTES = 65_536
 """A policy that a person can review is far smaller; a larger file is refused unread."""
 
+MAX_DEPTH = 50
+"""Open brackets: reading takes the square of them, and no rule is nested deeper than six."""
+
 Path = tuple[str | int, ...]
 """How to reach a part: `("limits", 0, "max")`."""
 
@@ -36,6 +39,8 @@ def read(text: str) -> tuple[object, dict[str, int]]:
     """
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise Unreadable(1, f"the file is larger than {MAX_BYTES} bytes")
+    if _open_brackets(text) > MAX_DEPTH:
+        raise Unreadable(1, "the document is nested too deeply")
     try:
         root = YAML(typ="rt", pure=True).load(text)
     except MarkedYAMLError as error:
@@ -47,6 +52,18 @@ def read(text: str) -> tuple[object, dict[str, int]]:
         raise Unreadable(1, "the document is nested too deeply") from error
     lines: dict[str, int] = {}
     return _plain(root, (), 1, lines, set()), lines
+
+
+def _open_brackets(text: str) -> int:
+    """The most brackets that are open at once; those in texts and comments count, too."""
+    depth = deepest = 0
+    for char in text:
+        if char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "]}" and depth:
+            depth -= 1
+    return deepest
 
 
 def _plain(node: object, path: Path, line: int, lines: dict[str, int], seen: set[int]) -> object:

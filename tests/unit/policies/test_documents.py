@@ -82,7 +82,13 @@ def refused(text: str, file: str = "org.yaml") -> str:
         (HEAD + "breaker: {bad: 4, of_last: 3, open_for: 1d}\n", "`bad` can't exceed `of_last`"),
         (HEAD + "breaker: {bad: 1, of_last: 3, open_for: 1d, bad_outcomes: [landed]}\n", "the good outcome"),
         (HEAD + "storm: {window: 1h}\n", "`window` and `max_subjects` belong together"),
-        ("[" * 1500, "org.yaml:1: the document is nested too deeply"),
+        ("[" * 51, "org.yaml:1: the document is nested too deeply"),
+        ("[{" * 20_000, "org.yaml:1: the document is nested too deeply"),
+        (
+            "\n".join("  " * depth + "a:" for depth in range(250)),
+            "org.yaml:1: the document is nested too deeply",
+        ),
+        ("[]" * 51, "org.yaml:1: "),
         ("# " + "x" * 70_000, "org.yaml:1: the file is larger than 65536 bytes"),
     ],
 )
