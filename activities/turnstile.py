@@ -6,6 +6,7 @@ Congestion Avoidance in Computer Networks*, 1989).
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,24 +30,21 @@ class Turnstile:
         """`first`: how many may be inside to begin with; `most`: how many ever."""
         self.room = first
         self._most = most
-        self._permits = asyncio.Semaphore(first)
-        self._excess = 0
-        """Permits that are out although there is no room for them any more."""
+        self._inside = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._went_well = 0
         self._narrowings = 0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:
         """Wait for a place and hold it."""
-        await self._permits.acquire()
-        turn = Turn(self._narrowings)
+        await self._enter()
         try:
-            yield turn
-        except BaseException:
-            self._leave()
-            raise
-        self._leave()
-        self._widen()
+            yield Turn(self._narrowings)
+            self._widen()
+        finally:
+            self._inside -= 1
+            self._admit()
 
     def narrow(self, turn: Turn) -> None:
         """It was too many at once. Callers who were inside together are one such event, not many."""
@@ -54,20 +52,30 @@ class Turnstile:
             return
         self._narrowings += 1
         self._went_well = 0
-        fewer = max(1, self.room // 2)
-        self._excess += self.room - fewer
-        self.room = fewer
+        self.room = max(1, self.room // 2)
 
     def _widen(self) -> None:
         self._went_well += 1
-        if self._went_well < GROWS_AFTER or self.room == self._most:
-            return
-        self._went_well = 0
-        self.room += 1
-        self._leave()
+        if self._went_well >= GROWS_AFTER and self.room < self._most:
+            self._went_well = 0
+            self.room += 1
 
-    def _leave(self) -> None:
-        if self._excess:
-            self._excess -= 1
-        else:
-            self._permits.release()
+    async def _enter(self) -> None:
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        self._admit()
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self._inside -= 1
+                self._admit()
+            raise
+
+    def _admit(self) -> None:
+        """Let in who waits, as far as there is room; whoever does not wait any more is passed over."""
+        while self._waiting and self._inside < self.room:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                self._inside += 1
