@@ -6,14 +6,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
+from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 
-from activities.ledger import LedgerDoor
+from activities.ledger import LedgerActivities, LedgerDoor
 from policies.decision import Allowed, Denied
 from policies.documents import PolicySnapshot
-from policies.reservations import Committed, PauseRequest, Withdrawn
+from policies.reservations import CommitAnswer, Committed, PauseRequest, Withdrawn
 from tests.fakes.asks import ask, policy
 from tests.fakes.audit import MemoryAudit, ledger_worker
+from tests.fakes.remediation_world import World
+from tests.workflows.test_remediation import begin, leaving_nothing, workers
+from workflows.queues import HANDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -104,3 +108,35 @@ async def test_a_crowd_of_two_hundred_with_as_many_subjects_gets_what_every_limi
     decisions = await asyncio.gather(*(door.reserve(request) for request in requests))
     assert [decision.kind for decision in decisions].count("allow") == 2, "the narrowest limit holds for all"
     assert len(await door.open_entries()) == 2
+
+
+class KillSwitchBeforeCommit(LedgerActivities):
+    """The kill switch comes into force after every reserve was granted, right before its commit."""
+
+    def __init__(self, door: LedgerDoor) -> None:
+        super().__init__(door)
+        self.granted: list[str] = []
+        self.door = door
+
+    @activity.defn
+    async def commit(self, reservation: str) -> CommitAnswer:
+        self.granted.append(reservation)
+        await self.door.install(policy(kill_switch=True))
+        return await super().commit(reservation)
+
+
+async def test_a_whole_run_whose_kill_switch_is_thrown_in_the_last_moment_touches_nothing(
+    env: WorkflowEnvironment,
+) -> None:
+    door = LedgerDoor(env.client, "stopped", task_queue=HANDS)
+    ledger = KillSwitchBeforeCommit(door)
+    world = World(env.client, ledger=ledger)
+    async with workers(world):
+        await door.install(policy())
+        handle = await begin(world)
+        async with leaving_nothing(handle):
+            report = await handle.result()
+        assert len(ledger.granted) == 1, "the first step had its reservation"
+        assert (world.flags.written, world.changes) == ([], {})
+        assert {step.result for step in report.steps} == {"denied"}
+        assert await door.open_entries() == ()
