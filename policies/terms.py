@@ -24,7 +24,7 @@ def terms(documents: Sequence[PolicyDocument], people: People, intent: Intent) -
     quorum = max(rule.quorum for _, rule in said)
     if any(intent.lever in rule.two_person_levers for _, rule in said):
         quorum = max(quorum, 2)
-    if not chain or len(voters(chain, intent.requesters)) < quorum:
+    if not chain or len(voters(chain, (*intent.requesters, intent.agent))) < quorum:
         return None
     return Terms(
         chain=chain,
@@ -36,7 +36,7 @@ def terms(documents: Sequence[PolicyDocument], people: People, intent: Intent) -
 
 
 def voters(chain: Iterable[Group], requesters: Iterable[str]) -> frozenset[Principal]:
-    """Who in the chain may vote: everybody but those who caused what is asked for."""
+    """Who in the chain may vote: everybody but those who asked for it or caused it."""
     barred = tuple(requesters)
     return frozenset(
         person.principal for group in chain for person in group.members if not person.is_among(barred)

@@ -326,14 +326,13 @@ class Usage:
         return self._counters.of(document, limit)
 
     def history(self, document: PolicyDocument, agent: str) -> tuple[Use, ...]:
-        """An agent's latest outcomes and newest unsettled effects within what a document with a breaker is
-        about, in the order of their reservation."""
+        """An agent's latest outcomes, in the order in which they became known, and its newest unsettled
+        effects, in the order of their reservation, within what a document with a breaker is about."""
         record = self._records.get((document.file, agent))
         if record is None:
             return ()
-        keys = (*record.ended.last(REMEMBERED_OUTCOMES), *record.held.last(REMEMBERED_HOLDS))
-        rows = sorted(((use.at, key), use) for key, use in ((key, self._uses[key]) for (key,) in keys))
-        return tuple(use for _, use in rows)
+        keys = record.ended.last(REMEMBERED_OUTCOMES) + record.held.last(REMEMBERED_HOLDS)
+        return tuple(self._uses[key] for (key,) in keys)
 
     def last_use(self, service: str, subject: str, lever: Lever) -> datetime | None:
         """When the lever was last reserved for the subject, by any agent."""

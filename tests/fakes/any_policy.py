@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from leverframe.model.outcomes import Outcome
-from leverframe.model.proposals import Affected, Cost, Lever, Measurement
+from leverframe.model.proposals import Affected, Cost, Effect, Lever, Measurement
 from policies.decision import ReserveRequest
 from policies.documents import People, PolicyDocument, PolicySnapshot, parse
 from policies.rules import (
@@ -44,7 +44,7 @@ STRANGERS = ("repos/till.yaml", "agents/two.yaml")
 AGENTS = ("one", "one", "one", "two")
 REPOSITORIES = ("shop", "shop", "shop", "till")
 SUBJECTS = ("A", "A", "B")
-EFFECTS = (OFF, ON, REVERT, BACK)
+EFFECTS: tuple[Effect, ...] = (OFF, ON, REVERT, BACK)
 GROUPS = ("sre-oncall", "sre-leads")
 
 LAYERS: dict[str, Layer] = {"": "org", "repos": "repo", "agents": "agent"}

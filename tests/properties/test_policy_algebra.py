@@ -307,10 +307,12 @@ def test_p7_the_answer_depends_on_nothing_but_the_inputs_even_after_a_journey(
 ) -> None:
     policy, intent = snapshot(*found), Intent.of(request)
     first = judged(policy, intent, known)
-    policy_, intent_, known_ = (
-        type(value).model_validate_json(value.model_dump_json()) for value in (policy, intent, known)
+    travelled = judged(
+        PolicySnapshot.model_validate_json(policy.model_dump_json()),
+        Intent.model_validate_json(intent.model_dump_json()),
+        UsageDocument.model_validate_json(known.model_dump_json()),
     )
-    assert judged(policy_, intent_, known_) == first
+    assert travelled == first
     backwards = Usage(policy)
     for name, asked in (
         ("rejections", backwards.reject),

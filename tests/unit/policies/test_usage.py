@@ -124,7 +124,7 @@ def test_a_document_of_another_repository_counts_nothing_from_here() -> None:
     assert counts == {"repos/other.yaml": 0, "repos/shop.yaml": 1}
 
 
-def test_a_breaker_sees_the_agents_uses_where_its_document_holds_oldest_first() -> None:
+def test_a_breaker_sees_the_agents_outcomes_and_then_what_is_unsettled_where_its_document_holds() -> None:
     usage = Usage(
         policy(org=BREAKER, repos={"shop": BREAKER}),
         UsageDocument(
