@@ -7,6 +7,7 @@ clocks skip comes right after the gap; one that they repeat comes once, the firs
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -46,7 +47,7 @@ def frozen(freeze: Freeze, now: datetime) -> bool:
     """Whether the freeze is in force: from its beginning on, and no more at its end."""
     if freeze.since is not None and freeze.until is not None:
         return freeze.since <= now < freeze.until
-    return next(_beginnings(freeze, now), now + _CLOCK_CHANGE) <= now
+    return any(begins <= now for begins in islice(_beginnings(freeze, now), 1))
 
 
 def thaw(freeze: Freeze, now: datetime) -> datetime | None:

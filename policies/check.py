@@ -5,7 +5,6 @@ can never bite, that another file makes void, or that stops more than its author
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 
 from cronsim import CronSim
 
@@ -14,10 +13,9 @@ from leverframe.model.proposals import Lever
 from policies.calendar import thaw
 from policies.comparison import across
 from policies.documents import PolicyDocument, Problem, load, warning
+from policies.notation import ANY_TIME
 from policies.protected import PROTECTED
 from policies.rules import Autonomy, FlipFlagRule, Freeze, LeverRule, OpenMergeRequestRule
-
-_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def check(files: Mapping[str, str]) -> tuple[Problem, ...]:
@@ -114,5 +112,5 @@ def _never_ends(freeze: Freeze) -> bool:
     """Whether no end can be found from its first occurrence on."""
     if freeze.cron is None:
         return False
-    begins = next(CronSim(freeze.cron, _ANY_TIME))
+    begins = next(CronSim(freeze.cron, ANY_TIME))
     return thaw(freeze.model_copy(update={"tz": "UTC"}), begins) is None

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from leverframe.model.proposals import Lever
 from policies.decision import Verdict
 from policies.documents import PolicyDocument, PolicySnapshot, Problem, warning
-from policies.rules import Amount, Autonomy, DiffCap, FlipFlagRule, Limit, OnExceed, Scope
+from policies.notation import Amount
+from policies.rules import Autonomy, DiffCap, FlipFlagRule, Limit, OnExceed, Scope
 
 _TWO = 2
 

@@ -173,6 +173,15 @@ def test_each_freeze_in_force_is_a_finding_unless_it_excepts_the_lever() -> None
         "org.yaml:6",
     )
     assert weekend.retry_at == datetime(2026, 3, 9, 7, tzinfo=UTC)
+    assert weekend.remedy == "Wait until 2026-03-09 07:00:00 UTC, or except the lever at org.yaml:6."
     assert (party.rule, party.source) == ("org.freeze.party", "org.yaml:12")
     assert [finding.rule for finding in findings(document, off, saturday)] == ["org.freeze.party"]
     assert list(findings(document, back, datetime(2026, 3, 11, tzinfo=UTC))) == []
+
+
+def test_a_freeze_without_an_end_in_sight_is_for_people() -> None:
+    always = FILE.replace("0 18 * * FRI", "0 * * * *")
+    document = parse({"org.yaml": always}).documents[0]
+    (found,) = findings(document, Intent.of(ask(effect=BACK)), datetime(2026, 3, 11, tzinfo=UTC))
+    assert found.retry_at is None
+    assert found.remedy.startswith("Let a person do it")
