@@ -156,7 +156,8 @@ class Story:
                 self.narrator.bad(f"{step.lever.value}: {finding}")
         self.narrator.good(f"outcome {report.outcome}; ada turned the flag off herself")
         self.narrator.remember(
-            "Policy caps", f"{len(denied)} effects denied, each with rule, observed, limit and remedy"
+            "Policy caps",
+            f"{len(denied)} denied, with rule, observed, limit and remedy",
         )
 
     async def _ended_run_about_the_other_flag(self) -> RunReport | None:
