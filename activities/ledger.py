@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 from pydantic import BaseModel, RootModel
 from temporalio import activity
 from temporalio.client import (
     Client,
-    WithStartWorkflowOperation,
+    WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
@@ -67,8 +67,8 @@ _PASSING = frozenset(
     {
         RPCStatusCode.ABORTED,
         RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.FAILED_PRECONDITION,  # a run that has just begun has no task in which it could answer
         RPCStatusCode.INTERNAL,
-        RPCStatusCode.NOT_FOUND,  # between two runs of the ledger
         RPCStatusCode.RESOURCE_EXHAUSTED,
         RPCStatusCode.UNAVAILABLE,
         RPCStatusCode.UNKNOWN,
@@ -213,39 +213,52 @@ class LedgerDoor:
             raise Unavailable(f"the policy ledger did not answer: {why}") from error
 
     async def _attempt(self, update: str, argument: object, answer: type | None, update_id: str) -> object:
-        start = WithStartWorkflowOperation[object, object](
-            LEDGER, LedgerStart(organisation=self.organisation), **self._start()
-        )
         async with self._turnstile.turn() as turn:
+            ledger = await self._ledger()
             try:
-                client = await self._connected()
-                return await client.execute_update_with_start_workflow(
-                    update,
-                    argument,
-                    id=update_id,
-                    start_workflow_operation=start,
-                    result_type=answer,
-                )
+                return await ledger.execute_update(update, argument, id=update_id, result_type=answer)
             except WorkflowUpdateFailedError as error:
                 raise _own_error(error) from error
             except RPCError as error:
                 if error.status is RPCStatusCode.RESOURCE_EXHAUSTED and "closing" not in error.message:
                     self._turnstile.narrow(turn)
-                if error.status in _PASSING:
-                    raise _AskAgain(error.message) from error
-                raise Unavailable(f"the policy ledger did not answer: {error.message}") from error
+                raise await self._unanswered(error) from error
             except WorkflowUpdateRPCTimeoutOrCancelledError as error:
                 # The SDK says so when this task is cancelled, too: it must end here.
                 raise Unavailable(f"the policy ledger did not answer: {error}") from error
 
-    def _start(self) -> dict[str, Any]:
-        """How the ledger is started, unless it runs."""
-        return {
-            "id": ledger_id(self.organisation),
-            "task_queue": self._task_queue or activity.info().task_queue,
-            "id_conflict_policy": WorkflowIDConflictPolicy.USE_EXISTING,
-            "static_summary": f"Policy ledger of {self.organisation}",
-        }
+    async def _query(self, answer: type, query: str, args: tuple[object, ...]) -> object:
+        ledger = await self._ledger()
+        try:
+            return await ledger.query(query, args=args, result_type=answer)
+        except WorkflowQueryFailedError as error:
+            raise Unavailable(f"the policy ledger did not answer: {error}") from error
+        except RPCError as error:
+            raise await self._unanswered(error) from error
+
+    async def _unanswered(self, error: RPCError) -> Exception:
+        """What a failed attempt comes to, once a ledger that is not there is started."""
+        if error.status is RPCStatusCode.NOT_FOUND:
+            await self._start()
+        elif error.status not in _PASSING:
+            return Unavailable(f"the policy ledger did not answer: {error.message}")
+        return _AskAgain(error.message)
+
+    async def _start(self) -> None:
+        try:
+            await self._client.start_workflow(
+                LEDGER,
+                LedgerStart(organisation=self.organisation),
+                id=ledger_id(self.organisation),
+                task_queue=self._task_queue or activity.info().task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=f"Policy ledger of {self.organisation}",
+            )
+        except RPCError as error:
+            raise _AskAgain(error.message) from error
+
+    async def _ledger(self) -> WorkflowHandle[object, object]:
+        return (await self._connected()).get_workflow_handle(ledger_id(self.organisation))
 
     async def _connected(self) -> Client:
         """A connection of the door's own that never asks again by itself.
@@ -263,24 +276,6 @@ class LedgerDoor:
                     raise _AskAgain(f"no connection to the engine: {error}") from error
                 self._impatient = Client(**config)
             return self._impatient
-
-    async def _query(self, answer: type, query: str, args: tuple[object, ...]) -> object:
-        """Ask a ledger that is started for it when there is none."""
-        client = await self._connected()
-        try:
-            return await client.get_workflow_handle(ledger_id(self.organisation)).query(
-                query, args=args, result_type=answer
-            )
-        except WorkflowQueryFailedError as error:
-            raise Unavailable(f"the policy ledger did not answer: {error}") from error
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                start = LedgerStart(organisation=self.organisation)
-                await self._client.start_workflow(LEDGER, start, **self._start())
-            # A ledger that has just begun has no task yet in which it could answer.
-            elif error.status not in _PASSING | {RPCStatusCode.FAILED_PRECONDITION}:
-                raise Unavailable(f"the policy ledger did not answer: {error.message}") from error
-            raise _AskAgain(error.message) from error
 
 
 class LedgerActivities:

@@ -185,8 +185,8 @@ def report(
     console.print(table)
     for name, part in (("rate", "rate"), ("p99", "p99_ms")):
         ratios = [getattr(one, part) / getattr(base, part) for base, one in zip(bare, real, strict=True)]
-        rounds = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-        console.print(f"{name}, reserve to no-op: {statistics.median(ratios):.2f} (rounds: {rounds})")
+        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        console.print(f"{name}, reserve to no-op: {statistics.median(ratios):.2f} (rounds: {each})")
 
 
 if __name__ == "__main__":

@@ -323,5 +323,7 @@ def question(approval: str) -> AttentionRequest:
 
 async def handle_details(handle: WorkflowHandle[object, object]) -> str:
     """What the ledger says of itself in the Temporal UI."""
-    metadata = await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    metadata: WorkflowMetadata = await handle.query(
+        "__temporal_workflow_metadata", result_type=WorkflowMetadata
+    )
     return metadata.current_details
