@@ -32,7 +32,7 @@ from activities.backends.changes_store import ChangesStore
 from activities.backends.chat_store import StoreChat
 from activities.backends.flags_flagd import FlagdFlags
 from activities.backends.track_git import GitTrack
-from activities.chat import ChatActivities, PostApproval
+from activities.chat import ChatActivities, Shown
 from activities.flags import FlagActivities
 from activities.forge import ComposeRequest, ForgeActivities
 from activities.investigate import InvestigateActivities
@@ -43,6 +43,7 @@ from leverframe.model.facts import ErrorFacts, FactsRequest
 from leverframe.model.ids import approval_id, run_id, watch_id
 from leverframe.model.outcomes import RunReport
 from leverframe.model.proposals import FlipFlag, RevertChange
+from policies.question import Question
 from tests.fakes.asks import policy
 from tests.fakes.gateway import envelope, gateway
 from tests.fakes.git_world import DEV_OVERLAY, FIRST_SHA, KUSTOMIZATION, OVERLAY, GitWorld
@@ -103,7 +104,7 @@ class Told:
     report: RunReport
     page: str
     questions: tuple[str, ...]
-    """What chat shows."""
+    """The pages of what people were asked, in the Temporal UI."""
     summaries: tuple[str, ...]
     """One-liners in the Temporal UI, which reads Markdown in them."""
     change: Change
@@ -134,11 +135,11 @@ class RealShop(World):
         return (*self.real, *(one for one in super().hands if _name(one) not in names))
 
     @activity.defn
-    async def post_approval(self, request: PostApproval) -> str:
+    async def ask(self, question: Question, group: str) -> Shown:
         """Ask for real, then vote."""
         assert self.chat is not None
-        await asyncio.to_thread(self.chat.post_approval, request)
-        return await super().post_approval(request)
+        await asyncio.to_thread(self.chat.ask, question, group)
+        return await super().ask(question, group)
 
 
 def hostile_event(text: str, number: int, live: str) -> dict[str, object]:
@@ -230,10 +231,11 @@ async def carried_through(client: Client, ground: Ground, home: Path, text: str)
         forge = ForgeActivities(changes, track, repositories)
         investigate = InvestigateActivities(door.store, track, changes, backend, repositories)
         shop = RealShop(client, policy(autonomy="act_with_approval"))
-        shop.chat = ChatActivities(StoreChat(door.engine))
+        shop.voter = "login:grace"  # Ada wrote the broken line, so she has no vote
+        shop.chat = ChatActivities({"terminal": StoreChat(door.engine)})
         shop.real = (
-            investigate.gather, investigate.count_since, forge.revert, forge.roll_back,
-            flag_activities.flip, flag_activities.verify_flag, shop.chat.close_approval,
+            investigate.gather, investigate.count_since, forge.preview, forge.revert, forge.roll_back,
+            flag_activities.flip, flag_activities.verify_flag, shop.chat.close,
         )  # fmt: skip
         await stack.enter_async_context(working(shop))
         run, since = run_id(AGENT, "shop", subject, 1), datetime.now(UTC) - timedelta(minutes=1)
@@ -256,8 +258,13 @@ async def carried_through(client: Client, ground: Ground, home: Path, text: str)
             subject=subject,
             facts=await asyncio.to_thread(investigate.gather, wanted),
             report=report,
-            page=(await handle.query("__temporal_workflow_metadata")).current_details,
-            questions=tuple(asked.body for asked in StoreChat(door.engine).posted(open_only=False)),
+            page=await details(client, run),
+            questions=tuple(
+                [
+                    await details(client, asked.question.approval)
+                    for asked in StoreChat(door.engine).posted(open_only=False)
+                ]
+            ),
             summaries=await summaries(client, run, watch_id(AGENT, "shop", subject)),
             change=change,
             messages=(ground.message(change.head), ground.message(car.sha)),
@@ -281,6 +288,14 @@ async def working(shop: RealShop) -> AsyncIterator[None]:
         )
         async with hands, Worker(shop.client, task_queue=SANDBOX, activities=[shop.run_probes]):
             yield
+
+
+async def details(client: Client, workflow: str) -> str:
+    """The page of a workflow in the Temporal UI."""
+    page: str = (
+        await client.get_workflow_handle(workflow).query("__temporal_workflow_metadata")
+    ).current_details
+    return page
 
 
 async def summaries(client: Client, run: str, watch: str) -> tuple[str, ...]:
