@@ -28,7 +28,7 @@ from tests.fakes.any_policy import AGENT, ORG, REPO, STRANGERS, as_yaml, documen
 from tests.fakes.asks import NOON, PEOPLE, REVERT, ask, delta, difference
 
 law = settings(
-    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 """A slow machine is no fault."""
 
