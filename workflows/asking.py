@@ -18,7 +18,11 @@ LOOK_AGAIN = timedelta(minutes=10)
 
 
 async def ask_people(
-    question: ApprovalRequest, *, approval: str, moved: Callable[[], Awaitable[Supersede | None]] | None
+    question: ApprovalRequest,
+    *,
+    approval: str,
+    moved: Callable[[], Awaitable[Supersede | None]] | None,
+    every: timedelta = LOOK_AGAIN,
 ) -> ApprovalResult:
     """The people's answer. `moved` says what would be done by now, when that is something else.
 
@@ -33,7 +37,7 @@ async def ask_people(
         parent_close_policy=ParentClosePolicy.REQUEST_CANCEL,
         static_summary=f"{question.title}? asked by {question.agent} on {question.subject}",
     )
-    while moved is not None and not await _ended(asked):
+    while moved is not None and not await _ended(asked, every):
         word = await moved()
         if word is not None:
             # When people were faster, the run finds out by itself that they approved of something else.
@@ -43,10 +47,12 @@ async def ask_people(
     return await asked
 
 
-async def _ended(asked: "workflow.ChildWorkflowHandle[ApprovalWorkflow, ApprovalResult]") -> bool:
+async def _ended(
+    asked: "workflow.ChildWorkflowHandle[ApprovalWorkflow, ApprovalResult]", within: timedelta
+) -> bool:
     """Whether the question ends before it is time to look again."""
     with contextlib.suppress(TimeoutError):
         await workflow.wait_condition(
-            asked.done, timeout=LOOK_AGAIN, timeout_summary="look whether what is asked about has moved"
+            asked.done, timeout=within, timeout_summary="look whether what is asked about has moved"
         )
     return asked.done()

@@ -14,6 +14,22 @@ with workflow.unsafe.imports_passed_through():
     from policies.reservations import Settlement, Withdrawn
     from workflows.queues import HANDS
 
+PARKED_FIRST = timedelta(seconds=5)
+PARKED_NEXT = timedelta(minutes=1)
+PARKED_LONG = timedelta(hours=1)
+PARKED_LATER = timedelta(minutes=5)
+PARKED_AT_MOST = timedelta(hours=24)
+
+
+def parked_wait(parked: timedelta) -> timedelta | None:
+    """How long until a run that has been parked for so long asks again; None: it gives up.
+
+    Soon at first, then ever later up to a minute, and after an hour rarely: each time costs history.
+    """
+    if parked >= PARKED_AT_MOST:
+        return None
+    return PARKED_LATER if parked >= PARKED_LONG else min(max(parked, PARKED_FIRST), PARKED_NEXT)
+
 
 @dataclass
 class RunLedger:

@@ -44,7 +44,7 @@ with workflow.unsafe.imports_passed_through():
         Supersede,
         Superseded,
     )
-    from workflows.run_ledger import RunLedger
+    from workflows.run_ledger import PARKED_AT_MOST, RunLedger, parked_wait
 
 Result = Literal["done", "denied", "expired", "rejected", "failed", "skipped"]
 Verdict = Literal["allow", "escalate", "deny"]
@@ -53,13 +53,6 @@ VERDICTS: tuple[Verdict, ...] = ("allow", "escalate", "deny")
 
 MAX_ASKINGS = 4
 """People are asked once, and again three times when what they were asked about has moved."""
-
-PARKED_FIRST = timedelta(seconds=5)
-PARKED_NEXT = timedelta(minutes=1)
-PARKED_LATER = timedelta(minutes=5)
-"""A parked run asks again after 5 s, then ever later up to a minute, and after an hour every five."""
-PARKED_LONG = timedelta(hours=1)
-PARKED_AT_MOST = timedelta(hours=24)
 
 
 @dataclass(kw_only=True)
@@ -109,6 +102,8 @@ class Climber:
     """Says in words what is going on."""
     strictest: Verdict | None = None
     """Of all steps so far: it makes the run findable."""
+    parked: timedelta = timedelta(0)
+    """How long the run has waited for pauses to end."""
 
     async def take(self, index: int, step: Step) -> tuple[Rung, StepReport]:
         """One step from its reservation to its report. Its reservation stays unsettled if it was used."""
@@ -155,19 +150,18 @@ class Climber:
 
     async def _decided(self, rung: Rung, approval: Approval | None) -> tuple[ReserveRequest, Decision]:
         """Policy's answer to what would be done by now. While nothing but a pause says no, the run parks."""
-        began, wait = workflow.now(), PARKED_FIRST
         while True:
             asked = await self._asked(rung)
             if approval is not None and approval.request_digest == asked.digest:
                 asked = asked.model_copy(update={"approval": approval})
             decision = await self.ledger.reserve(asked)
             self._saw(rung, decision)
-            parked = workflow.now() - began
-            if not (isinstance(decision, Denied) and decision.paused) or parked >= PARKED_AT_MOST:
+            wait = parked_wait(self.parked)
+            if not isinstance(decision, Denied) or not decision.paused or wait is None:
                 return asked, decision
             self.tell(_parked(decision))
             await workflow.sleep(wait, summary="parked by a pause: ask again")
-            wait = min(2 * wait, PARKED_NEXT) if parked < PARKED_LONG else PARKED_LATER
+            self.parked += wait
 
     async def _asked(self, rung: Rung) -> ReserveRequest:
         """What the ledger is asked for, with what it would change in the repository by now."""

@@ -7,6 +7,7 @@ from agents.contract import Due, Nothing, RunContext, Wait
 from agents.sentry_spike import detector, report
 from agents.sentry_spike.baseline import DAY
 from agents.sentry_spike.detector import MIN_EXCESS, MIN_RATIO, WINDOW, Reading, Stream, Tuning
+from agents.sentry_spike.origins import lineage, requesters
 from agents.sentry_spike.suspects import Suspects, made_by_agent, rank, short
 from leverframe.model.facts import ErrorFacts, Facts, FactsRequest
 from leverframe.model.frozen import Frozen, Instant
@@ -119,6 +120,8 @@ class SentrySpike:
             evidence=due.evidence,
             suspects=suspects.all,
             steps=steps,
+            lineage=lineage(facts, suspects, mitigation),
+            requesters=requesters(facts, suspects, mitigation),
             flag_under_test=suspects.flag.name if suspects.flag else None,
         )
 

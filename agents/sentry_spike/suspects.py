@@ -124,7 +124,7 @@ def judge_release(facts: ErrorFacts) -> Suspect | None:
     share = sum(seen.errors for seen in facts.releases if seen.sha == facts.live) / total
     if not share:
         return None
-    window = _window(facts)
+    window = since_previous(facts)
     live = next((commit for commit in facts.commits if commit.sha == facts.live), None)
     if any(frame.blamed in window for frame in facts.frames[:_FRAMES] if frame.blamed):
         weight, why = 1.0, "a line on the crash path came with it"
@@ -152,7 +152,7 @@ def rank_commits(facts: ErrorFacts, *, dormant: bool) -> tuple[Suspect, ...]:
             weights[frame.blamed] += _FRAME_WEIGHT**depth
             nearest.setdefault(frame.blamed, depth)
     whole = sum(weights.values())
-    window = _window(facts)
+    window = since_previous(facts)
     known = {commit.sha: commit for commit in facts.commits}
     ranked = []
     for sha, weight in weights.items():
@@ -203,7 +203,7 @@ def _age(
     return _OUT_OF_WINDOW, "landed before the live release"
 
 
-def _window(facts: ErrorFacts) -> frozenset[str]:
+def since_previous(facts: ErrorFacts) -> frozenset[str]:
     """The commits that the live release has and the previous one has not, as far as they are listed."""
     shas = [commit.sha for commit in facts.commits]
     if facts.live not in shas or facts.previous is None:

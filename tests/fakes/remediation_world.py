@@ -146,12 +146,12 @@ class MemoryLedger:
     """
 
     book: Ledger = field(default_factory=lambda: Ledger(LedgerState()))
-    asked: list[ReserveRequest] = field(default_factory=list)
+    requests: list[ReserveRequest] = field(default_factory=list)
     answers: list[AnsweredQuestion] = field(default_factory=list)
 
     @activity.defn
     async def reserve(self, request: ReserveRequest) -> Decision:
-        self.asked.append(request)
+        self.requests.append(request)
         return self.book.reserve(request, activity.info().scheduled_time)
 
     @activity.defn

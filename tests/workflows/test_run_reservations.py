@@ -23,7 +23,7 @@ class LosesTheGrant(MemoryLedger):
 
     @activity.defn
     async def reserve(self, request: ReserveRequest) -> Decision:
-        first = not self.asked
+        first = not self.requests
         decision = await super().reserve(request)
         if first:
             raise ApplicationError("no answer in all the time there was", non_retryable=True)
