@@ -393,7 +393,10 @@ class TestStops:
 
     def test_an_effect_that_costs_more_than_was_reserved_is_bad(self) -> None:
         ledger = under(policy(org="breaker: {bad: 1, of_last: 1, open_for: 1h}\n"))
-        ledger.reserve(ask(cost=Cost(cents=10)), NOON)
+        for name in ("run/0", "run/1"):
+            ledger.reserve(ask(name, cost=Cost(cents=10)), NOON)
+        ledger.settle(settled("run/0", cents=10), NOON)
+        assert ledger.state.demotions == ()
         ledger.settle(settled("run/1", cents=11), NOON)
         assert [demotion.agent for demotion in ledger.state.demotions] == ["sentry_spike"]
 
