@@ -301,3 +301,12 @@ def test_a_tally_agrees_with_a_plain_list(
     passed = [at for index, (at, _) in enumerate(later) if sum(f for _, f in later[: index + 1]) >= amount]
     assert tally.relief(start, amount) == (passed[0] if passed else None)
     assert [at for at, _ in tally.keys(start)] == [at for at, _ in later]
+
+
+@pytest.mark.parametrize("minutes", [-1, 0, 1])
+def test_a_tally_never_drops_a_row_that_is_not_there(minutes: int) -> None:
+    tally = Tally()
+    tally.add(NOON, ("a",), 5)
+    with pytest.raises(KeyError):
+        tally.drop(NOON + minutes * MINUTE, ("b",))
+    assert tally.total(None) == 5
