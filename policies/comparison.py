@@ -47,7 +47,7 @@ def _people(org: PolicyDocument, snapshot: PolicySnapshot) -> Iterator[Problem]:
     there = len(snapshot.people.members(said.approvers))
     needed = max(said.quorum, _TWO if said.two_person_levers else 0)
     if there < needed:
-        message = f"{there} can be asked, and it takes {needed}: what asks people is denied"
+        message = f"{there} can be asked, and it takes {needed}: nobody can lift what asks people"
         yield warning(org, message, "escalation", "quorum")
 
 

@@ -9,7 +9,7 @@ from policies.decision import Finding, Terms, Verdict
 from policies.documents import PolicyDocument, PolicySnapshot
 from policies.layering import applicable, missing_files
 from policies.rules import Autonomy
-from policies.terms import nobody_to_ask, terms, two_people
+from policies.terms import terms, two_people, unanswerable
 from policies.usage import Asking, Intent, Usage
 
 
@@ -54,8 +54,8 @@ def evaluate(
         *pacing.lineage(documents, intent),
         *two_people(documents, intent),
     ]
-    if lifting is None and any(finding.verdict is Verdict.ESCALATE for finding in findings):
-        findings.append(nobody_to_ask(documents))
+    if any(finding.verdict is Verdict.ESCALATE for finding in findings):
+        findings.extend(unanswerable(documents, lifting, intent))
     return Evaluation(
         verdict=max((finding.verdict for finding in findings), default=Verdict.ALLOW),
         findings=tuple(findings),

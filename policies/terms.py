@@ -12,20 +12,18 @@ from policies.usage import Intent
 def terms(documents: Sequence[PolicyDocument], people: People, intent: Intent) -> Terms | None:
     """The largest quorum, the shortest times, and the people whom every file that names approvers allows.
 
-    None when nobody can be asked, or fewer than the quorum may answer: those who caused the effect may not.
-    Only the organisation's file can open that door: otherwise adding a file could loosen a policy. Its groups
-    are asked in its order.
+    None when the organisation's file does not say that people are asked, and whom. Only that file can open the
+    door: otherwise adding a file could loosen a policy. Its groups are asked in its order, also those that
+    nobody is in yet: a question that nobody may answer expires, which is no.
     """
     said = list(_escalations(documents))
     org = next((rule for document, rule in said if document.rules.layer == "org"), None)
-    if org is None:
+    if org is None or not org.approvers:
         return None
     chain = _chain(org, [rule for _, rule in said if rule.approvers], people)
     quorum = max(rule.quorum for _, rule in said)
     if any(intent.lever in rule.two_person_levers for _, rule in said):
         quorum = max(quorum, 2)
-    if not chain or len(voters(chain, (*intent.requesters, intent.agent))) < quorum:
-        return None
     return Terms(
         chain=chain,
         quorum=quorum,
@@ -57,17 +55,32 @@ def two_people(documents: Sequence[PolicyDocument], intent: Intent) -> Iterator[
             )
 
 
-def nobody_to_ask(documents: Sequence[PolicyDocument]) -> Finding:
-    """The denial in the place of a question that too few people may answer."""
+def unanswerable(
+    documents: Sequence[PolicyDocument], lifting: Terms | None, intent: Intent
+) -> Iterator[Finding]:
+    """Why people can't lift an escalation: nobody is named, or too few of them may answer."""
     org = next((document for document in documents if document.rules.layer == "org"), None)
-    return Finding(
-        rule="org.escalation",
-        verdict=Verdict.DENY,
-        observed="too few people may be asked",
-        limit="as many as the quorum, without those who caused it",
-        remedy="Name more people in the groups of `escalation.approvers` that all files agree on.",
-        source=org.source("escalation") if org else "org.yaml",
-    )
+    source = org.source("escalation") if org else "org.yaml"
+    if lifting is None:
+        yield Finding(
+            rule="org.escalation",
+            verdict=Verdict.DENY,
+            observed="nobody is named who may be asked",
+            limit="`approvers` in org.yaml",
+            remedy="Add `escalation` with `approvers`, `quorum` and `expires_after` to org.yaml.",
+            source=source,
+        )
+        return
+    able = len(voters(lifting.chain, (*intent.requesters, intent.agent)))
+    if able < lifting.quorum:
+        yield Finding(
+            rule="org.escalation.approvers",
+            verdict=Verdict.ESCALATE,
+            observed=f"{able} may answer",
+            limit=f"{lifting.quorum}, without those who caused it",
+            remedy="Name more people in the groups of `escalation.approvers` that all files agree on.",
+            source=source,
+        )
 
 
 def _escalations(documents: Iterable[PolicyDocument]) -> Iterator[tuple[PolicyDocument, Escalation]]:
@@ -92,7 +105,7 @@ def _chain(org: Escalation, naming: Sequence[Escalation], people: People) -> tup
         )
         for name in org.approvers
     )
-    return tuple(group for group in groups if group.members)
+    return tuple(groups)
 
 
 def _members(people: People, name: str) -> tuple[Person, ...]:

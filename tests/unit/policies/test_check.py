@@ -230,5 +230,5 @@ def test_questions_that_nobody_could_answer_are_remarked(org: str, people: str, 
 def test_a_missing_file_of_people_means_that_nobody_can_be_asked() -> None:
     whole = {"org.yaml": file("org", ASKING), "agents/spike.yaml": file("agent")}
     assert [str(problem) for problem in check(whole)] == [
-        "org.yaml:9: 0 can be asked, and it takes 1: what asks people is denied"
+        "org.yaml:9: 0 can be asked, and it takes 1: nobody can lift what asks people"
     ]

@@ -85,7 +85,7 @@ def test_the_only_remark_is_that_nobody_is_named_yet() -> None:
     assert [str(problem) for problem in check(FILES)] == [
         "org.yaml:116: nobody is in the group sre-leads",
         "org.yaml:116: nobody is in the group sre-oncall",
-        "org.yaml:117: 0 can be asked, and it takes 2: what asks people is denied",
+        "org.yaml:117: 0 can be asked, and it takes 2: nobody can lift what asks people",
     ]
     assert check(FILES | {"people.yaml": PEOPLE}) == ()
 
@@ -116,10 +116,10 @@ def test_a_third_flip_within_the_hour_is_denied(staffed: PolicySnapshot) -> None
     assert [finding.rule for finding in again.findings] == ["agents.sentry_spike.limits.flips-per-hour"]
 
 
-def test_whatever_asks_people_is_denied_while_nobody_is_named() -> None:
+def test_whatever_asks_people_says_that_nobody_is_named_yet() -> None:
     found = asked(parse(FILES), ask(effect=ON))
-    assert found.verdict is Verdict.DENY
-    assert "org.escalation" in [finding.rule for finding in found.findings]
+    assert found.verdict is Verdict.ESCALATE
+    assert "org.escalation.approvers" in [finding.rule for finding in found.findings]
     assert asked(parse(FILES), ask(effect=OFF)).verdict is Verdict.ALLOW
 
 
