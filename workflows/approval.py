@@ -16,7 +16,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.chat import ChatActivities, Reminder, Shown
     from activities.ledger import LedgerActivities
     from leverframe.model.errors import LeverframeError
-    from leverframe.model.ids import short_hash
     from leverframe.model.untrusted import Untrusted
     from policies.decision import Approval, Verdict
     from policies.people import Group
@@ -337,11 +336,10 @@ class ApprovalWorkflow:
 def _question(request: ApprovalRequest) -> Question:
     """The request as people see it, from now on."""
     info = workflow.info()
-    rules = sorted(finding.rule for finding in request.findings)
     return Question(
         **dict(request),
         approval=info.workflow_id,
         asked_at=info.start_time,
         expires_at=info.start_time + request.terms.expires_after,
-        batch=short_hash(request.agent, request.repository, request.effect.lever, *rules),
+        batch=request.batch,
     )

@@ -10,6 +10,7 @@ from agents.contract import Due
 from leverframe.model.changes import CarOutcome
 from leverframe.model.differences import TreeDifference
 from leverframe.model.frozen import Frozen, Instant, Slug
+from leverframe.model.ids import short_hash
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Effect, Measurement
 from leverframe.model.releases import ReleaseOutcome
@@ -88,6 +89,12 @@ class ApprovalRequest(Frozen):
     evidence: tuple[Measurement, ...]
     terms: Terms
     requesters: tuple[str, ...] = ()
+
+    @property
+    def batch(self) -> str:
+        """The same for questions that one message may hold: one agent, one lever, the same rules."""
+        rules = sorted({finding.rule for finding in self.findings})
+        return short_hash(self.agent, self.repository, self.effect.lever, *rules)
 
 
 class Vote(Frozen):
