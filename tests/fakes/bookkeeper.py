@@ -181,7 +181,7 @@ class Bookkeeper:
         if wanted.fuse:
             found |= self._blown(wanted.fuse, request.agent, at, lines)
         if "escalate" in found.values() and len(self.eligible(request)) < wanted.quorum:
-            found["nobody"] = "deny"
+            found["too few"] = "escalate"
         return found
 
     def verdict(self, request: ReserveRequest, at: datetime, *, shadow: bool = False) -> str:
