@@ -14,6 +14,9 @@ from policies.retention import MAX_ENTRIES, MAX_FILES, PARKED_ANEW, run_of, subj
 from policies.rules import Autonomy
 from policies.usage import Intent
 
+MAX_LINEAGE = 20
+"""More links than any policy may allow."""
+
 Decided = tuple[Decision, events.Event | None]
 """The answer, and what is recorded of it; None when it was recorded before."""
 
@@ -30,7 +33,7 @@ def decide(
         return allowed(entry, request), None
     if entry is not None:
         return Denied(findings=(used_up(entry),), policy_digest=book.snapshot.digest), None
-    intent = Intent.of(request)
+    intent = _traced(book, Intent.of(request))
     evaluation = evaluate(book.snapshot, intent, book.usage, now)
     if unrecorded is not None:
         return denied(evaluation, unrecorded), None
@@ -43,6 +46,17 @@ def decide(
     if evaluation.autonomy is Autonomy.OBSERVE:
         return _observe(book, request, intent, evaluation, now)
     return _deny(book, request, intent, evaluation, now)
+
+
+def _traced(book: Book, intent: Intent) -> Intent:
+    """The lineage as far back as the ledger remembers: whoever asks knows only the run right before."""
+    if not intent.lineage:
+        return intent
+    oldest = intent.lineage[0]
+    # All of a run's reservations have its lineage, and theirs was traced when they were granted.
+    of_run = (entry.intent.lineage for entry in book.entries.values() if run_of(entry.id) == oldest)
+    before = tuple(run for run in next(of_run, ()) if run not in intent.lineage)
+    return intent.model_copy(update={"lineage": (*before, *intent.lineage)[-MAX_LINEAGE:]})
 
 
 def _out_of_room(book: Book, intent: Intent, now: datetime) -> Finding | None:

@@ -268,7 +268,7 @@ class Breaker(Section):
 class Lineage(Section):
     """How far an agent may react to what agents did."""
 
-    max_depth: Annotated[int, Field(ge=0, le=20)]
+    max_depth: Annotated[int, Field(ge=0, le=19)]
     """0: never. 1: to an effect that answered a person's change."""
 
 

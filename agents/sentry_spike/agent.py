@@ -152,14 +152,14 @@ def _measured(tuning: Tuning, reading: Reading, span: str) -> list[Measurement]:
         threshold=max(ceil(MIN_RATIO * reading.expected), ceil(reading.expected) + MIN_EXCESS),
         unit="errors",
     )
-    if reading.storm:
-        return [errors.model_copy(update={"threshold": tuning.new_group_storm_events})]
     change = Measurement(
         name="evidence of a change",
         observed=int(reading.evidence * 1000),
         threshold=int(reading.threshold * 1000),
         unit="nats / 1000",
     )
+    if reading.storm:
+        return [errors.model_copy(update={"threshold": tuning.new_group_storm_events}), change]
     if not reading.new_group:
         return [change, errors]
     ticks = Measurement(

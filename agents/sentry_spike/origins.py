@@ -24,7 +24,7 @@ def requesters(facts: ErrorFacts, suspects: Suspects, mitigation: Step | None) -
 def lineage(facts: ErrorFacts, suspects: Suspects, mitigation: Step | None) -> tuple[str, ...]:
     """The run whose effect led here, or nothing.
 
-    What led to that run is not recorded beside its effect, so the lineage has one link at most.
+    One link: what led to that run, the ledger remembers and puts before it.
     """
     effect = mitigation.effect if mitigation else None
     runs = [commit.run for commit in _undone(facts, suspects, mitigation) if commit.run]

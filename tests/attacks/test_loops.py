@@ -66,6 +66,18 @@ def test_a_chain_of_agents_ends_where_the_policy_says_and_nobody_may_lift_that()
     assert [finding.rule for finding in decision.findings] == ["org.lineage.max_depth"]
 
 
+def test_a_chain_is_counted_although_each_agent_knows_only_the_run_right_before_it() -> None:
+    ledger = running(policy(org="lineage: {max_depth: 2}\n"))
+    decisions = []
+    for number in range(5):
+        led = (f"run/{number - 1}",) if number else ()
+        decisions.append(ledger.reserve(ask(f"run/{number}/0", subject=f"SHOP-{number}", lineage=led), NOON))
+        ledger = Ledger(LedgerState.model_validate_json(ledger.state.model_dump_json()))
+    assert [decision.kind for decision in decisions] == ["allow", "allow", "allow", "deny", "allow"]
+    assert isinstance(decisions[3], Denied)
+    assert [finding.rule for finding in decisions[3].findings] == ["org.lineage.max_depth"]
+
+
 def test_two_agents_never_hold_the_same_flag_at_once() -> None:
     held = "limits: [{id: hands, scope: [subject], levers: [flip_flag], max: 1, hold: until_settled}]\n"
     ledger = running(duelling(held))
