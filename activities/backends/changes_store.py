@@ -177,7 +177,7 @@ def _add(connection: Connection, spec: ChangeSpec) -> Change | None:
         changes.c.repository == spec.repository
     )
     number = connection.execute(highest).scalar_one() + 1
-    added = connection.execute(
+    adding = (
         insert(connection, changes)
         .values(
             id=f"{spec.repository}/{number}",
@@ -191,8 +191,11 @@ def _add(connection: Connection, spec: ChangeSpec) -> Change | None:
             **_content(spec),
         )
         .on_conflict_do_nothing()
+        .returning(*changes.c)
     )
-    return _by_branch(connection, spec) if added.rowcount else None
+    # On PostgreSQL the row count does not tell whether the row is new; what comes back does.
+    row = connection.execute(adding).mappings().one_or_none()
+    return None if row is None else _change(row)
 
 
 def _refresh(connection: Connection, found: Change, spec: ChangeSpec) -> Change:

@@ -1,15 +1,34 @@
-"""A repository of a shop and a track on it, for every test of a part of the track."""
+"""A store of each dialect, and a repository of a shop with a track on it."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, text
 
+from activities.backends.store_sql import metadata, open_store
 from activities.backends.track_git import GitTrack
 from leverframe.model.topology import Repository
 from tests.fakes.git_world import GitWorld
 from tests.fakes.tracks import track_at
+
+POSTGRES = os.environ.get("LEVERFRAME_TEST_POSTGRES_URL", "")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """The store on SQLite always, and on PostgreSQL when LEVERFRAME_TEST_POSTGRES_URL names one."""
+    if request.param == "postgres" and not POSTGRES:
+        pytest.skip("LEVERFRAME_TEST_POSTGRES_URL is not set")
+    opened = open_store(POSTGRES if request.param == "postgres" else f"sqlite:///{tmp_path}/store.db")
+    yield opened
+    if request.param == "postgres":
+        with opened.begin() as connection:
+            metadata.drop_all(connection)
+            connection.execute(text("DROP TABLE alembic_version"))
+    opened.dispose()
 
 
 @pytest.fixture

@@ -1,28 +1,24 @@
 """What the record of changes in the store promises beyond the port."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from activities.backends.changes_store import ChangesStore
-from activities.backends.store_sql import open_store
 from leverframe.model.changes import Author, ChangeSpec
 
 ADA = Author(kind="person", name="ada")
 HEAD = "a" * 40
 
 
-def spec(branch: str = "work") -> ChangeSpec:
-    return ChangeSpec(repository="shop", branch=branch, head=HEAD, title="Do it", author=ADA)
+def spec(branch: str = "work", title: str = "Do it") -> ChangeSpec:
+    return ChangeSpec(repository="shop", branch=branch, head=HEAD, title=title, author=ADA)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[ChangesStore]:
-    engine = open_store(f"sqlite:///{tmp_path}/store.db")
-    yield ChangesStore(engine)
-    engine.dispose()
+def store(engine: Engine) -> ChangesStore:
+    return ChangesStore(engine)
 
 
 def test_writers_at_the_same_time_get_different_numbers_and_one_change_per_branch(
@@ -33,6 +29,24 @@ def test_writers_at_the_same_time_get_different_numbers_and_one_change_per_branc
         ids = list(pool.map(lambda branch: store.open_change(spec(branch)).id, branches))
     assert sorted(set(ids)) == [f"shop/{number}" for number in range(1, 7)]
     assert all(len({ids[at] for at in range(start, 18, 6)}) == 1 for start in range(6))
+
+
+@pytest.mark.parametrize("engine", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.parametrize(("branch", "given"), [("work", "shop/1"), ("other", "shop/2")])
+def test_a_change_that_another_writer_forestalls_is_opened_all_the_same(
+    engine: Engine, store: ChangesStore, branch: str, given: str
+) -> None:
+    """The faster writer has taken the number, and for the same branch also opened the change."""
+
+    faster = [spec("work", title="Done before")]
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _forestall(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if statement.startswith("INSERT INTO changes") and faster:
+            store.open_change(faster.pop())
+
+    assert store.open_change(spec(branch, title="Do it now")).id == given
+    assert store.change(given).title == "Do it now"
 
 
 def test_health_counts_the_changes(store: ChangesStore) -> None:
