@@ -25,7 +25,8 @@ import httpx
 import openfeature.api
 import tomli_w
 
-from leverframe.bootstrap import build_ports, connect
+from leverframe.bootstrap import build_ports
+from leverframe.client import connect
 from leverframe.demo.person import Person
 from leverframe.demo.shop_changes import first_change
 from leverframe.demo.stage import SENTRY_PROJECT, Stage

@@ -22,7 +22,7 @@ import httpx
 import structlog
 from temporalio.client import Client
 
-from leverframe.bootstrap import connect
+from leverframe.client import connect
 from leverframe.engine import ensure_search_attributes, has_worker, loopback, server_command
 from leverframe.model.errors import Conflict, LeverframeError, Unavailable
 from leverframe.settings import Settings

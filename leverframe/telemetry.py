@@ -2,7 +2,7 @@
 
 Logs go to stderr, as JSON or pretty for a terminal; secrets are replaced by key and by known value before
 anything is written. Sentry and OpenTelemetry are off until they are configured. Metrics are Prometheus:
-the gateway serves its own, a worker those of its Temporal runtime (see `leverframe.bootstrap`).
+the gateway serves its own, a worker those of its Temporal runtime (see `leverframe.client`).
 """
 
 import logging

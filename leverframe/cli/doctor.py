@@ -85,8 +85,8 @@ def _engine_and_policy(settings: Settings, *, fix: bool) -> Iterator[Finding]:
 
 async def _engine(settings: Settings, *, fix: bool) -> "tuple[list[Finding], LedgerOverview | None]":
     """The engine, its search attributes, who polls our queues, and what our ledger says if it answers."""
-    from leverframe.bootstrap import connect  # noqa: PLC0415 - the SDK loads when it is used
     from leverframe.cli.policy_health import in_force  # noqa: PLC0415
+    from leverframe.client import connect  # noqa: PLC0415 - the SDK loads when it is used
     from leverframe.engine import (  # noqa: PLC0415
         ensure_search_attributes,
         has_worker,

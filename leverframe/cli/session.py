@@ -90,7 +90,7 @@ def ask(settings: Settings, question: "Callable[[Client], Awaitable[T]]") -> T:
     """Connect to the engine and ask it something. Raises the LeverframeError that fits the failure."""
 
     async def connected() -> T:
-        from leverframe.bootstrap import connect  # noqa: PLC0415 - the SDK loads when it is used
+        from leverframe.client import connect  # noqa: PLC0415 - the SDK loads when it is used
 
         async with engine_errors():
             return await question(await connect(settings))

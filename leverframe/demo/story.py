@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from leverframe.bootstrap import build_ports, connect
+from leverframe.bootstrap import build_ports
+from leverframe.client import connect
 from leverframe.demo.narrator import Narrator
 from leverframe.demo.person import CommandFailed, Person
 from leverframe.demo.shop_changes import first_change, shop_change

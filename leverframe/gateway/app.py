@@ -14,7 +14,8 @@ from temporalio.client import Client
 from activities.forms import Forms
 from activities.inbox import Inbox
 from activities.ports import Metrics
-from leverframe.bootstrap import build_forms, build_inbox, build_metrics, connect
+from leverframe.bootstrap import build_forms, build_inbox, build_metrics
+from leverframe.client import connect
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.health import HealthPages
 from leverframe.gateway.inbox import CoalescingInbox, Pace

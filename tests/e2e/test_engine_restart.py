@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from leverframe.bootstrap import connect
+from leverframe.client import connect
 from leverframe.demo.stage import SENTRY_PROJECT, Stage
 from leverframe.demo.view import until
 from workflows.messages import WatchStart

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from leverframe.bootstrap import build_ports, connect
+from leverframe.bootstrap import build_ports
+from leverframe.client import connect
 from leverframe.demo.person import CommandFailed, Person
 from leverframe.demo.shop_changes import first_change, shop_change
 from leverframe.demo.stage import Stage

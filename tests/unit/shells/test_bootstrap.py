@@ -13,8 +13,8 @@ from activities.backends.changes_github import GithubChanges
 from activities.backends.github_account import GithubAccount
 from activities.ports import Backend
 from leverframe import bootstrap
-from leverframe.model.errors import BadConfiguration, Unavailable
-from leverframe.settings import ChangesSettings, ChatSettings, GithubSettings, Settings, TemporalSettings
+from leverframe.model.errors import BadConfiguration
+from leverframe.settings import ChangesSettings, ChatSettings, GithubSettings, Settings
 from tests.fakes.github_setup import declared as a_repository
 
 
@@ -153,12 +153,6 @@ def activity_name(method: bootstrap.Activity) -> str | None:
 
 def test_the_default_policy_can_be_put_in_force(settings: Settings) -> None:
     assert "org.yaml" in {document.file for document in bootstrap.load_policy(settings).documents}
-
-
-async def test_an_engine_that_does_not_answer_is_unavailable_in_words(tmp_path: Path) -> None:
-    nowhere = Settings(home=tmp_path, temporal=TemporalSettings(address="127.0.0.1:1"))
-    with pytest.raises(Unavailable, match="start it with `leverframe up`"):
-        await bootstrap.connect(nowhere)
 
 
 def _slack(**chosen: object) -> dict[str, ChatSettings]:
