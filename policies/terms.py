@@ -12,8 +12,8 @@ from policies.usage import Intent
 def terms(documents: Sequence[PolicyDocument], people: People, intent: Intent) -> Terms | None:
     """The largest quorum, the shortest times, and the people whom every file that names approvers allows.
 
-    None when the organisation's file does not say that people are asked, and whom. Only that file can open the
-    door: otherwise adding a file could loosen a policy. Its groups are asked in its order, also those that
+    None when the organisation's file does not say that people are asked, and whom. Only that file can open
+    the door: otherwise adding a file could loosen a policy. Its groups are asked in its order, also those that
     nobody is in yet: a question that nobody may answer expires, which is no.
     """
     said = list(_escalations(documents))

@@ -112,8 +112,8 @@ class Proposal(Frozen):
     affected: Affected | None = None
     """How much of a whole the trouble touches, where the agent can tell."""
     lineage: tuple[str, ...] = Field(default=(), max_length=20)
-    """The runs whose effects led here, oldest first, as far as the agent can tell; the ledger adds what led to
-    the oldest. Empty when no agent's effect is behind the trouble."""
+    """The runs whose effects led here, oldest first, as far as the agent can tell; the ledger adds what led
+    to the oldest. Empty when no agent's effect is behind the trouble."""
     requesters: tuple[str, ...] = Field(default=(), max_length=20)
     """People who must not approve: the git addresses of the suspect changes' authors."""
     flag_under_test: str | None = None
