@@ -13,8 +13,8 @@ def terms(documents: Sequence[PolicyDocument], people: People, intent: Intent) -
     """The largest quorum, the shortest times, and the people whom every file that names approvers allows.
 
     None when the organisation's file does not say that people are asked, and whom. Only that file can open
-    the door: otherwise adding a file could loosen a policy. Its groups are asked in its order, also those that
-    nobody is in yet: a question that nobody may answer expires, which is no.
+    the door: otherwise adding a file could loosen a policy. Its groups are asked in its order, also those
+    that nobody is in yet: a question that nobody may answer expires, which is no.
     """
     said = list(_escalations(documents))
     org = next((rule for document, rule in said if document.rules.layer == "org"), None)
