@@ -1,6 +1,7 @@
 """What the doctor says of the policy: what the files say, what the ledger runs, and who could approve."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client
 
@@ -13,15 +14,19 @@ from leverframe.model.proposals import Lever
 from leverframe.settings import Settings
 from policies.audit import Head
 from policies.documents import PolicySnapshot
+from policies.explain import LOST
 from policies.layering import applicable, missing_files
 from policies.overview import LedgerOverview
-from policies.terms import terms
+from policies.terms import terms, unanswerable
 from policies.usage import Intent
 from workflows.housekeeping import Tidied
 from workflows.timetable import Chore
 
 MOST_UNWRITTEN = 1000
 """Audit records that may wait for the store; with more, the ledger grants nothing."""
+
+NEWS_FOR = timedelta(days=7)
+"""A ledger that began anew is red for so long: there is nothing to correct, only something to look at."""
 
 RELOAD = "run `leverframe policy reload`"
 START = "run `leverframe worker --queue hands`"
@@ -36,6 +41,8 @@ async def in_force(client: Client, settings: Settings) -> tuple[LedgerOverview |
             standing = await query(client, ledger_id(settings.organisation), "overview", LedgerOverview)
     except LeverframeError as error:
         findings.append(Finding(part="ledger", colour="red", detail=str(error), remedy=START))
+    else:
+        findings.append(memory(standing, datetime.now(UTC)))
     try:
         async with engine_errors():
             tidied = await query(client, housekeeping_id(settings.organisation), "standing", Tidied)
@@ -43,6 +50,21 @@ async def in_force(client: Client, settings: Settings) -> tuple[LedgerOverview |
     except LeverframeError as error:
         findings.append(Finding(part="housekeeping", colour="red", detail=str(error), remedy=START))
     return standing, findings
+
+
+def memory(standing: LedgerOverview, now: datetime) -> Finding:
+    """Red for a while after the ledger began anew: people have to look at what it does not know."""
+    if standing.began_anew is None:
+        detail = f"remembers {standing.remembered} reservations, {standing.holding} of them open"
+        return Finding(part="ledger", colour="green", detail=detail)
+    detail = f"began anew at {standing.began_anew:%Y-%m-%d %H:%M} UTC: {LOST}"
+    if now - standing.began_anew >= NEWS_FOR:
+        return Finding(part="ledger", colour="green", detail=detail)
+    remedy = (
+        "look in `leverframe audit export` at what comes before the last `began`: "
+        "finish by hand what was open, and pause again what was paused"
+    )
+    return Finding(part="ledger", colour="red", detail=detail, remedy=remedy)
 
 
 def housekeeping(tidied: Tidied) -> Finding:
@@ -95,27 +117,28 @@ def files_against_ledger(snapshot: PolicySnapshot, standing: LedgerOverview | No
 
 
 def approvers(snapshot: PolicySnapshot, settings: Settings) -> Finding:
-    """Red when an agent may ask people who are not there: each such question would be a denial."""
+    """Red when an agent may ask people who are not there: each such question would expire."""
     repositories = [declared.name for declared in settings.repositories] or ["any"]
-    unanswerable = []
+    lacking = []
     for agent in settings.agents:
         for repository in repositories:
             placed = _intent(agent, repository, Lever.FLIP_FLAG)
             documents = applicable(snapshot, placed)
             if missing_files(documents, agent):
                 continue
+            asked = {lever: _intent(agent, repository, lever) for lever in Lever}
             levers = [
                 lever.value
-                for lever in Lever
-                if terms(documents, snapshot.people, _intent(agent, repository, lever)) is None
+                for lever, intent in asked.items()
+                if any(unanswerable(documents, terms(documents, snapshot.people, intent), intent))
             ]
             if levers:
-                unanswerable.append(f"{agent} in {repository}: {', '.join(levers)}")
-    if unanswerable:
+                lacking.append(f"{agent} in {repository}: {', '.join(levers)}")
+    if lacking:
         return Finding(
             part="approvers",
             colour="red",
-            detail=f"too few people may approve for {'; '.join(unanswerable)}",
+            detail=f"too few people may approve for {'; '.join(lacking)}",
             remedy="name people and their accounts in people.yaml, in the groups of `escalation.approvers`",
         )
     groups = [f"{len(group.members)} in {group.name}" for group in snapshot.people.groups if group.members]

@@ -50,7 +50,7 @@ async def test_a_policy_loosened_on_a_branch_that_asks_to_be_merged_changes_noth
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
     attack = Attack(tmp_path)
-    async with house(env, tmp_path, attack.source) as home:
+    async with house(env.client, tmp_path, attack.source) as home:
         digest = await strictly_governed(home, attack)
         attack.push(dict(LOOSE), branch="leverframe/please-merge")
         await home.tidy()
@@ -75,7 +75,7 @@ async def test_a_ruined_policy_on_the_protected_branch_leaves_the_old_one_and_is
     env: WorkflowEnvironment, tmp_path: Path, ruined: dict[str, str | None]
 ) -> None:
     attack = Attack(tmp_path)
-    async with house(env, tmp_path, attack.source) as home:
+    async with house(env.client, tmp_path, attack.source) as home:
         digest = await strictly_governed(home, attack)
         attack.push(ruined)
         await home.tidy()
@@ -90,7 +90,7 @@ async def test_before_any_policy_could_be_read_everything_is_denied(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
     attack = Attack(tmp_path)
-    async with house(env, tmp_path, attack.source) as home:
+    async with house(env.client, tmp_path, attack.source) as home:
         await home.tidy()
         for number, request in enumerate((ask("run/1/1"), ask("run/2/1", ON))):
             decision = await home.door.reserve(request)
@@ -102,7 +102,7 @@ async def test_without_the_branch_itself_the_old_policy_stays(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
     attack = Attack(tmp_path)
-    async with house(env, tmp_path, attack.source) as home:
+    async with house(env.client, tmp_path, attack.source) as home:
         digest = await strictly_governed(home, attack)
         attack.git.git("update-ref", "-d", "refs/heads/main")
         await home.tidy()
@@ -114,7 +114,7 @@ async def test_an_agents_file_that_vanishes_takes_away_what_the_agent_may(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
     attack = Attack(tmp_path)
-    async with house(env, tmp_path, attack.source) as home:
+    async with house(env.client, tmp_path, attack.source) as home:
         attack.push(dict(LOOSE))
         await home.tidy()
         attack.push({"agents/sentry_spike.yaml": None})

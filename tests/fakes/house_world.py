@@ -11,7 +11,6 @@ from typing import cast
 from uuid import uuid4
 
 from temporalio.client import Client
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.audit import AuditActivities
@@ -121,32 +120,33 @@ class House:
 
 @asynccontextmanager
 async def house(
-    env: WorkflowEnvironment, home: Path, policies_from: PolicySource | None = None
+    client: Client, home: Path, policies_from: PolicySource | None = None, *, name: str = ""
 ) -> AsyncIterator[House]:
     """An organisation with a worker of its own; nothing has been tidied yet.
 
     Its policies come from `source`, unless they come from elsewhere.
     """
-    organisation = f"org-{uuid4().hex[:8]}"
+    organisation = name or f"org-{uuid4().hex[:8]}"
     settings = Settings(organisation=organisation, home=home, policies=PolicySettings(reload_seconds=3600))
     definition = {"state": "ENABLED", "defaultVariant": "on", "variants": {"on": True, "off": False}}
     (home / "flags.json").write_text(json.dumps({"flags": {FLAG: definition}}))
     flags, notices, source = FlagdFlags(home / "flags.json"), Notices(), Source()
     store = open_store(f"sqlite:///{home}/store.db")
-    door = LedgerDoor(env.client, organisation, task_queue=organisation, answer_within=timedelta(seconds=5))
+    door = LedgerDoor(client, organisation, task_queue=organisation, answer_within=timedelta(seconds=5))
     audit = StoreAudit(store)
     look = LookActivities(
-        changes=ChangesStore(store), track=track_at(home), flags=flags, repositories={}, client=env.client
+        changes=ChangesStore(store), track=track_at(home), flags=flags, repositories={}, client=client
     )
     ledger, policies = LedgerActivities(door), PolicyActivities(policies_from or source, door)
     reconcile, chats = ReconcileActivities(door, look), ChatActivities({"memory": cast(Chat, notices)})
     with ThreadPoolExecutor(8) as executor:
         async with Worker(
-            env.client,
+            client,
             task_queue=organisation,
             workflows=[PolicyLedgerWorkflow, HousekeepingWorkflow],
             activities=[
                 AuditActivities(audit).append,
+                AuditActivities(audit).end,
                 ledger.settle,
                 ledger.score,
                 policies.reload,
@@ -160,5 +160,5 @@ async def house(
             activity_executor=executor,
             workflow_runner=unversioned(),
         ):
-            yield House(env.client, settings, door, source, notices, flags)
+            yield House(client, settings, door, source, notices, flags)
     store.dispose()

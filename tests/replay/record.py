@@ -18,22 +18,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from inspect import getmembers, ismethod
 from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.worker import Worker
 
+from activities.audit import AuditActivities
 from activities.ledger import LedgerDoor
-from leverframe.model.ids import approval_id, digest, ledger_id, run_id, watch_id
+from leverframe.model.ids import approval_id, housekeeping_id, ledger_id, run_id, watch_id
 from leverframe.model.outcomes import Outcome
 from leverframe.model.signals import ErrorBatch, SecondCount
 from leverframe.model.untrusted import Untrusted
 from leverframe.worker import WORKFLOW_FAILURES, WORKFLOWS, workflow_runner
-from policies.decision import Finding, Verdict
-from policies.reservations import PauseRequest
-from tests.fakes.asks import OFF, ON, ask, policy
+from policies.decision import Finding, Terms, Verdict
+from policies.reservations import PauseRequest, Settlement
+from tests.fakes.approval_world import ONCALL, PLATFORM
+from tests.fakes.approval_world import question as asked_question
+from tests.fakes.asks import ON, ask, policy
+from tests.fakes.audit import MemoryAudit
 from tests.fakes.git_world import KUSTOMIZATION, OVERLAY
+from tests.fakes.house_world import house
 from tests.fakes.release_world import NEW, Releases
 from tests.fakes.release_world import World as ReleaseWorld
 from tests.fakes.remediation_world import BEGAN, DUE, World, error_facts
@@ -42,7 +48,7 @@ from tests.fakes.servers import running_server
 from tests.fakes.train_world import Yard
 from tests.replay import golden
 from workflows.approval import ApprovalWorkflow
-from workflows.messages import ApprovalRequest, RunRequest, WatchStart
+from workflows.messages import RunRequest, WatchStart
 from workflows.queues import HANDS, SANDBOX
 from workflows.remediation import RemediationWorkflow
 from workflows.watch import WatchWorkflow
@@ -51,6 +57,9 @@ AGENT = "sentry_spike"
 SUBJECT = "SHOP-1A2B3C4D5E6F"
 SHORT = "limit.historyCount.suggestContinueAsNew=60"
 """Makes entities continue as new after so many events, so that their histories are small."""
+
+ACTIVITY = "__temporal_activity_definition"
+"""What the SDK's decorator leaves on a method."""
 
 Histories = dict[str, WorkflowHistory]
 Scenario = Callable[[Client, Path], Awaitable[Histories]]
@@ -61,13 +70,15 @@ async def working(
     client: Client, world: World | None = None, workflows: Sequence[type] = WORKFLOWS
 ) -> AsyncIterator[None]:
     """Workers as in production, over the fakes of this world."""
+    log = AuditActivities(MemoryAudit())
+    audit = [method for _, method in getmembers(log, ismethod) if hasattr(method, ACTIVITY)]
     async with AsyncExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(4))
         hands = Worker(
             client,
             task_queue=HANDS,
             workflows=workflows,
-            activities=world.hands if world else (),
+            activities=[*(world.hands if world else ()), *audit],
             activity_executor=threads,
             workflow_runner=workflow_runner(build_id=""),
             workflow_failure_exception_types=WORKFLOW_FAILURES,
@@ -111,7 +122,7 @@ async def ledger(client: Client, root: Path) -> Histories:
         first = (await client.get_workflow_handle(ledger_id("acme")).describe()).run_id
         await door.reserve(ask("run/2"))
         await door.commit("run/1")
-        await door.settle("run/1", Outcome.LANDED)
+        await door.settle(Settlement(reservation="run/1", outcome=Outcome.LANDED))
         await door.reserve(ask("run/3", ON))
         await door.pause(asked)
         await door.reserve(ask("run/4"))
@@ -161,23 +172,31 @@ async def approval(client: Client, root: Path) -> Histories:
         remedy="Ask a person.",
         source="org.yaml:11",
     )
-    question = ApprovalRequest(
-        title="Switch new-checkout off",
-        body="It fails.",
-        agent=AGENT,
-        repository="shop",
-        subject=SUBJECT,
-        run="run/1",
-        effect=OFF,
-        effect_digest=digest(OFF),
-        policy_digest="p" * 64,
-        findings=(finding,),
+    # The server's clock is real here: a reminder, the second group, and the end within three seconds.
+    terms = Terms(
+        chain=(ONCALL, PLATFORM),
         quorum=1,
-        expires_after_seconds=1,
+        remind_after=timedelta(seconds=1),
+        escalate_after=timedelta(seconds=2),
+        expires_after=timedelta(seconds=3),
     )
+    question = asked_question().model_copy(update={"findings": (finding,), "terms": terms})
     async with working(client, World(client, vote="silence")):
         await client.execute_workflow(ApprovalWorkflow.run, question, id="approval/run/1/0", task_queue=HANDS)
     return {"approval_expired": await _history(client, "approval/run/1/0")}
+
+
+async def housekeeping(client: Client, root: Path) -> Histories:
+    """A policy that is put in force, one that is refused, and a reservation whose run is gone."""
+    async with house(client, root, name="acme") as home:
+        await home.tidy()
+        await home.door.reserve(ask("run/gone/1"))
+        await home.door.commit("run/gone/1")
+        home.source.write(org="version: 2\n")
+        for _ in range(2):
+            await home.tidy()
+        history = await _history(client, housekeeping_id("acme"))
+    return {"housekeeping": history}
 
 
 async def train(client: Client, root: Path) -> Histories:
@@ -225,7 +244,7 @@ async def release(client: Client, root: Path) -> Histories:
 
 SCENARIOS: tuple[tuple[str, tuple[Scenario, ...]], ...] = (
     (SHORT, (watch, ledger)),
-    ("", (remediation, approval, train, release)),
+    ("", (remediation, approval, housekeeping, train, release)),
 )
 """By the server that they need."""
 

@@ -40,7 +40,7 @@ async def ended(home: House, reservation: str) -> tuple[Outcome | None, str]:
 
 
 async def test_the_first_tidying_puts_the_policy_in_force(env: WorkflowEnvironment, tmp_path: Path) -> None:
-    async with house(env, tmp_path) as home:
+    async with house(env.client, tmp_path) as home:
         assert isinstance(await home.door.reserve(ask("run/0/1")), Denied)
         tidied = await home.tidy()
         assert isinstance(await home.door.reserve(ask("run/1/1")), Allowed)
@@ -51,7 +51,7 @@ async def test_the_first_tidying_puts_the_policy_in_force(env: WorkflowEnvironme
 async def test_a_changed_file_is_in_force_without_a_restart_and_the_same_again_changes_nothing(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
-    async with house(env, tmp_path) as home:
+    async with house(env.client, tmp_path) as home:
         await home.tidy()
         before = await home.overview()
         home.source.write(org=policy_files(autonomy="observe")["org.yaml"])
@@ -65,7 +65,7 @@ async def test_a_changed_file_is_in_force_without_a_restart_and_the_same_again_c
 async def test_a_bad_document_keeps_the_old_policy_is_told_once_and_is_forgotten_when_corrected(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
-    async with house(env, tmp_path) as home:
+    async with house(env.client, tmp_path) as home:
         await home.tidy()
         good = await home.overview()
         home.source.write(org=BROKEN)
@@ -92,7 +92,7 @@ async def test_a_bad_document_keeps_the_old_policy_is_told_once_and_is_forgotten
 async def test_a_source_that_does_not_answer_changes_nothing_and_stops_no_other_chore(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
-    async with house(env, tmp_path) as home:
+    async with house(env.client, tmp_path) as home:
         await home.tidy()
         before = await home.overview()
         await reserve(home, "run/dead/1")
@@ -109,7 +109,7 @@ async def test_a_source_that_does_not_answer_changes_nothing_and_stops_no_other_
 async def test_a_committed_effect_of_a_dead_run_is_settled_by_what_the_world_says(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
-    async with house(env, tmp_path) as home:
+    async with house(env.client, tmp_path) as home:
         await home.tidy()
         await reserve(home, "run/dead/1")
         home.switch(False, by="run/dead/1")
@@ -121,7 +121,7 @@ async def test_a_committed_effect_of_a_dead_run_is_settled_by_what_the_world_say
 async def test_an_effect_that_did_not_happen_has_failed_once_the_world_has_said_so_twice(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
-    async with house(env, tmp_path) as home:
+    async with house(env.client, tmp_path) as home:
         await home.tidy()
         await reserve(home, "run/dead/1")
         await home.tidy()
@@ -133,7 +133,7 @@ async def test_an_effect_that_did_not_happen_has_failed_once_the_world_has_said_
 async def test_a_run_that_goes_on_settles_its_own_reservation(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
-    async with house(env, tmp_path) as home:
+    async with house(env.client, tmp_path) as home:
         run = f"run/alive/{uuid4().hex}"
         await env.client.start_workflow("RemediationWorkflow", id=run, task_queue="nobody")
         await home.tidy()
@@ -151,7 +151,7 @@ async def test_a_run_that_goes_on_settles_its_own_reservation(
 async def test_an_observed_agent_is_scored_by_what_people_did_within_the_day(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
-    async with house(env, tmp_path) as home:
+    async with house(env.client, tmp_path) as home:
         home.source.write(org=policy_files(autonomy="observe")["org.yaml"])
         snapshot = snapshot_of(home.source.read())
         yesterday = Ledger(LedgerState())
@@ -170,7 +170,7 @@ async def test_an_observed_agent_is_scored_by_what_people_did_within_the_day(
 async def test_todays_digest_is_asked_for_once_however_often_one_tidies(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
-    async with house(env, tmp_path) as home:
+    async with house(env.client, tmp_path) as home:
         for _ in range(3):
             await home.tidy()
     assert len(home.notices.digests) == 1
@@ -179,7 +179,7 @@ async def test_todays_digest_is_asked_for_once_however_often_one_tidies(
 async def test_a_fresh_run_remembers_what_was_done_told_and_looked_at(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
-    async with house(env, tmp_path) as home:
+    async with house(env.client, tmp_path) as home:
         await home.tidy()
         home.source.write(org=BROKEN)
         handle = env.client.get_workflow_handle(housekeeping_id(home.settings.organisation))
