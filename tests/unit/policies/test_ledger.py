@@ -1,6 +1,5 @@
-"""The ledger's life cycle: reserve, commit, release, settle, lapse, and what an approval is worth."""
+"""The ledger's life cycle: reserve, commit, release, settle, lapse, and what stops it."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -8,69 +7,33 @@ import pytest
 from leverframe.model.errors import BadInput, Conflict, NotFound
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Cost, Measurement
-from policies.decision import Allowed, Approval, Decision, Denied, Escalated, Finding, ReserveRequest
-from policies.documents import PolicySnapshot
-from policies.ledger import MAX_UNWRITTEN, Ledger
+from policies.decision import Allowed, Decision, Denied, Escalated, ReserveRequest
 from policies.reservations import (
     LEASE,
-    Attended,
-    AttentionRequest,
     Committed,
-    Deferred,
     LedgerStart,
-    LedgerState,
     PauseRequest,
     Phase,
     PromoteRequest,
     RefusedPolicy,
-    Settlement,
-    ShadowScore,
     Withdrawn,
 )
-from policies.retention import MAX_ENTRIES, MAX_FILES, MAX_SUBJECTS, PARKED_ANEW
+from policies.retention import PARKED_ANEW
 from policies.rules import Autonomy
-from tests.fakes.asks import ESCALATION, NOON, OFF, ON, REVERT, ask, delta, difference, policy
-
-ONE_UNSETTLED = "{id: one, scope: [subject], max: 1, hold: until_settled}"
-ONE_AN_HOUR = "{id: hourly, max: 1, window: 1h}"
-SECOND = timedelta(seconds=1)
-DAY = timedelta(days=1)
-EVERYTHING = PauseRequest(by="ada", reason="incident")
-
-
-def under(snapshot: PolicySnapshot) -> Ledger:
-    return Ledger(LedgerState(snapshot=snapshot))
-
-
-def rules(findings: Sequence[Finding]) -> list[str]:
-    return [finding.rule for finding in findings]
-
-
-def settled(reservation: str, outcome: Outcome = Outcome.LANDED, **actual: int) -> Settlement:
-    return Settlement(reservation=reservation, outcome=outcome, actual=Cost(**actual) if actual else None)
-
-
-def kinds(ledger: Ledger) -> list[str]:
-    return [record.kind for record in ledger.unwritten]
-
-
-TO_ON = (
-    "agents.sentry_spike.levers.flip_flag.direction.to_on",
-    "org.levers.flip_flag.direction.to_on",
+from tests.fakes.asks import NOON, OFF, ON, REVERT, ask, difference, policy
+from tests.fakes.ledgers import (
+    DAY,
+    EVERYTHING,
+    ONE_AN_HOUR,
+    ONE_UNSETTLED,
+    SECOND,
+    TO_ON,
+    approved,
+    kinds,
+    rules,
+    settled,
+    under,
 )
-
-
-def approved(request: ReserveRequest, **changes: object) -> ReserveRequest:
-    """The request with an approval that fits it under `policy()`, or fits it but for the changes."""
-    approval = Approval(
-        approval="approval/1",
-        request_digest=request.digest,
-        policy_digest=policy().digest,
-        lifts=TO_ON,
-        approvers=("ada",),
-        expires_at=NOON + timedelta(minutes=30),
-    )
-    return request.model_copy(update={"approval": approval.model_copy(update=changes)})
 
 
 class TestReserve:
@@ -273,61 +236,6 @@ class TestCommit:
             assert isinstance(ledger.commit(reservation, NOON), Committed)
 
 
-class TestApproval:
-    def test_a_fitting_approval_lifts_the_escalation_once(self) -> None:
-        ledger = under(policy())
-        asked = ledger.reserve(ask(effect=ON), NOON)
-        assert isinstance(asked, Escalated)
-        decision = ledger.reserve(approved(ask(effect=ON)), NOON)
-        assert isinstance(decision, Allowed)
-        assert decision.findings == asked.findings, "what people lifted stays visible"
-        assert ledger.reserve(approved(ask(effect=ON)), NOON) == decision
-        twice = ledger.reserve(approved(ask("run/2", effect=ON)), NOON)
-        assert isinstance(twice, Escalated)
-        assert twice.findings[-1].observed == "used before"
-        assert isinstance(ledger.commit("run/1", NOON), Committed)
-
-    @pytest.mark.parametrize(
-        ("changes", "observed"),
-        [
-            ({"request_digest": "0" * 64}, "for another effect"),
-            ({"policy_digest": "0" * 64}, "given under another policy"),
-            ({"expires_at": NOON}, "expired at 2026-03-02 12:00:00 UTC"),
-            ({"expires_at": NOON + DAY}, "valid for longer than the policy lets an answer live"),
-            ({"approvers": ("sentry_spike",)}, "0 of the people who may approve said yes"),
-            ({"approvers": ("mallory", "root")}, "0 of the people who may approve said yes"),
-            ({"lifts": TO_ON[:1]}, f"nobody was asked about {TO_ON[1]}"),
-        ],
-    )
-    def test_an_approval_that_does_not_fit_lifts_nothing(
-        self, changes: dict[str, object], observed: str
-    ) -> None:
-        ledger = under(policy())
-        decision = ledger.reserve(approved(ask(effect=ON), **changes), NOON)
-        assert isinstance(decision, Escalated)
-        assert decision.findings[-1].observed == observed
-        assert ledger.state.entries == ledger.state.spent_approvals == ()
-
-    def test_nobody_approves_their_own_request_and_nobody_counts_twice(self) -> None:
-        two = policy(escalation=ESCALATION.replace("quorum: 1", "quorum: 2"))
-        for approvers, requesters, good in (
-            (("ada", "grace"), (), True),
-            (("ada", "ada"), (), False),
-            (("ada", "grace"), ("ADA@example.com",), False),
-            (("edsger", "grace"), ("ada",), True),
-        ):
-            request = ask(effect=ON, requesters=requesters)
-            decision = under(two).reserve(
-                approved(request, policy_digest=two.digest, approvers=approvers), NOON
-            )
-            assert isinstance(decision, Allowed) is good, (approvers, requesters)
-
-    def test_an_approval_never_lifts_a_denial(self) -> None:
-        snapshot = policy(["{id: none, max: 0, window: 1h}"])
-        request = approved(ask(effect=ON), policy_digest=snapshot.digest)
-        assert isinstance(under(snapshot).reserve(request, NOON), Denied)
-
-
 class TestStops:
     def test_a_pause_stops_reserve_and_commit_but_not_settle(self) -> None:
         ledger = under(policy())
@@ -409,136 +317,6 @@ class TestStops:
         assert kinds(ledger) == ["policy_refused"]
         assert not ledger.install(policy(), NOON).changed
         assert ledger.state.refused_policy is None
-
-
-class TestObserve:
-    def observing(self) -> Ledger:
-        return under(policy([ONE_AN_HOUR], autonomy="observe"))
-
-    def test_what_would_have_been_allowed_counts_only_in_the_shadow(self) -> None:
-        ledger = self.observing()
-        first, second = (ledger.reserve(ask(f"run/{number}"), NOON) for number in range(2))
-        assert isinstance(first, Denied)
-        assert isinstance(second, Denied)
-        assert (first.would, second.would) == ("allow", "deny")
-        assert rules(first.findings) == ["org.autonomy"]
-        assert ledger.state.entries == ()
-        ledger.install(policy([ONE_AN_HOUR]), NOON)
-        assert isinstance(ledger.reserve(ask("run/9"), NOON), Allowed)
-
-    def test_the_same_question_again_is_one_observation(self) -> None:
-        ledger = self.observing()
-        first = ledger.reserve(ask(), NOON)
-        assert ledger.reserve(ask(), NOON + SECOND) == first
-        assert kinds(ledger) == ["shadowed"]
-
-    def test_the_first_score_stands_and_an_unknown_observation_is_not_found(self) -> None:
-        ledger = self.observing()
-        ledger.reserve(ask(), NOON)
-        for matched in (True, False):
-            ledger.score(ShadowScore(id="run/1", matched=matched), NOON + DAY)
-        assert [entry.matched for entry in ledger.state.shadow] == [True]
-        with pytest.raises(NotFound):
-            ledger.score(ShadowScore(id="run/2", matched=True), NOON)
-
-
-class TestAttention:
-    LIMITED = policy(["{id: nights, scope: [approver_group], unit: escalations, max: 1, window: 8h}"])
-
-    def question(self, approval: str, group: str = "sre-oncall") -> AttentionRequest:
-        return AttentionRequest(
-            approval=approval,
-            agent="sentry_spike",
-            repository="shop",
-            service="shop",
-            subject="SHOP-1",
-            lever=ON.lever,
-            group=group,
-        )
-
-    def test_people_who_were_asked_enough_get_the_rest_in_a_digest(self) -> None:
-        ledger = under(self.LIMITED)
-        assert isinstance(ledger.attend(self.question("approval/1"), NOON), Attended)
-        deferred = ledger.attend(self.question("approval/2"), NOON)
-        assert isinstance(deferred, Deferred)
-        assert rules(deferred.findings) == ["org.limits.nights"]
-        assert isinstance(ledger.attend(self.question("approval/2", "sre-leads"), NOON), Attended)
-
-    def test_the_same_question_gets_the_same_answer_even_when_there_is_room_again(self) -> None:
-        ledger = under(self.LIMITED)
-        first = ledger.attend(self.question("approval/1"), NOON)
-        deferred = ledger.attend(self.question("approval/2"), NOON)
-        later = NOON + timedelta(hours=9)
-        assert ledger.attend(self.question("approval/2"), later) == deferred
-        ledger.install(policy(), later)
-        ledger.install(self.LIMITED, later)
-        assert ledger.attend(self.question("approval/1"), later) == first
-
-
-class TestBounds:
-    def test_a_full_ledger_denies_instead_of_growing_and_fits_into_one_message(self) -> None:
-        ledger = under(policy())
-        ledger.reserve(ask(), NOON)
-        entry = ledger.known("run/1")
-        many = tuple(
-            entry.model_copy(update={"id": f"run/sentry_spike/shop/SHOP-{number:012x}/1/0"})
-            for number in range(MAX_ENTRIES)
-        )
-        full = Ledger(ledger.state.model_copy(update={"entries": many}))
-        decision = full.reserve(ask("run/new"), NOON)
-        assert isinstance(decision, Denied)
-        assert rules(decision.findings) == ["ledger.capacity"]
-        assert isinstance(full.commit(many[0].id, NOON), Committed), "what is on its way goes on"
-        start = LedgerStart.of("acme", full.state)
-        assert len(start.model_dump_json()) < 2_000_000
-        assert start.state.entries == full.state.entries
-
-    def test_long_lists_of_files_are_bounded_together(self) -> None:
-        ledger = under(policy())
-        files = tuple(delta(f"src/{number}.py") for number in range(300))
-        asks = MAX_FILES // 300 + 1
-        decisions = [
-            ledger.reserve(ask(f"run/{number}", effect=REVERT, difference=difference(*files)), NOON)
-            for number in range(asks)
-        ]
-        assert [decision.kind for decision in decisions] == ["allow"] * (asks - 1) + ["deny"]
-        ledger.commit("run/0", NOON)
-        ledger.written(ledger.head.sequence)
-        assert isinstance(
-            ledger.reserve(ask("x", effect=REVERT, difference=difference(*files)), NOON), Allowed
-        )
-
-    def test_more_subjects_than_storms_are_counted_by_get_nothing(self) -> None:
-        ledger = under(policy(org="storm: {window: 1h, max_subjects: 5000, on_exceed: escalate}\n"))
-        for number in range(MAX_SUBJECTS):
-            assert isinstance(ledger.reserve(ask(f"run/{number}", subject=f"S-{number}"), NOON), Allowed)
-            ledger.written(ledger.head.sequence)
-        assert rules(ledger.reserve(ask("run/x", subject="another"), NOON).findings) == ["ledger.capacity"]
-        assert isinstance(ledger.reserve(ask("run/y", subject="S-1"), NOON), Allowed)
-        assert isinstance(ledger.reserve(ask("run/z", subject="T", repository="till"), NOON), Allowed)
-
-    def test_what_can_not_be_recorded_is_not_granted_but_what_is_on_its_way_ends(self) -> None:
-        ledger = under(policy([ONE_UNSETTLED]))
-        for number in range(MAX_UNWRITTEN):
-            ledger.reserve(ask(f"run/{number}"), NOON)
-        stopped = ledger.reserve(ask("late", subject="other"), NOON)
-        assert isinstance(stopped, Denied)
-        assert rules(stopped.findings) == ["ledger.audit"]
-        assert len(ledger.unwritten) == MAX_UNWRITTEN, "and asking in vain adds nothing"
-        assert isinstance(ledger.commit("run/0", NOON), Committed)
-        assert ledger.settle(settled("run/0"), NOON).phase is Phase.SETTLED
-        assert ledger.pause(EVERYTHING, NOON).pauses
-        ledger.resume(EVERYTHING, NOON)
-        ledger.written(ledger.head.sequence)
-        assert ledger.unwritten == []
-        assert isinstance(ledger.reserve(ask("late", subject="other"), NOON), Allowed)
-
-    def test_records_that_list_many_files_count_as_many(self) -> None:
-        ledger = under(policy(kill_switch=True))
-        files = tuple(delta(f"src/{number}.py") for number in range(300))
-        for number in range(100):
-            ledger.reserve(ask(f"run/{number}", effect=REVERT, difference=difference(*files)), NOON)
-        assert len(ledger.unwritten) < MAX_UNWRITTEN // 10
 
 
 def test_a_decision_survives_its_journey_as_json() -> None:
