@@ -16,7 +16,7 @@ REQUIREMENTS := requirements/dev.txt requirements/build.txt
 # One universal resolution serves every Python we support.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup test check static format docs golden demo lock test-postgres test-kills clean
+.PHONY: help setup test check static format docs golden demo lock test-postgres test-kills mutation clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -40,6 +40,12 @@ test-postgres: setup ## Run the store's tests on the PostgreSQL of LEVERFRAME_TE
 
 test-kills: setup ## Kill workers at random points of the story, once for each of several seeds (SEEDS="1 2 3")
 	@LEVERFRAME_TEST_KILL_SEEDS="$(or $(SEEDS),1 2 3 4 5)" $(BIN)/pytest tests/e2e/test_worker_kills.py $(ARGS)
+
+mutation: setup ## Change policies/ in thousands of small ways and see that tests notice (WRITE=1 renews the figures)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/mutation.txt
+	@rm -rf mutants
+	@LEVERFRAME_TEST_MUTATION=1 $(BIN)/python -m mutmut run --max-children 2
+	@$(BIN)/python -m tests.mutation.check $(if $(WRITE),--write)
 
 static: setup ## Check format, lint, types and import directions
 	@$(BIN)/ruff format --check .
@@ -68,6 +74,7 @@ lock: setup ## Compile the requirement files again (UPGRADE=1 takes newer versio
 	@$(COMPILE) requirements/dev.in --constraints requirements/runtime.txt --output-file requirements/dev.txt
 	@$(COMPILE) requirements/build.in --constraints requirements/dev.txt --output-file requirements/build.txt
 	@$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
+	@$(COMPILE) requirements/mutation.in --constraints requirements/dev.txt --output-file requirements/mutation.txt
 
 clean: ## Remove the environment, the caches and the embedded parts' files
-	rm -rf $(VENV) var dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) var dist mutants .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
