@@ -1,16 +1,19 @@
 """What an approval is worth: exactly one effect, once, under the policy that people saw."""
 
+from datetime import timedelta
+
 import pytest
 
-from policies.decision import Allowed, Denied, Escalated
+from policies.decision import Allowed, Denied, Escalated, Finding, Verdict
 from policies.reservations import (
     Committed,
 )
 from tests.fakes.asks import ESCALATION, NOON, ON, ask, policy
 from tests.fakes.ledgers import (
-    DAY,
     TO_ON,
     approved,
+    rules,
+    settled,
     under,
 )
 
@@ -26,29 +29,77 @@ class TestApproval:
         assert ledger.reserve(approved(ask(effect=ON)), NOON) == decision
         twice = ledger.reserve(approved(ask("run/2", effect=ON)), NOON)
         assert isinstance(twice, Escalated)
-        assert twice.findings[-1].observed == "used before"
+        assert (twice.findings[-1].observed, twice.findings[-1].limit) == ("used before", "used once")
         assert isinstance(ledger.commit("run/1", NOON), Committed)
 
     @pytest.mark.parametrize(
-        ("changes", "observed"),
+        ("changes", "observed", "limit"),
         [
-            ({"request_digest": "0" * 64}, "for another effect"),
-            ({"policy_digest": "0" * 64}, "given under another policy"),
-            ({"expires_at": NOON}, "expired at 2026-03-02 12:00:00 UTC"),
-            ({"expires_at": NOON + DAY}, "valid for longer than the policy lets an answer live"),
-            ({"approvers": ("sentry_spike",)}, "0 of the people who may approve said yes"),
-            ({"approvers": ("mallory", "root")}, "0 of the people who may approve said yes"),
-            ({"lifts": TO_ON[:1]}, f"nobody was asked about {TO_ON[1]}"),
+            ({"request_digest": "0" * 64}, "for another effect", "for exactly this effect"),
+            ({"policy_digest": "0" * 64}, "given under another policy", "given under the policy in force"),
+            ({"expires_at": NOON}, "expired at 2026-03-02 12:00:00 UTC", "not expired"),
+            (
+                {"expires_at": NOON + timedelta(hours=1, seconds=1)},
+                "valid for longer than the policy lets an answer live",
+                "expires in time",
+            ),
+            (
+                {"approvers": ("sentry_spike",)},
+                "0 of the people who may approve said yes",
+                "1 different people",
+            ),
+            (
+                {"approvers": ("mallory", "root")},
+                "0 of the people who may approve said yes",
+                "1 different people",
+            ),
+            (
+                {"lifts": TO_ON[:1]},
+                f"nobody was asked about {TO_ON[1]}",
+                "lifts every rule that asks people",
+            ),
+            (
+                {"lifts": ("org.autonomy",)},
+                f"nobody was asked about {TO_ON[0]}, {TO_ON[1]}",
+                "lifts every rule that asks people",
+            ),
         ],
     )
-    def test_an_approval_that_does_not_fit_lifts_nothing(
-        self, changes: dict[str, object], observed: str
+    def test_an_approval_that_does_not_fit_lifts_nothing_and_the_answer_says_why(
+        self, changes: dict[str, object], observed: str, limit: str
     ) -> None:
         ledger = under(policy())
         decision = ledger.reserve(approved(ask(effect=ON), **changes), NOON)
         assert isinstance(decision, Escalated)
-        assert decision.findings[-1].observed == observed
+        assert decision.findings[-1] == Finding(
+            rule="ledger.approval",
+            verdict=Verdict.ESCALATE,
+            observed=observed,
+            limit=limit,
+            remedy="Ask people again.",
+            source="ledger",
+        )
         assert ledger.state.entries == ledger.state.spent_approvals == ()
+
+    def test_an_approval_lives_exactly_as_long_as_the_policy_lets_an_answer_live(self) -> None:
+        request = approved(ask(effect=ON), expires_at=NOON + timedelta(hours=1))
+        assert isinstance(under(policy()).reserve(request, NOON), Allowed)
+
+    def test_an_approval_that_is_not_needed_is_not_spent(self) -> None:
+        ledger = under(policy())
+        assert isinstance(ledger.reserve(approved(ask()), NOON), Allowed)
+        assert ledger.state.spent_approvals == ()
+        assert isinstance(ledger.reserve(approved(ask("run/2", effect=ON)), NOON), Allowed)
+        assert [spent.approval for spent in ledger.state.spent_approvals] == ["approval/1"]
+
+    def test_what_people_lifted_is_kept_until_the_reservation_ends(self) -> None:
+        released, done = under(policy()), under(policy())
+        for ledger in (released, done):
+            ledger.reserve(approved(ask(effect=ON)), NOON)
+            assert rules(ledger.known("run/1").lifted) == list(TO_ON)
+        released.release("run/1", NOON)
+        done.settle(settled("run/1"), NOON)
+        assert released.known("run/1").lifted == done.known("run/1").lifted == ()
 
     def test_nobody_approves_their_own_request_and_nobody_counts_twice(self) -> None:
         two = policy(escalation=ESCALATION.replace("quorum: 1", "quorum: 2"))
