@@ -1,21 +1,33 @@
 """The ledger's bounds: what it keeps, for how long, and what it answers when it is full."""
 
+from datetime import datetime, timedelta
+
 from policies.decision import Allowed, Denied
 from policies.ledger import MAX_UNWRITTEN, Ledger
 from policies.reservations import (
     Committed,
     LedgerStart,
     Phase,
+    SettledBy,
 )
-from policies.retention import MAX_ENTRIES, MAX_FILES, MAX_SUBJECTS
+from policies.retention import MAX_ENTRIES, MAX_FILES, MAX_PARKED, MAX_SUBJECTS
+from policies.usage import Intent
 from tests.fakes.asks import NOON, REVERT, ask, delta, difference, policy
 from tests.fakes.ledgers import (
+    DAY,
     EVERYTHING,
     ONE_UNSETTLED,
+    SECOND,
+    restarted,
     rules,
     settled,
     under,
+    unswept,
 )
+
+FILES = difference().model_copy(update={"files": (delta(),) * (MAX_FILES - 1)})
+WITH_FILES = Intent.of(ask(effect=REVERT)).model_copy(update={"difference": FILES})
+"""One file fewer than reservations may list together."""
 
 
 class TestBounds:
@@ -82,3 +94,141 @@ class TestBounds:
         for number in range(100):
             ledger.reserve(ask(f"run/{number}", effect=REVERT, difference=difference(*files)), NOON)
         assert len(ledger.unwritten) < MAX_UNWRITTEN // 10
+
+    def test_what_a_full_ledger_says_names_the_bound(self) -> None:
+        ledger = under(policy(org="storm: {window: 1h, max_subjects: 5000, on_exceed: escalate}\n"))
+        ledger.reserve(ask(), NOON)
+        state = ledger.state
+        [entry], [seen] = state.entries, state.sightings
+        many = tuple(entry.model_copy(update={"id": f"run/{n}"}) for n in range(MAX_ENTRIES))
+        crowd = tuple(seen.model_copy(update={"subject": f"S-{n}"}) for n in range(MAX_SUBJECTS))
+        listed = entry.model_copy(update={"intent": WITH_FILES})
+        for changes, observed, limit in (
+            ({"entries": many}, "5000 reservations remembered", "fewer than 5000"),
+            (
+                {"entries": (listed,)},
+                "10001 files listed by reservations",
+                "fewer than 10000",
+            ),
+            (
+                {"sightings": crowd},
+                "too many subjects of shop ask for effects",
+                "as many as storms are counted by",
+            ),
+        ):
+            two = difference("a.py", "b.py")
+            answer = Ledger(state.model_copy(update=changes)).reserve(ask("x", REVERT, difference=two), NOON)
+            assert (answer.findings[-1].observed, answer.findings[-1].limit) == (observed, limit)
+            assert answer.findings[-1].rule == "ledger.capacity"
+
+    def test_as_many_files_as_are_kept_together_may_be_listed(self) -> None:
+        ledger = under(policy())
+        ledger.reserve(ask(), NOON)
+        [entry] = ledger.state.entries
+        listed = entry.model_copy(update={"intent": WITH_FILES})
+        full = Ledger(ledger.state.model_copy(update={"entries": (listed,)}))
+        assert full.book.files == MAX_FILES - 1
+        assert isinstance(full.reserve(ask("run/2", REVERT, difference=difference("a.py")), NOON), Allowed)
+        assert full.book.files == MAX_FILES
+        assert isinstance(full.reserve(ask("run/3"), NOON), Allowed), "what changes no files lists none"
+        assert full.book.files == MAX_FILES
+
+    def test_when_too_many_runs_are_parked_the_oldest_is_forgotten(self) -> None:
+        ledger = under(policy())
+        ledger.pause(EVERYTHING, NOON)
+        ledger.reserve(ask("run/0"), NOON)
+        [one] = ledger.state.parked
+        names = [f"run/{number}" for number in range(MAX_PARKED + 1)]
+        many = tuple(one.model_copy(update={"run": name}) for name in names[:-1])
+        full = Ledger(ledger.state.model_copy(update={"parked": many}))
+        full.reserve(ask(f"{names[-1]}/0"), NOON)
+        assert [parked.run for parked in full.state.parked] == names[1:]
+
+    def test_a_parked_run_that_did_not_ask_for_an_hour_waits_anew(self) -> None:
+        ledger = under(policy())
+        ledger.pause(EVERYTHING, NOON)
+        ledger.reserve(ask("run/1/0"), NOON)
+        later = NOON + timedelta(hours=1)
+        assert unswept(ledger, later).state.parked
+        ledger.reserve(ask("run/1/0"), later)
+        assert [parked.since for parked in ledger.state.parked] == [later]
+
+    def test_a_parked_run_that_asks_within_the_hour_has_waited_all_along(self) -> None:
+        ledger = under(policy())
+        ledger.pause(EVERYTHING, NOON)
+        for minutes in (0, 59, 118):
+            ledger.reserve(ask("run/1/0"), NOON + timedelta(minutes=minutes))
+        assert [parked.since for parked in ledger.state.parked] == [NOON]
+
+    def test_records_that_the_store_has_count_no_more_and_the_others_still_do(self) -> None:
+        ledger = under(policy())
+        for number in range(MAX_UNWRITTEN):
+            ledger.reserve(ask(f"run/{number}"), NOON)
+        ledger.written(1)
+        assert len(ledger.unwritten) == MAX_UNWRITTEN - 1
+        assert isinstance(ledger.reserve(ask("last"), NOON), Allowed)
+        assert rules(ledger.reserve(ask("more"), NOON).findings) == ["ledger.audit"]
+
+
+class TestMemory:
+    """How long what has ended is remembered; the window of its limit is a week."""
+
+    WEEKLY = policy(["{id: weekly, max: 999, window: 7d}"])
+
+    def test_what_ended_is_remembered_from_its_end_also_in_the_next_run(self) -> None:
+        ledger, hour = under(self.WEEKLY), timedelta(hours=1)
+        for name in ("run/1", "run/2"):
+            ledger.reserve(ask(name), NOON)
+        ledger.commit("run/2", NOON)
+        ledger.release("run/1", NOON + hour / 6)
+        ledger.settle(settled("run/2"), NOON + hour)
+        for same in (ledger, restarted(ledger)):
+            assert same.known("run/1").ended_at == NOON + hour / 6
+            same.lapse(NOON + DAY + hour / 6 - SECOND)
+            assert set(same.book.entries) == {"run/1", "run/2"}
+            same.lapse(NOON + DAY + hour / 6)
+            assert set(same.book.entries) == {"run/2"}
+
+    def test_an_outcome_that_fifty_newer_ones_follow_is_remembered_as_long_as_a_rule_can_see_it(self) -> None:
+        for ledger in (under(self.WEEKLY), restarted(under(self.WEEKLY))):
+            for number in range(52):
+                ledger.reserve(ask(f"run/{number}"), NOON)
+                ledger.settle(settled(f"run/{number}"), NOON + number * SECOND)
+            end = NOON + 7 * DAY
+            ledger.lapse(end)
+            assert "run/0" not in ledger.book.entries
+            ledger.lapse(end + SECOND)
+            assert "run/1" not in ledger.book.entries
+            assert len(ledger.book.entries) == 50
+            again = restarted(ledger)
+            again.lapse(end + 60 * SECOND)
+            assert len(again.book.entries) == 50, "an agent's newest 50 outcomes, however old"
+            again.reserve(ask("run/x"), end + 60 * SECOND)
+            again.settle(settled("run/x"), end + 60 * SECOND)
+            assert "run/2" not in again.book.entries, "until a newer one takes its place"
+            assert len(again.book.entries) == 50
+
+    def test_an_id_that_was_forgotten_and_is_used_again_is_remembered_as_any_other(self) -> None:
+        ledger = under(self.WEEKLY)
+
+        def one(name: str, at: datetime) -> None:
+            ledger.reserve(ask(name), at)
+            ledger.settle(settled(name), at)
+            ledger.written(ledger.head.sequence)
+
+        one("run/x", NOON)
+        ledger.lapse(NOON + 7 * DAY)
+        later = NOON + 8 * DAY
+        for number in range(50):
+            one(f"run/{number}", later)
+        assert "run/x" not in ledger.book.entries
+        one("run/x", later + SECOND)
+        for number in range(50, 101):
+            one(f"run/{number}", later + 2 * SECOND)
+        assert "run/x" in ledger.book.entries
+
+    def test_who_settled_an_effect_is_remembered(self) -> None:
+        ledger, who = under(policy()), SettledBy(by="ada", reason="looked at the flag")
+        ledger.reserve(ask(), NOON)
+        assert ledger.settle(settled("run/1").model_copy(update={"settled_by": who}), NOON).settled_by == who
+        assert restarted(ledger).known("run/1").settled_by == who
