@@ -129,5 +129,5 @@ def _unlisted(document: PolicyDocument, lever: Lever) -> Finding:
         observed=f"{lever.value} is not listed",
         limit="listed levers only",
         remedy=f"Add `{lever.value}` to `levers` in {document.file}.",
-        source=document.source("levers", lever.value),
+        source=document.source("levers"),
     )

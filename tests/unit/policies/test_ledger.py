@@ -299,6 +299,15 @@ class TestStops:
         person = PromoteRequest(agent="sentry_spike", by="ada", reason="it was the database")
         assert ledger.promote(person, later).demotions == ()
 
+    def test_an_agent_that_is_demoted_already_is_not_demoted_again(self) -> None:
+        ledger = under(policy(org="breaker: {bad: 1, of_last: 1, open_for: 1h}\n"))
+        for name in ("run/0", "run/1"):
+            ledger.reserve(ask(name), NOON)
+        for name in ("run/0", "run/1"):
+            ledger.settle(settled(name, Outcome.FAILED), NOON)
+        assert len(ledger.state.demotions) == 1
+        assert kinds(ledger) == ["granted", "granted", "settled", "demoted", "settled"]
+
     def test_an_effect_that_costs_more_than_was_reserved_is_bad(self) -> None:
         ledger = under(policy(org="breaker: {bad: 1, of_last: 1, open_for: 1h}\n"))
         for name in ("run/0", "run/1"):

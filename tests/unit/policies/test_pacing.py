@@ -177,3 +177,16 @@ def test_without_the_organisations_file_the_lineage_is_still_denied() -> None:
     snapshot = parse({"agents/sentry_spike.yaml": document("agent")})
     found = {finding.rule: finding.source for finding in judge(snapshot, ask(lineage=["run/0"])).findings}
     assert found["org.lineage"] == "org.yaml"
+
+
+def test_each_number_of_a_storm_and_of_a_lineage_is_named_by_its_own_line() -> None:
+    snapshot = policy(
+        org="storm:\n  max_affected_percent: 40\n  window: 1h\n  max_subjects: 0\nlineage:\n  max_depth: 0\n"
+    )
+    evaluation = judge(snapshot, ask(lineage=["run/0"]))
+    assert [(finding.rule, finding.source) for finding in evaluation.findings] == [
+        ("org.storm.max_subjects", "org.yaml:10"),
+        ("org.storm.max_affected_percent", "org.yaml:8"),
+        ("org.lineage.max_depth", "org.yaml:12"),
+    ]
+    assert evaluation.findings[-1].remedy == "Let a person look at why an agent reacts to agents."

@@ -62,7 +62,8 @@ def test_what_needs_people_is_denied_when_the_organisation_names_none(escalation
     assert (evaluation.verdict, evaluation.terms) == (Verdict.DENY, None)
     last = evaluation.findings[-1]
     assert (last.rule, last.verdict) == ("org.escalation", Verdict.DENY)
-    assert last.observed == "nobody is named who may be asked"
+    assert (last.observed, last.limit) == ("nobody is named who may be asked", "`approvers` in org.yaml")
+    assert last.remedy == "Add `escalation` with `approvers`, `quorum` and `expires_after` to org.yaml."
     assert last.source == ("org.yaml:6" if escalation else "org.yaml:1")
     assert judge(policy(escalation=escalation), ask()).findings == (), "what needs nobody is not touched"
 
@@ -74,6 +75,9 @@ def test_a_quorum_that_the_groups_can_not_reach_is_asked_in_vain_and_said_so() -
     last = evaluation.findings[-1]
     assert (last.rule, last.verdict) == ("org.escalation.approvers", Verdict.ESCALATE)
     assert (last.observed, last.limit) == ("2 may answer", "3, without those who caused it")
+    assert last.remedy == (
+        "Name more people in the groups of `escalation.approvers` that all files agree on."
+    )
     assert last.source == "org.yaml:6"
     assert judge(snapshot, ask()).findings == (), "what needs nobody is not touched"
 
