@@ -82,3 +82,11 @@ class Forms(Protocol):
     def redraw(self, card: str) -> None:
         """Show the question as it stands now, whatever is shown."""
         ...
+
+    def retire(self, card: str) -> None:
+        """The approval is over and may have left without a word: whatever is shown gets an ending."""
+        ...
+
+    def catch_up(self) -> None:
+        """Show the endings that could not be shown when they came. Idempotent."""
+        ...

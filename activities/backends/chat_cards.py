@@ -12,8 +12,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable, Row, Select, select, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
-from activities.backends.store_sql import chat_cards, chat_notices, from_micros, insert, reading, to_micros
+from activities.backends.store_sql import (
+    chat_cards,
+    chat_notices,
+    from_micros,
+    insert,
+    reading,
+    slack_messages,
+    to_micros,
+)
 from leverframe.model.errors import NotFound, Unavailable
 from leverframe.model.frozen import Frozen, Instant
 from policies.question import Ending, Question
@@ -92,6 +101,23 @@ class Cards:
         """Everything that was ever kept."""
         return self._found(select(chat_cards))
 
+    def unshown(self, *, ended: str, since: datetime) -> list[Card]:
+        """What ended, stands in a posted message, and was not told as `ended` and its id."""
+        told = select(chat_notices.c.key).where(
+            chat_notices.c.chat == self._chat, chat_notices.c.key == ended + chat_cards.c.id
+        )
+        posted = select(slack_messages.c.id).where(
+            slack_messages.c.id == chat_cards.c.message, slack_messages.c.ts.is_not(None)
+        )
+        return self._found(
+            select(chat_cards).where(
+                chat_cards.c.ending.is_not(None),
+                chat_cards.c.kept_at > to_micros(since),
+                posted.exists(),
+                ~told.exists(),
+            )
+        )
+
     def show(self, cards: list[Card]) -> None:
         """They are no longer held."""
         ids = [card.id for card in cards]
@@ -137,6 +163,8 @@ def store_errors() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise Unavailable(f"the store did not answer: {error.orig}") from error
+    except NoConnection as error:
+        raise Unavailable("the store has no connection left") from error
 
 
 def is_new(connection: Connection, inserting: Executable) -> bool:

@@ -7,8 +7,9 @@ arrived, the line may stand there twice; the buttons never do.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Lock
 
 from pydantic import SecretStr
@@ -31,6 +32,9 @@ _REDRAWINGS = 5
 _DIGEST = timedelta(days=2)
 _ELSEWHERE = timedelta(seconds=5)
 """When another process is posting the message, it is done by then."""
+_CLOSING = timedelta(minutes=3)
+"""Whoever closes a question has stopped trying by then."""
+_FORGOTTEN = timedelta(days=14)
 
 
 class SlackChat:
@@ -94,38 +98,34 @@ class SlackChat:
         """Mention in the thread those who have an account here. A repeated call mentions them again."""
         for card in self._cards.of_approval(approval):
             if card.group == group and card.message is not None and card.ending is None:
+                if self._messages.message(card.message).ts is None:
+                    continue
+                # Slack takes a line for a thread whose message is gone, and nobody sees it.
+                self._draw(card.message, always=True)
                 shown = self._messages.message(card.message)
                 if shown.ts is not None:
                     self._remind(card, shown, missing, text)
-                    return
+                return
         raise NotFound(f"{approval} is not shown to {group} in Slack")
 
     def close(self, approval: str, ending: Ending) -> None:
         """Put the ending in the place of the buttons and one line in the thread, wherever it was shown."""
         cards, _ = self._cards.end(approval, ending)
-        for card in cards:
-            if card.message is None or card.ending is None:
-                continue
-            self._draw(card.message)
-            shown = self._messages.message(card.message)
-            if shown.ts is not None:
-                line = ending_line(card.question, card.ending)
-                self._say_once(f"ended/{card.id}", shown.channel, line, thread=shown.ts)
+        _each(partial(self._show_ending, card) for card in cards)
 
     def hold(self, question: Question, group: str) -> None:
         """Keep the question for the next digest."""
         self._cards.keep(question, group, held=True)
 
     def digest(self, day: str) -> int:
-        """Show what is held, one message a group (and another for every 15 questions)."""
+        """Show what is held, one message a group (and another when one is full)."""
         key = batch = f"digest/{day}"
         if not self._cards.is_told(key):
             for card in self._cards.held():
                 channel = self._channels.get(card.group, self._notices)
                 self._messages.place(card, channel=channel, batch=batch, within=_DIGEST, most=MAX_ROWS)
         places = self._messages.of_batch(batch)
-        for place in places:
-            self._draw(place)
+        _each(partial(self._draw, place) for place in places)
         self._cards.note_told(key)
         return sum(len(self._cards.of_message(place)) for place in places)
 
@@ -186,6 +186,36 @@ class SlackChat:
         if found.message is not None:
             self._draw(found.message, always=True)
 
+    def retire(self, card: str) -> None:
+        """End a question whose approval is over. An ending that is known already stands."""
+        approval = self._cards.card(card).question.approval
+        over = Ending(
+            state="open",
+            text=f"The approval is over: leverframe approvals show {approval}",
+            ended_at=datetime.now(UTC),
+        )
+        self.close(approval, over)
+
+    def catch_up(self) -> None:
+        """Show the endings that `close` could not show; it has given up by now."""
+        now = datetime.now(UTC)
+        late = self._cards.unshown(ended=_told_ending(""), since=now - _FORGOTTEN)
+        _each(
+            partial(self._show_ending, card)
+            for card in late
+            if card.ending is not None and card.ending.ended_at < now - _CLOSING
+        )
+
+    def _show_ending(self, card: Card) -> None:
+        """Put the ending in the place of the buttons, and once in the thread."""
+        if card.message is None or card.ending is None:
+            return
+        self._draw(card.message)
+        shown = self._messages.message(card.message)
+        if shown.ts is not None:
+            line = ending_line(card.question, card.ending)
+            self._say_once(_told_ending(card.id), shown.channel, line, thread=shown.ts)
+
     def _draw(self, place: str, *, always: bool = False) -> None:
         """Make the message show its cards as they are; post it first if nobody has."""
         with self._locks[hash(place) % _LOCKS]:
@@ -222,7 +252,7 @@ class SlackChat:
             # Somebody deleted the message: an open question is asked again, an ended one is not missed.
             self._messages.lost(shown.id)
             return
-        self._messages.drew(shown.id, _hash(blocks))
+        self._messages.drew(shown.id, _hash(blocks), over=shown.drawn)
 
     def _mention_joining(self, card: Card, place: str) -> None:
         """A question that joined a message is an edit, which people miss: say so in the thread."""
@@ -262,6 +292,25 @@ class SlackChat:
             return self._api.permalink(shown.channel, shown.ts)
         except LeverframeError:
             return f"Slack: channel {shown.channel}, message {shown.ts}"
+
+
+def _each(doing: Iterable[Callable[[], None]]) -> None:
+    """Do each, also after one that failed: a channel that is gone must not leave buttons in another.
+
+    Raises the first failure that may pass, else the first, when all are done.
+    """
+    failures: list[LeverframeError] = []
+    for do in doing:
+        try:
+            do()
+        except LeverframeError as error:
+            failures.append(error)
+    if failures:
+        raise next((each for each in failures if isinstance(each, Unavailable)), failures[0])
+
+
+def _told_ending(card: str) -> str:
+    return f"ended/{card}"
 
 
 def _hash(blocks: Sequence[Block]) -> str:

@@ -34,7 +34,10 @@ _SHORTEST_WAIT = timedelta(seconds=1)
 _LONGEST_WAIT = timedelta(hours=1)
 
 _PASSING = frozenset(
-    {"ratelimited", "internal_error", "fatal_error", "request_timeout", "service_unavailable"}
+    {
+        *("ratelimited", "rate_limited", "request_timeout", "service_unavailable"),
+        *("internal_error", "fatal_error", "team_added_to_org"),
+    }
 )
 _OURS = frozenset(
     {

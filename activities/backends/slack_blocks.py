@@ -9,6 +9,7 @@ from typing import Literal
 
 from activities.backends.chat_cards import Card
 from activities.backends.slack_words import (
+    SECTION,
     Block,
     evidence,
     fit,
@@ -26,8 +27,13 @@ from activities.backends.slack_words import (
 )
 from policies.question import Ending, Question, QuestionState
 
-MAX_ROWS = 15
-"""Questions in one message: three blocks each, and Slack takes 50."""
+MAX_ROWS = 6
+"""Questions in one message. Slack takes 50 blocks, and about 13,000 characters with what it adds to each
+block (https://github.com/slackapi/bolt-js/issues/2509): a message past that can't even be ended."""
+
+_MANY_LINES = 2000
+_ROW = 700
+_ROW_ENDING = 600
 
 LONGEST_REASON = 500
 
@@ -77,8 +83,10 @@ def _single(card: Card, mode: Mode) -> list[Block]:
         return [*told, *_ended(question, card.ending)]
     return [
         *told,
-        section("Why people are asked:", *(why_asked(finding) for finding in question.findings)),
-        section("Evidence:", *evidence(question)),
+        section(
+            "Why people are asked:", *(why_asked(finding) for finding in question.findings), limit=_MANY_LINES
+        ),
+        section("Evidence:", *evidence(question), limit=_MANY_LINES),
         ours(
             f"You are asked because you are in {group_name(card.group)} · {people_needed(question)}, "
             f"one no is enough to refuse · {_until(question)}"
@@ -89,13 +97,15 @@ def _single(card: Card, mode: Mode) -> list[Block]:
 
 def _row(card: Card, mode: Mode) -> list[Block]:
     question = card.question
-    told = section(fit(question.title), *what_changes(question)[:3], why_asked(question.findings[0]))
+    told = section(
+        fit(question.title, 200), *what_changes(question)[:3], why_asked(question.findings[0]), limit=_ROW
+    )
     if card.ending is not None:
-        return [told, *_ended(question, card.ending)[:1]]
+        return [told, *_ended(question, card.ending, limit=_ROW_ENDING)[:1]]
     return [told, ours(f"{people_needed(question)} · {_until(question)}"), _answers(card, mode)]
 
 
-def _ended(question: Question, ending: Ending) -> list[Block]:
+def _ended(question: Question, ending: Ending, *, limit: int = SECTION) -> list[Block]:
     votes = [
         fit(f"• {vote.name}: {'yes' if vote.approve else 'no'} by {vote.via}")
         + (f", {fit(vote.reason, LONGEST_REASON)}" if vote.reason else "")
@@ -104,7 +114,7 @@ def _ended(question: Question, ending: Ending) -> list[Block]:
     minutes = max(0, int((ending.ended_at - question.asked_at).total_seconds()) // 60)
     run = link(question.run_url, "the run")
     return [
-        section(f"{_ENDED[ending.state]}. {fit(ending.text, 600)}", *votes),
+        section(f"{_ENDED[ending.state]}. {fit(ending.text, limit // 2)}", *votes, limit=limit),
         ours(f"{moment(ending.ended_at)}, after {minutes} min" + (f" · {run}" if run else "")),
     ]
 

@@ -93,9 +93,11 @@ class Messages:
         """It is there."""
         self._set(message, ts=ts, drawn=None, claimed_at=None)
 
-    def drew(self, message: str, drawn: str) -> None:
-        """It shows this."""
-        self._set(message, drawn=drawn)
+    def drew(self, message: str, drawn: str, *, over: str | None) -> None:
+        """It shows this, unless another process drew since it showed `over`: then nobody knows."""
+        same = slack_messages.c.drawn.is_not_distinct_from(over)
+        if not self._set(message, same, drawn=drawn):
+            self._set(message, drawn=None)
 
     def lost(self, message: str) -> None:
         """Somebody deleted it."""
@@ -120,6 +122,8 @@ def _joinable(
         )
         .order_by(slack_messages.c.opened_at.desc(), slack_messages.c.id)
         .limit(1)
+        # Two that join at once would both find the last place free, and one would never be shown.
+        .with_for_update()
     )
     found: str | None = connection.execute(newest).scalar_one_or_none()
     if found is None:

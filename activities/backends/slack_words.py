@@ -56,9 +56,9 @@ def plain(text: str) -> Block:
     return {"type": "plain_text", "text": text, "emoji": False}
 
 
-def section(*lines: str) -> Block:
+def section(*lines: str, limit: int = SECTION) -> Block:
     """A section of plain text, of lines that are safe already."""
-    return {"type": "section", "text": plain(fit_lines(lines))}
+    return {"type": "section", "text": plain(fit_lines(lines, limit))}
 
 
 def header(text: str) -> Block:

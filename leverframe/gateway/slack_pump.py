@@ -5,9 +5,12 @@ what is left is done again, and the vote's Update has the click's id, so that it
 """
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 import structlog
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
@@ -19,8 +22,11 @@ from leverframe.model.untrusted import Untrusted
 from policies.question import Question
 from workflows.messages import Vote, VoteRefusal
 
+T = TypeVar("T")
+
 LANES = 8
 REDELIVER_SECONDS = 5.0
+CATCH_UP_SECONDS = 60.0
 ANSWER = timedelta(seconds=10)
 TRIGGER_LIVES = timedelta(seconds=3)
 PATIENCE = timedelta(days=1)
@@ -40,18 +46,33 @@ class ClickPump:
         self._team = team
         self._redeliver = redeliver_seconds
         self._arrived: asyncio.Queue[Click] = asyncio.Queue()
-        self._busy: set[str] = set()
+        self._pending: set[str] = set()
+        """What is queued or worked on."""
+        self._finished: set[str] = set()
+        """What was done since the store was last asked: its answer may be older than that."""
+        # A Slack that is slow must not hold the threads that keep clicks and events.
+        self._threads = ThreadPoolExecutor(LANES + 2, thread_name_prefix="slack")
 
     def wake(self, click: Click) -> None:
         """A click was kept: work it off now."""
-        self._arrived.put_nowait(click)
+        if click.id not in self._pending:
+            self._pending.add(click.id)
+            self._arrived.put_nowait(click)
 
     async def run(self) -> None:
         """Work until cancelled. Begins with what an earlier process left."""
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(LANES):
-                tasks.create_task(self._lane())
-            tasks.create_task(self._look_for_ever())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(LANES):
+                    tasks.create_task(self._lane())
+                tasks.create_task(self._look_for_ever())
+                tasks.create_task(self._catch_up_for_ever())
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _aside(self, do: Callable[[], T]) -> T:
+        """Run what blocks in a thread of the pump's own."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, do)
 
     async def _lane(self) -> None:
         while True:
@@ -63,21 +84,29 @@ class ClickPump:
         while True:
             try:
                 before = datetime.now(UTC) - grace
-                for click in await asyncio.to_thread(self._forms.clicks.waiting, before=before, limit=200):
-                    self.wake(click)
+                self._finished.clear()
+                for click in await self._aside(partial(self._forms.clicks.waiting, before=before, limit=200)):
+                    if click.id not in self._finished:
+                        self.wake(click)
             except Exception as error:  # a store that is away must not end the loop
                 _log.error("clicks not read", exc_info=error)
             grace = timedelta(seconds=self._redeliver)
             await asyncio.sleep(self._redeliver)
 
+    async def _catch_up_for_ever(self) -> None:
+        """Take the buttons off questions that ended while Slack was away."""
+        while True:
+            try:
+                await self._aside(self._forms.catch_up)
+            except Exception as error:  # what fails now is tried again
+                _log.warning("endings not shown", error=str(error))
+            await asyncio.sleep(CATCH_UP_SECONDS)
+
     async def _work(self, click: Click) -> None:
         """Do one click. Only what may work later stays kept."""
-        if click.id in self._busy:
-            return
-        self._busy.add(click.id)
         try:
             await self._do(click)
-            await asyncio.to_thread(self._forms.clicks.done, [click.id], datetime.now(UTC))
+            await self._done(click)
         except Unavailable as error:
             _log.warning("click waits", click=click.id, error=str(error))
             if datetime.now(UTC) - click.received_at > PATIENCE:
@@ -86,7 +115,11 @@ class ClickPump:
             _log.error("click not worked off", click=click.id, exc_info=error)
             await self._give_up(click)
         finally:
-            self._busy.discard(click.id)
+            self._pending.discard(click.id)
+
+    async def _done(self, click: Click) -> None:
+        await self._aside(partial(self._forms.clicks.done, [click.id], datetime.now(UTC)))
+        self._finished.add(click.id)
 
     async def _do(self, click: Click) -> None:
         try:
@@ -111,7 +144,7 @@ class ClickPump:
             yes = click.kind == "form_yes"
             show = partial(self._forms.open_form, click.trigger, card=click.card, approve=yes)
         try:
-            await asyncio.to_thread(show)
+            await self._aside(show)
         except NotFound:
             raise
         except LeverframeError as error:
@@ -120,14 +153,15 @@ class ClickPump:
 
     async def _vote(self, click: Click) -> None:
         """Cast the vote that the form says, for exactly the request that the card showed."""
-        question, ending = await asyncio.to_thread(self._forms.asked, click.card)
+        question, ending = await self._aside(partial(self._forms.asked, click.card))
         if ending is not None:
             await self._refuse(click, f"the question has ended: {ending.text}", retire=True)
             return
         yes = click.kind == "yes"
         try:
-            reason = self._forms.reason
-            said = await asyncio.to_thread(reason, click.card, approve=yes, values=click.values)
+            said = await self._aside(
+                partial(self._forms.reason, click.card, approve=yes, values=click.values)
+            )
         except BadInput as error:
             await self._refuse(click, str(error))
             return
@@ -153,9 +187,13 @@ class ClickPump:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise Unavailable(f"the engine did not take the vote: {error.status.name}") from error
-            await self._refuse(click, "the question has ended", retire=True)
+            await self._refuse(click, "the question has ended")
+            await self._retire(click)
         except WorkflowUpdateRPCTimeoutOrCancelledError as error:
             raise Unavailable("the engine did not take the vote in time") from error
+        except RuntimeError as error:
+            # What a lazy client raises that has not found the engine yet.
+            raise Unavailable(f"there is no engine: {error}") from error
         else:
             await self._tell(click, f"Your {'yes' if vote.approve else 'no'} is counted: {standing}.")
 
@@ -167,19 +205,24 @@ class ClickPump:
 
     async def _tell(self, click: Click, text: str) -> None:
         """Words for one person. That they can't be told changes nothing about what was done."""
-        tell = self._forms.tell_privately
         try:
-            await asyncio.to_thread(tell, click.card, user=click.user, text=text)
+            await self._aside(partial(self._forms.tell_privately, click.card, user=click.user, text=text))
         except LeverframeError as error:
             _log.warning("a person could not be told", click=click.id, error=str(error))
 
     async def _redraw(self, click: Click) -> None:
         try:
-            await asyncio.to_thread(self._forms.redraw, click.card)
+            await self._aside(partial(self._forms.redraw, click.card))
         except LeverframeError as error:
             _log.warning("a question could not be redrawn", click=click.id, error=str(error))
+
+    async def _retire(self, click: Click) -> None:
+        try:
+            await self._aside(partial(self._forms.retire, click.card))
+        except LeverframeError as error:
+            _log.warning("a question could not be retired", click=click.id, error=str(error))
 
     async def _give_up(self, click: Click) -> None:
         await self._tell(click, "That could not be done. Please answer with the leverframe command.")
         with suppress(LeverframeError):
-            await asyncio.to_thread(self._forms.clicks.done, [click.id], datetime.now(UTC))
+            await self._done(click)

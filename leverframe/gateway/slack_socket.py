@@ -1,8 +1,9 @@
 """Socket Mode: the same interactions over a connection that we open, so that no public address is needed.
 
-Protocol: https://docs.slack.dev/apis/events-api/using-socket-mode. The SDK's client reconnects by itself, and
-asks for a fresh address each time. An envelope is acknowledged after its click is kept; one that is not comes
-again or tells the person that it did not work.
+Protocol: https://docs.slack.dev/apis/events-api/using-socket-mode. The SDK's client reconnects by itself, but
+an address is good for one connection, and it tries one that failed again and again: a client that stays
+without a connection makes room for a new one. An envelope is acknowledged after its click is kept; one that
+is not comes again or tells the person that it did not work.
 """
 
 import asyncio
@@ -19,6 +20,9 @@ from leverframe.gateway.counters import Counters
 from leverframe.gateway.replies import Refusal
 from leverframe.gateway.slack import SlackDoor
 from leverframe.model.errors import BadInput, Unavailable
+
+PATIENCE = 6
+"""Looks, one a ping, at a client without a connection until it is given up."""
 
 _log = structlog.get_logger("leverframe.slack")
 
@@ -43,17 +47,26 @@ class SlackSocket:
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        token = self._token.get_secret_value()
+        while True:
+            await self._one_client()
+            _log.warning("no connection for Socket Mode: beginning anew")
+
+    async def _one_client(self) -> None:
+        """Until the client has been without a connection for a while."""
         client = SocketModeClient(
-            app_token=token,
+            app_token=self._token.get_secret_value(),
             web_client=AsyncWebClient(base_url=self._api_url),
             ping_interval=self._ping,
         )
         client.socket_mode_request_listeners.append(self._receive)
+        connecting = asyncio.create_task(client.connect())  # type: ignore[no-untyped-call]  # the SDK's
+        missed = 0
         try:
-            await client.connect()  # type: ignore[no-untyped-call]  # the SDK's
-            await asyncio.Event().wait()
+            while missed < PATIENCE:
+                await asyncio.sleep(self._ping)
+                missed = 0 if await client.is_connected() else missed + 1
         finally:
+            connecting.cancel()
             await client.close()  # type: ignore[no-untyped-call]
 
     async def _receive(self, client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:

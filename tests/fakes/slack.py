@@ -84,6 +84,8 @@ class FakeSlack:
     views: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     """View id → who sees it, and the view."""
     calls: list[str] = field(default_factory=list)
+    dead_tickets: int = 0
+    """How many of the next addresses for Socket Mode take no connection, however often it is tried."""
     faults: dict[str, list[Fault]] = field(default_factory=lambda: defaultdict(list))
     url: str = ""
 
@@ -296,9 +298,9 @@ class FakeSlack:
         return {"view": {"id": name}}
 
     def _connect(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "url": f"{self.url.replace('http', 'ws').removesuffix('/api/')}/link?ticket={next(self._numbers)}"
-        }
+        dead, self.dead_tickets = self.dead_tickets > 0, max(0, self.dead_tickets - 1)
+        ticket = f"{'dead-' if dead else ''}{next(self._numbers)}"
+        return {"url": f"{self.url.replace('http', 'ws').removesuffix('/api/')}/link?ticket={ticket}"}
 
     def _wrong(self, arguments: dict[str, Any]) -> dict[str, Any] | None:
         if arguments["channel"] not in self.members:
@@ -315,6 +317,8 @@ class FakeSlack:
     # Socket Mode.
 
     async def _link(self, request: web.Request) -> web.WebSocketResponse:
+        if request.query["ticket"].startswith("dead-"):
+            raise web.HTTPForbidden
         socket = web.WebSocketResponse(autoping=True)
         await socket.prepare(request)
         self._sockets.append(socket)

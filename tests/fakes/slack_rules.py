@@ -3,6 +3,7 @@
 https://docs.slack.dev/reference/block-kit and https://docs.slack.dev/reference/views
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,9 @@ from slack_sdk.models.views import View
 MAX_BLOCKS = 50
 MAX_VIEW_BLOCKS = 100
 LIMITS = {"header": 150, "section": 3000, "context": 2000}
+MESSAGE, CONTAINER = 13_000, 100
+"""Characters of a message with what holds each block. Not documented: as measured by users of
+https://github.com/slackapi/bolt-js/issues/2509, where Slack answers `msg_blocks_too_long`."""
 TITLE, BUTTON, VALUE, METADATA, OPTION = 24, 75, 2000, 3000, 75
 
 
@@ -21,6 +25,9 @@ def wrong_blocks(blocks: Any, *, most: int = MAX_BLOCKS) -> str | None:
     """Why Slack would answer `invalid_blocks`; None for blocks that it takes."""
     if not isinstance(blocks, list) or not 0 < len(blocks) <= most:
         return "the number of blocks"
+    size = len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":"))) + CONTAINER * len(blocks)
+    if most == MAX_BLOCKS and size > MESSAGE:
+        return f"{size} characters in a message"
     parsed = Block.parse_all(blocks)
     if len(parsed) != len(blocks) or any(type(block) is Block for block in parsed):
         return "an unknown type of block"

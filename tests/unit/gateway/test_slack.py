@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Semaphore
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Engine
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -16,10 +19,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.backends.chat_clicks import StoreClicks
 from activities.backends.store_sql import open_store
 from activities.forms import Click
-from leverframe.gateway.slack_pump import ClickPump
+from leverframe.gateway.counters import Counters
+from leverframe.gateway.slack_pump import LANES, ClickPump
+from leverframe.gateway.slack_socket import SlackSocket
 from leverframe.model.errors import BadInput, NotFound, Refused, Unavailable
 from policies.question import Ending, Question
-from tests.fakes.slack import ONCALL, FakeSlack, Posted, running
+from tests.fakes.slack import APP_TOKEN, ONCALL, FakeSlack, Posted, running
 from tests.fakes.slack_desk import APPROVED, Desk, asked, desk, until
 from workflows.messages import Vote, VoteRefusal
 
@@ -56,6 +61,8 @@ class NotedForms:
     shown: list[tuple[str, str]] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)
     redrawn: list[str] = field(default_factory=list)
+    retired: list[str] = field(default_factory=list)
+    caught_up: Event = field(default_factory=Event)
 
     def asked(self, card: str) -> tuple[Question, Ending | None]:
         if card != CARD:
@@ -78,6 +85,12 @@ class NotedForms:
 
     def redraw(self, card: str) -> None:
         self.redrawn.append(card)
+
+    def retire(self, card: str) -> None:
+        self.retired.append(card)
+
+    def catch_up(self) -> None:
+        self.caught_up.set()
 
     def _show(self, trigger: str, kind: str) -> None:
         if self.failure:
@@ -168,7 +181,8 @@ async def test_what_an_earlier_process_left_is_done_by_the_next_and_done_once(fo
 
 async def test_a_vote_waits_for_an_engine_that_is_away_and_keeps_its_id(forms: NotedForms) -> None:
     away = RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
-    engines = await worked_off(forms, click(), engines=Engines(failures=[away, away]))
+    never_there = RuntimeError("Failed client connect: Server connection error")
+    engines = await worked_off(forms, click(), engines=Engines(failures=[away, never_there]))
     assert [update for _, update, _ in engines.votes] == ["1", "1", "1"]
     assert forms.told == [("U0ADA", "Your yes is counted: approved by Ada.")]
 
@@ -192,7 +206,7 @@ async def test_an_approval_that_is_gone_or_ended_is_told_and_its_buttons_are_tak
         "Your answer does not count: the question has ended.",
         "Your answer does not count: the question has ended: approved by Ada.",
     ]
-    assert forms.redrawn == [CARD, CARD]
+    assert (forms.retired, forms.redrawn) == ([CARD], [CARD])
 
 
 async def test_a_wrong_form_an_unknown_card_and_another_workspace_cast_no_vote(forms: NotedForms) -> None:
@@ -225,7 +239,7 @@ async def test_a_click_shows_its_form_and_one_that_failed_or_came_late_is_told_s
 
 
 async def test_a_defect_in_one_click_is_told_and_stops_no_other(forms: NotedForms) -> None:
-    engines = Engines(failures=[RuntimeError("a defect")])
+    engines = Engines(failures=[TypeError("a defect")])
     await worked_off(forms, click(id="1"), click(id="2"), engines=engines)
     assert len(engines.votes) == 2
     assert any("Please answer with the leverframe command" in text for _, text in forms.told)
@@ -236,6 +250,85 @@ async def test_a_click_that_can_not_be_done_for_a_day_is_given_up(forms: NotedFo
     old = click(received_at=datetime.now(UTC) - timedelta(days=2))
     await worked_off(forms, old, engines=Engines(failures=list(away)))
     assert forms.told == [("U0ADA", "That could not be done. Please answer with the leverframe command.")]
+
+
+async def test_a_vote_that_waits_its_turn_for_long_is_cast_once_and_told_once(
+    forms: NotedForms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines, slow = Engines(), asyncio.Event()
+    looks: list[None] = []
+    cast, waiting = engines.execute_update, forms.clicks.waiting
+
+    async def slowly(*arguments: Any, **options: Any) -> str:
+        await slow.wait()
+        return await cast(*arguments, **options)
+
+    def noted(**options: Any) -> list[Click]:
+        looks.append(None)
+        return waiting(**options)
+
+    monkeypatch.setattr(engines, "execute_update", slowly)
+    monkeypatch.setattr(forms.clicks, "waiting", noted)
+    for number in range(LANES + 1):
+        forms.clicks.keep(click(id=str(number)))
+    pump = asyncio.create_task(
+        ClickPump(forms, engines, team="T0ACME", redeliver_seconds=0.01).run()  # type: ignore[arg-type]
+    )
+    await until(lambda: len(looks) > 9)
+    slow.set()
+    await until(lambda: not waiting(before=datetime.now(UTC), limit=9))
+    seen = len(looks)
+    await until(lambda: len(looks) > seen + 3)
+    pump.cancel()
+    await asyncio.wait([pump])
+    assert sorted(update for _, update, _ in engines.votes) == [str(number) for number in range(LANES + 1)]
+    assert len(forms.told) == LANES + 1
+
+
+async def test_a_slack_that_hangs_holds_none_of_the_threads_that_keep_clicks(
+    forms: NotedForms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, answered = Semaphore(0), Event()
+
+    def hang(trigger: str, *, card: str, approve: bool) -> None:
+        hanging.release()
+        answered.wait(20)
+
+    monkeypatch.setattr(forms, "open_form", hang)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    for number in range(2 * LANES):
+        forms.clicks.keep(click("form_yes", id=str(number)))
+    pump = asyncio.create_task(ClickPump(forms, Engines(), team="T0ACME").run())  # type: ignore[arg-type]
+    try:
+        await until(lambda: hanging.acquire(blocking=False))
+        await until(lambda: hanging.acquire(blocking=False))
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(forms.clicks.keep, click(id="another"))
+    finally:
+        answered.set()
+        pump.cancel()
+        await asyncio.wait([pump])
+
+
+async def test_endings_that_could_not_be_shown_are_tried_again_from_the_start(forms: NotedForms) -> None:
+    await worked_off(forms, click())
+    assert await asyncio.to_thread(forms.caught_up.wait, 10)
+
+
+# The connection.
+
+
+async def test_an_address_that_takes_no_connection_makes_room_for_a_fresh_one(slack: FakeSlack) -> None:
+    slack.dead_tickets = 1
+    door: Any = None
+    socket = SlackSocket(
+        door, Counters(), app_token=SecretStr(APP_TOKEN), api_url=slack.url, ping_seconds=0.02
+    )
+    running = asyncio.create_task(socket.run())
+    await until(lambda: slack.connections)
+    running.cancel()
+    await asyncio.wait([running])
+    assert slack.calls.count("apps.connections.open") >= 2
 
 
 # The door.
