@@ -144,6 +144,8 @@ class ApprovalWorkflow:
                     start_to_close_timeout=timedelta(seconds=30),
                     schedule_to_close_timeout=self._left(),
                     retry_policy=CHAT_RETRIES,
+                    # One that is kept after its end would come with the next digest.
+                    cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                     summary=f"keep the question for the digest of {group.name}",
                 )
                 return
@@ -280,7 +282,7 @@ class ApprovalWorkflow:
                 answer,
                 task_queue=HANDS,
                 start_to_close_timeout=timedelta(seconds=20),
-                schedule_to_close_timeout=timedelta(minutes=30),
+                # Without an end: an answer that the log does not have is worse than a question that lingers.
                 summary="record the answer",
             )
         except ActivityError as error:

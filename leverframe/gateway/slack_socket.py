@@ -7,6 +7,8 @@ is not comes again or tells the person that it did not work.
 """
 
 import asyncio
+import logging
+import re
 
 import structlog
 from pydantic import SecretStr
@@ -25,6 +27,19 @@ PATIENCE = 6
 """Looks, one a ping, at a client without a connection until it is given up."""
 
 _log = structlog.get_logger("leverframe.slack")
+
+_TICKET = re.compile(r"\bwss?://[^\s'\"]+")
+
+
+def _without_addresses(record: logging.LogRecord) -> bool:
+    """The SDK logs what failed with its address, and whoever has that gets the interactions."""
+    record.msg, record.args = _TICKET.sub("the address", record.getMessage()), ()
+    record.exc_info = record.exc_text = None
+    return True
+
+
+_sdk_log = logging.getLogger("leverframe.slack.socket")
+_sdk_log.addFilter(_without_addresses)
 
 
 class SlackSocket:
@@ -57,6 +72,7 @@ class SlackSocket:
             app_token=self._token.get_secret_value(),
             web_client=AsyncWebClient(base_url=self._api_url),
             ping_interval=self._ping,
+            logger=_sdk_log,
         )
         client.socket_mode_request_listeners.append(self._receive)
         connecting = asyncio.create_task(client.connect())  # type: ignore[no-untyped-call]  # the SDK's

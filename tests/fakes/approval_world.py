@@ -110,6 +110,8 @@ class NotedChat:
     asked: list[tuple[str, str]] = field(default_factory=list)
     """Approval and group, as often as they were asked for."""
     holding: Event = field(default_factory=Event)
+    hold_on: Event | None = None
+    """What keeping a question waits for."""
     held: list[tuple[str, str]] = field(default_factory=list)
     reminded: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     """Group, and the principals that are missing."""
@@ -135,8 +137,10 @@ class NotedChat:
 
     def hold(self, question: Question, group: str) -> None:
         self._try()
-        self.held.append((question.approval, group))
         self.holding.set()
+        if self.hold_on is not None:
+            assert self.hold_on.wait(30)
+        self.held.append((question.approval, group))
 
     def digest(self, day: str) -> int:
         self._try()
@@ -165,6 +169,8 @@ class NotedLedger:
     tired: tuple[str, ...] = ()
     """Groups that have been asked enough."""
     answers: list[AnsweredQuestion] = field(default_factory=list)
+    away: int = 0
+    """How often it does not take an answer before it does."""
 
     @activity.defn
     async def attend(self, request: AttentionRequest) -> AttentionAnswer:
@@ -172,6 +178,9 @@ class NotedLedger:
 
     @activity.defn
     async def answered(self, answer: AnsweredQuestion) -> None:
+        if self.away > 0:
+            self.away -= 1
+            raise ApplicationError("the ledger is away", type="Unavailable")
         self.answers.append(answer)
 
 

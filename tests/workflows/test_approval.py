@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from threading import Event
 
 import pytest
 from temporalio.client import WorkflowFailureError
@@ -111,6 +112,39 @@ async def test_a_group_that_was_asked_enough_finds_the_question_in_its_digest_an
         assert isinstance(await handle.result(), Approved)
     assert chat.held == [(handle.id, "sre-oncall")]
     assert chat.asked == []
+
+
+async def test_a_question_that_is_being_kept_for_the_digest_is_closed_only_when_it_is(
+    env: WorkflowEnvironment,
+) -> None:
+    chat = NotedChat(hold_on=Event())
+    assert chat.hold_on is not None
+    async with asking(env, question(), chat, ledger=NotedLedger(tired=("sre-oncall",))) as handle:
+        assert await asyncio.to_thread(chat.holding.wait, 30)
+        await handle.execute_update(ApprovalWorkflow.decide, vote())
+        scheduled: list[str] = []
+        cancelled = False
+        while not cancelled:
+            async for event in handle.fetch_history_events():
+                cancelled = cancelled or event.HasField("activity_task_cancel_requested_event_attributes")
+                if event.HasField("activity_task_scheduled_event_attributes"):
+                    scheduled.append(event.activity_task_scheduled_event_attributes.activity_type.name)
+        assert "close" not in scheduled
+        chat.hold_on.set()
+        assert isinstance(await handle.result(), Approved)
+    assert chat.held == [(handle.id, "sre-oncall")]
+    assert chat.closed[handle.id].state == "approved"
+
+
+async def test_an_answer_waits_as_long_as_it_takes_for_the_ledger_to_record_it(
+    skipping: WorkflowEnvironment,
+) -> None:
+    ledger = NotedLedger(away=40)
+    async with asking(skipping, question(), ledger=ledger) as handle:
+        await handle.execute_update(ApprovalWorkflow.decide, vote())
+        assert isinstance(await handle.result(), Approved)
+    ((cast,),) = (answer.votes for answer in ledger.answers)
+    assert (cast.principal, cast.account, cast.via) == ("ada", "login:ada", "cli")
 
 
 async def test_the_next_chat_asks_while_the_first_is_down_and_nobody_answers_for_people(

@@ -318,7 +318,9 @@ async def test_endings_that_could_not_be_shown_are_tried_again_from_the_start(fo
 # The connection.
 
 
-async def test_an_address_that_takes_no_connection_makes_room_for_a_fresh_one(slack: FakeSlack) -> None:
+async def test_an_address_that_takes_no_connection_makes_room_for_a_fresh_one_and_is_not_logged(
+    slack: FakeSlack, caplog: pytest.LogCaptureFixture
+) -> None:
     slack.dead_tickets = 1
     door: Any = None
     socket = SlackSocket(
@@ -329,6 +331,8 @@ async def test_an_address_that_takes_no_connection_makes_room_for_a_fresh_one(sl
     running.cancel()
     await asyncio.wait([running])
     assert slack.calls.count("apps.connections.open") >= 2
+    assert "Failed to connect" in caplog.text
+    assert "ticket=" not in caplog.text
 
 
 # The door.
