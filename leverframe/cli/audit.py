@@ -15,7 +15,7 @@ from leverframe.model.errors import BadInput
 from leverframe.settings import Settings
 
 if TYPE_CHECKING:
-    from policies.audit import Record
+    from policies.audit import Head, Record
 
 app = typer.Typer(help="What was decided, and what people said.", no_args_is_help=True)
 
@@ -45,9 +45,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check every link of the chain, and that the store has what the ledger wrote. Exits 1 if not."""
-    found = _verified(from_file(file) if file else from_store(load()), known)
-    if found.ok and file is None:
-        found = found.model_copy(update=_against_ledger(found))
+    found = _verified(from_file(file), known) if file else _stored(known)
     if as_json:
         print_json(found)
     elif found.ok:
@@ -92,15 +90,28 @@ def from_file(path: Path) -> "Iterator[Record]":
         raise BadInput(f"{path} can't be read: {error}") from error
 
 
-def _verified(records: "Iterator[Record]", known: str) -> Verified:
-    """Walk the chain once, in bounded memory."""
+def _stored(known: str) -> Verified:
+    """The store's log, which must be the one that the ledger wrote. It is asked first: it moves on."""
+    from leverframe.cli.ledger import standing  # noqa: PLC0415 - the SDK loads when it is used
+
+    ledger = standing()
+    found = _verified(from_store(load()), known, ledger.audit_head)
+    written = ledger.audit_head.sequence - ledger.unwritten
+    if found.ok and found.records < written:
+        problem = f"the ledger wrote {written} records and the store has {found.records}"
+        return found.model_copy(update={"ok": False, "problem": problem})
+    return found
+
+
+def _verified(records: "Iterator[Record]", known: str, written: "Head | None" = None) -> Verified:
+    """Walk the chain once, in bounded memory. `written`: where the ledger says that it ends, or ended."""
     from policies.audit import Head, broken_at  # noqa: PLC0415 - the policy loads when it is used
 
     head: Head | None = None
     met = not known
     count = 0
     for record in records:
-        if head is None and record.sequence > 1:
+        if head is None and record.sequence > 1 and written is None:
             head = Head(sequence=record.sequence - 1, hash=record.previous)
         if broken := broken_at((record,), head):
             return Verified(
@@ -109,24 +120,17 @@ def _verified(records: "Iterator[Record]", known: str) -> Verified:
                 hash=head.hash if head else "",
                 problem=f"at {broken[0]}: {broken[1]}",
             )
-        head = Head(sequence=record.sequence, hash=record.hash)
+        head = record.as_head()
+        if written is not None and head.sequence == written.sequence and head != written:
+            return Verified(
+                ok=False,
+                records=count,
+                hash=head.hash,
+                problem=f"at {head.sequence}: the ledger wrote another record, with the hash {written.hash}",
+            )
         met = met or record.hash == known
         count += 1
     last = head or Head()
     if not met:
         return Verified(ok=False, records=count, hash=last.hash, problem=f"no record has the hash {known}")
     return Verified(ok=True, records=count, hash=last.hash)
-
-
-def _against_ledger(found: Verified) -> dict[str, object]:
-    """The store may be behind the ledger by what is being written, never by what it should have kept."""
-    from leverframe.cli.ledger import standing  # noqa: PLC0415 - the SDK loads when it is used
-
-    overview = standing()
-    written = overview.audit_head.sequence - overview.unwritten
-    if found.records < written:
-        return {
-            "ok": False,
-            "problem": f"the ledger wrote {written} records and the store has {found.records}",
-        }
-    return {}

@@ -13,7 +13,9 @@ from leverframe.cli.exits import Exit
 from leverframe.cli.main import app
 from leverframe.model.errors import BadInput
 from leverframe.settings import load
+from policies.audit import Head
 from policies.ledger import Ledger
+from policies.overview import overview
 from policies.reservations import LedgerState, PauseRequest
 from tests.fakes.asks import OFF, ON, ask, policy
 
@@ -189,6 +191,23 @@ class TestAudit:
         assert run("audit", "verify", "--file", str(exported), "--known", kept).exit_code == Exit.OK
         lost = run("audit", "verify", "--file", str(exported), "--known", "0" * 63 + "1")
         assert lost.exit_code == Exit.FAILED
+
+    def test_the_store_has_the_records_that_the_ledger_wrote_and_no_others(
+        self, recorded: Ledger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        known = overview("acme", recorded.state, datetime.now(UTC)).model_copy(update={"unwritten": 0})
+
+        def verified(**more: object) -> tuple[int, str]:
+            monkeypatch.setattr("leverframe.cli.ledger.standing", lambda: known.model_copy(update=more))
+            done = run("audit", "verify", "--json")
+            return done.exit_code, json.loads(done.stdout)["problem"]
+
+        assert verified() == (Exit.OK, "")
+        assert "another record" in verified(audit_head=Head(sequence=4, hash="f" * 64))[1]
+        assert "wrote 5 records" in verified(audit_head=Head(sequence=5, hash="f" * 64))[1]
+        assert verified(audit_head=Head(sequence=5, hash="f" * 64), unwritten=1) == (Exit.OK, "")
+        monkeypatch.setattr("leverframe.cli.audit.from_store", lambda _: iter(recorded.state.unwritten[1:]))
+        assert "record 1 is missing" in verified(unwritten=1)[1]
 
 
 class TestThePast:
