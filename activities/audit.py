@@ -5,7 +5,7 @@ from temporalio import activity
 from activities.failures import typed_failures
 from activities.ports import AuditLog
 from leverframe.model.frozen import Frozen
-from policies.audit import Record
+from policies.audit import Head, Record
 from policies.documents import PolicySnapshot
 
 
@@ -32,3 +32,9 @@ class AuditActivities:
         for snapshot in batch.snapshots:
             self._audit.keep_snapshot(batch.organisation, snapshot)
         self._audit.append(batch.organisation, batch.records)
+
+    @activity.defn(name="end_of_audit")
+    @typed_failures
+    def end(self, organisation: str) -> Head:
+        """Where the organisation's log ends: a ledger that has written nothing goes on there."""
+        return self._audit.head(organisation)

@@ -37,6 +37,7 @@ Kind = Literal[
     "asked",
     "deferred",
     "answered",
+    "began",
 ]
 
 

@@ -52,6 +52,9 @@ class Book:
     """Mutable and deterministic: the same events at the same times make the same book in any process."""
 
     def __init__(self, state: LedgerState) -> None:
+        self._open(state)
+
+    def _open(self, state: LedgerState) -> None:
         self.entries = {entry.id: entry for entry in state.entries}
         """In the order of their reservation."""
         self.shadow = {entry.id: entry for entry in state.shadow}
@@ -61,6 +64,7 @@ class Book:
         self.ended_questions = {each.approval: each for each in state.ended_questions}
         self.parked = {run.run: run for run in state.parked}
         self.refused_policy = state.refused_policy
+        self.began_anew = state.began_anew
         self.files = sum(_files(entry) for entry in state.entries)
         """How many files of differences the entries list together."""
         self._index(
@@ -91,6 +95,7 @@ class Book:
             demotions=self.usage.demotions,
             parked=tuple(self.parked.values()),
             refused_policy=self.refused_policy,
+            began_anew=self.began_anew,
         )
 
     def _index(self, snapshot: PolicySnapshot, known: UsageDocument) -> None:
@@ -191,10 +196,7 @@ class Book:
                 self._change(event.reservation, phase=Phase.COMMITTED)
             case events.Lapsed():
                 self._change(event.reservation, phase=Phase.LAPSED)
-            case events.WithdrawnEvent():
-                if event.gives_back:
-                    self._give_back(event.reservation, at)
-            case events.Released():
+            case events.Released() | events.WithdrawnEvent(gives_back=True):
                 self._give_back(event.reservation, at)
             case events.Settled():
                 self._settle(event, at)
@@ -208,6 +210,8 @@ class Book:
                 self.refused_policy = event.refused
             case events.Asked() | events.DeferredEvent() | events.Answered():
                 self._people(event)
+            case events.Began():
+                self._open(LedgerState(began_anew=at))
 
     def _answer(
         self,

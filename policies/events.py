@@ -172,6 +172,14 @@ class Answered(Frozen):
     answer: AnsweredQuestion
 
 
+class Began(Frozen):
+    """A ledger began anew after one that was lost. It remembers nothing of what was granted before."""
+
+    kind: Literal["began"] = "began"
+    after: Head
+    """Where the log ended that it continues."""
+
+
 Event = Annotated[
     Granted
     | EscalatedEvent
@@ -191,7 +199,8 @@ Event = Annotated[
     | PolicyRefused
     | Asked
     | DeferredEvent
-    | Answered,
+    | Answered
+    | Began,
     Field(discriminator="kind"),
 ]
 

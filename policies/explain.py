@@ -13,6 +13,12 @@ from policies.usage import Pause
 MAX_ROWS = 40
 """Longer tables end with how many rows are left out."""
 
+LOST = (
+    "what was granted, paused or lowered before is only in the audit log, "
+    "and what was open then may have happened"
+)
+"""What a ledger that began anew does not know."""
+
 _VERBS = {Verdict.ALLOW: "passes", Verdict.ESCALATE: "asks people", Verdict.DENY: "denies"}
 
 
@@ -67,6 +73,8 @@ def overview_markdown(overview: LedgerOverview) -> str:
 def _standing(overview: LedgerOverview) -> list[str]:
     """What stops agents, most important first; with nothing of it, which policy decides."""
     lines = []
+    if overview.began_anew is not None:
+        lines.append(f"**The ledger began anew** at {_time(overview.began_anew)}: {LOST}.")
     for pause in overview.pauses:
         by, reason = (Untrusted(text).for_markdown() for text in (pause.by, pause.reason))
         lines.append(f"**Paused** {pause_scope(pause)} by {by}: {reason}. Nothing is granted there.")

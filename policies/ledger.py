@@ -15,7 +15,7 @@ from policies.answers import (
     used_up,
 )
 from policies.approvals import in_the_way
-from policies.audit import Record
+from policies.audit import Head, Record, chain
 from policies.book import Book
 from policies.decision import Decision, ReserveRequest
 from policies.documents import PolicySnapshot
@@ -268,6 +268,41 @@ class Ledger:
         self.unwritten = kept
         self._weight = sum(_weight(record) for record in kept)
 
+    @property
+    def unplaced(self) -> bool:
+        """Whether the store is not known to have anything that it wrote: its place in the log may change."""
+        if not self.unwritten:
+            return self.head.sequence == 0
+        return self.unwritten[0].sequence == 1 or self.unwritten[0].kind == "began"
+
+    def follow(self, end: Head, now: datetime) -> bool:
+        """Go on where the store's log ends; true when that is after records that it knows nothing of.
+
+        Then the records that the store does not have are chained again, after one that says that the ledger
+        began anew. Only a ledger that is `unplaced` may move: the records of any other have their numbers.
+        The same end again changes nothing, nor does one that is among its own records.
+        """
+        if not self.unplaced or end == self._follows():
+            return False
+        if any(record.as_head() == end for record in self.unwritten):
+            self.written(end.sequence)
+            return False
+        moved = [record for record in self.unwritten if record.kind != "began"]
+        at = self.unwritten[0].at if self.unwritten else now
+        self.head, self.unwritten, self._weight = end, [], 0
+        self._append(events.recorded(end, events.Began(after=end), at))
+        for record in moved:
+            self._append(chain(self.head, record.kind, record.data, record.at))
+        self.book.began_anew = at
+        return True
+
+    def _follows(self) -> Head:
+        """The end of the log that the records which the store does not have were chained to."""
+        if not self.unwritten:
+            return self.head
+        oldest = self.unwritten[0]
+        return Head(sequence=oldest.sequence - 1, hash=oldest.previous)
+
     # How a command is decided.
 
     def _advance(self, now: datetime) -> None:
@@ -280,11 +315,13 @@ class Ledger:
             self._swept_at = now
 
     def _record(self, event: events.Event, now: datetime, snapshot: PolicySnapshot | None = None) -> None:
-        record = events.recorded(self.head, event, now)
+        self._append(events.recorded(self.head, event, now))
+        self.book.apply(event, now, snapshot)
+
+    def _append(self, record: Record) -> None:
         self.head = record.as_head()
         self.unwritten.append(record)
         self._weight += _weight(record)
-        self.book.apply(event, now, snapshot)
 
     def _demote(self, intent: Intent, settlement: Settlement, now: datetime) -> None:
         """Outcomes demote by themselves; they never promote."""

@@ -78,6 +78,8 @@ class LedgerOverview(Frozen):
     """Reservations that are kept, open or not."""
     room: int
     """How many can be kept at most; then nothing is granted."""
+    began_anew: Instant | None
+    """When it began without what a ledger before it had granted, paused or lowered; None: nothing is lost."""
     audit_head: Head
     unwritten: int
     """Audit records that the store does not have yet."""
@@ -106,6 +108,7 @@ def overview(organisation: str, state: LedgerState, now: datetime) -> LedgerOver
         shadow=_shadow(state.shadow),
         remembered=len(state.entries),
         room=MAX_ENTRIES,
+        began_anew=state.began_anew,
         audit_head=state.audit_head,
         unwritten=len(state.unwritten),
     )

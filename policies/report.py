@@ -214,8 +214,17 @@ class _Past:
                 self._settled(event, at, recent=recent)
             case events.Demoted() | events.PromotedEvent():
                 self._level(event, recent=recent)
+            case events.Began():
+                self._begin_anew()
             case _:
                 pass
+
+    def _begin_anew(self) -> None:
+        """The ledger has forgotten what was open, and who was lowered."""
+        self._entries.clear()
+        self._shadows.clear()
+        for tally in self.tallies.values():
+            tally.demoted = False
 
     def _of(self, agent: str) -> _Tally:
         return self.tallies.setdefault(agent, _Tally())

@@ -155,6 +155,8 @@ class LedgerState(Frozen):
     demotions: tuple[Demotion, ...] = ()
     parked: tuple[ParkedRun, ...] = ()
     refused_policy: RefusedPolicy | None = None
+    began_anew: Instant | None = None
+    """When it began without what a ledger before it had granted; None: it remembers everything."""
     audit_head: Head = Head()
     unwritten: tuple[Record, ...] = ()
     """Audit records that the store does not have yet, oldest first."""

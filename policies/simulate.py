@@ -3,6 +3,7 @@
 The candidate is asked in the recorded order, at the recorded times, with a usage of its own: what it allows
 takes a place, what it denies takes none. What is not known is assumed plainly: an effect that never happened
 holds nothing and says nothing about its agent, and what would ask people happened if people said yes.
+Where the ledger began anew, the candidate's begins anew as well: no end of what was before is recorded.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -112,6 +113,8 @@ class _Trial:
                 entry = self._book.entries.get(event.settlement.reservation)
                 if entry is not None and entry.open:
                     self._book.apply(event, record.at)
+            case events.Began():
+                self._book = Book(LedgerState(snapshot=self._book.snapshot))
             case events.InstalledEvent() | events.PolicyRefused() | events.Scored():
                 pass
             case _:

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from policies.audit import Record
     from policies.decision import Decision, ReserveRequest
     from policies.documents import PolicySnapshot
-    from policies.explain import overview_markdown
+    from policies.explain import LOST, overview_markdown
     from policies.ledger import Ledger
     from policies.overview import LedgerOverview, overview
     from policies.reservations import (
@@ -225,17 +225,16 @@ class PolicyLedgerWorkflow:
 
     async def _keep_audit(self) -> None:
         """Hand on what was decided, in order, one batch at a time, for as long as the run lasts."""
+        placed = False
         while True:
-            await workflow.wait_condition(lambda: bool(self._ledger.unwritten or self._unkept))
-            with contextlib.suppress(TimeoutError):
-                await workflow.wait_condition(
-                    lambda: len(self._ledger.unwritten) >= FLUSH_AT,
-                    timeout=FLUSH_AFTER,
-                    timeout_summary="more audit records may come",
-                )
             try:
+                if not placed:
+                    await self._find_place()
+                    placed = True
+                await self._fill_batch()
                 await self._flush()
             except ActivityError as error:
+                placed = False
                 self._trouble = str(error.cause or error)
                 workflow.logger.error("the audit log refuses what the ledger decided: %s", self._trouble)
                 self._show()
@@ -243,6 +242,41 @@ class PolicyLedgerWorkflow:
             else:
                 self._trouble = ""
                 self._show_now_and_then()
+
+    async def _find_place(self) -> None:
+        """Before anything is written: where does the log end? Again after a refusal.
+
+        An engine that was lost, or a ledger that was terminated, leaves a log that another ledger wrote. What
+        it handed to the store last may still arrive: the place is certain once something of ours is written.
+        Raises ActivityError when the store refuses to answer.
+        """
+        if not self._ledger.unplaced:
+            return
+        end = await workflow.execute_activity_method(
+            AuditActivities.end,
+            self._organisation,
+            start_to_close_timeout=timedelta(seconds=20),
+            retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
+            summary="see where the audit log ends",
+        )
+        if self._ledger.follow(end, workflow.now()):
+            workflow.logger.warning(
+                "the ledger of %s began anew after audit record %d: %s",
+                self._organisation,
+                end.sequence,
+                LOST,
+            )
+            self._show()
+
+    async def _fill_batch(self) -> None:
+        """Wait for something to write, and a moment for more of it."""
+        await workflow.wait_condition(lambda: bool(self._ledger.unwritten or self._unkept))
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: len(self._ledger.unwritten) >= FLUSH_AT,
+                timeout=FLUSH_AFTER,
+                timeout_summary="more audit records may come",
+            )
 
     async def _flush(self) -> None:
         """One policy, or one batch of records. Raises ActivityError when the store refuses it for good."""

@@ -88,7 +88,11 @@ def standing() -> "LedgerOverview":
 
 def print_standing(found: "LedgerOverview") -> None:
     """The pauses, the limits and the open reservations, for a person."""
+    from policies.explain import LOST  # noqa: PLC0415 - the policy loads when it is used
+
     now = datetime.now(UTC)
+    if found.began_anew is not None:
+        say(f"began anew: at {found.began_anew:%Y-%m-%d %H:%M:%S} UTC; {LOST}")
     print_fields({"paused": "; ".join(_pause_words(pause) for pause in found.pauses) or "no"})
     for demotion in found.demotions:
         say(f"demoted: {demotion.agent} to {demotion.to}, {demotion.reason}")

@@ -89,7 +89,7 @@ async def ledger_worker(
             client,
             task_queue=queue,
             workflows=[PolicyLedgerWorkflow],
-            activities=[AuditActivities(log).append],
+            activities=[AuditActivities(log).append, AuditActivities(log).end],
             activity_executor=threads,
             max_cached_workflows=cached,
             workflow_runner=unversioned(),

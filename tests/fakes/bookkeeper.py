@@ -190,10 +190,9 @@ class Bookkeeper:
         return "deny" if "deny" in words else "escalate" if words else "allow"
 
     def eligible(self, request: ReserveRequest) -> set[str]:
-        """Who may approve: nobody their own request."""
-        return {
-            name for name, known in MAY_APPROVE.items() if not set(known).intersection(request.requesters)
-        }
+        """Who may approve: nobody their own request, however they write their names."""
+        asking = {name.casefold() for name in request.requesters}
+        return {name for name, known in MAY_APPROVE.items() if not asking.intersection(known)}
 
     def observes(self, agent: str) -> bool:
         """Whether the agent only observes."""

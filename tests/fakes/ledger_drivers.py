@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from policies.audit import Record
+from policies.audit import Head, Record
 from policies.decision import Decision, ReserveRequest
 from policies.documents import PolicySnapshot
 from policies.ledger import Ledger
@@ -31,6 +31,7 @@ class Driver(Protocol):
     def begin(self) -> datetime: ...
     def tick(self, span: timedelta) -> None: ...
     def restart(self) -> None: ...
+    def lose(self) -> None: ...
     def end(self) -> None: ...
     def state(self) -> LedgerState: ...
     def records(self) -> list[Record]: ...
@@ -69,6 +70,11 @@ class CoreDriver:
         self._ledger = Ledger(LedgerStart.model_validate_json(packed).state)
         assert self._ledger.state == before
 
+    def lose(self) -> None:
+        """Another ledger begins. What the store has is there, and the new one learns of it late."""
+        self._write()
+        self._ledger = Ledger(LedgerState())
+
     def end(self) -> None:
         pass
 
@@ -77,9 +83,13 @@ class CoreDriver:
 
     def records(self) -> list[Record]:
         """All, as the store would have them."""
+        self._write()
+        return self._written
+
+    def _write(self) -> None:
+        self._ledger.follow(self._written[-1].as_head() if self._written else Head(), self._now)
         self._written += self._ledger.unwritten
         self._ledger.written(self._ledger.head.sequence)
-        return self._written
 
     def reserve(self, request: ReserveRequest) -> Decision:
         return self._ledger.reserve(request, self._now)

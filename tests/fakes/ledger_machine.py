@@ -296,6 +296,13 @@ class LedgerMachine(RuleBasedStateMachine):
         """S9: continuing as new at any step changes no answer after it."""
         self.driver.restart()
 
+    @rule(wanted=policies)
+    def lose(self, wanted: Wanted) -> None:
+        """A ledger that began anew answers as one that never granted anything."""
+        self.driver.lose()
+        self.book = Bookkeeper()
+        self.install(wanted)
+
     def pick(self, data: st.DataObject) -> Line:
         """One that the ledger still remembers."""
         recent = sorted(name for name, line in self.book.lines.items() if self.remembered(line))

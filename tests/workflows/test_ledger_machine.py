@@ -75,7 +75,7 @@ class House:
             self.env.client,
             task_queue=QUEUE,
             workflows=[WatchedLedger],
-            activities=[AuditActivities(self.log).append],
+            activities=[AuditActivities(self.log).append, AuditActivities(self.log).end],
             activity_executor=self._open.enter_context(ThreadPoolExecutor(2)),
             workflow_runner=unversioned(),
         )
@@ -130,6 +130,14 @@ class WorkflowDriver:
         await self._current().signal(WatchedLedger.renew)
         while (await self._current().describe()).run_id == run:  # noqa: ASYNC110 - the server does it
             await asyncio.sleep(0.01)
+
+    def lose(self) -> None:
+        """Terminated, with all that it decided in the store; another begins and finds the end of the log."""
+        self.records()
+        self.end()
+        self.begin()
+        while self.state().began_anew is None:
+            self.house.do(asyncio.sleep(0.02))
 
     def end(self) -> None:
         self.house.do(self._current().terminate("its life is over"))

@@ -238,13 +238,16 @@ async def test_an_audit_log_that_refuses_the_records_is_told_and_the_agents_can_
     log = MemoryAudit()
     async with ledger(env, log) as door:
         handle = env.client.get_workflow_handle(ledger_id(door.organisation))
-        log.append(door.organisation, forked())
         await door.install(policy())
+        await until(lambda: log.head(door.organisation).sequence == 1)
+        log.append(door.organisation, (_of_another_ledger(log.head(door.organisation)),))
+        await door.reserve(ask())
         while "refuses what the ledger decided" not in await handle_details(handle):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         await door.pause(PauseRequest(by="ada", reason="incident"))
-        assert isinstance(await door.reserve(ask()), Denied)
-        assert log.head(door.organisation).sequence == 1
+        assert isinstance(await door.reserve(ask("run/2")), Denied)
+        assert log.head(door.organisation).sequence == 2
+        assert (await door.overview()).began_anew is None, "whoever has written does not move"
 
 
 async def test_a_ledger_that_nobody_has_asked_yet_has_an_overview(env: WorkflowEnvironment) -> None:
@@ -303,9 +306,9 @@ async def test_a_request_to_cancel_the_ledger_does_not_end_it(env: WorkflowEnvir
         assert [entry.id for entry in await door.open_entries()] == ["run/1"]
 
 
-def forked() -> tuple[Record, ...]:
-    """A log that another ledger began."""
-    return (chain(Head(), "released", {"reservation": "run/0"}, NOON),)
+def _of_another_ledger(head: Head) -> Record:
+    """A record that another ledger wrote into the same log."""
+    return chain(head, "released", {"reservation": "run/0"}, NOON)
 
 
 def question(approval: str) -> AttentionRequest:

@@ -90,11 +90,12 @@ class _Loses(ActivityInboundInterceptor):
 @asynccontextmanager
 async def workers(world: World, *interceptors: Interceptor) -> AsyncIterator[None]:
     """One worker for each queue, until the block ends: then both die without grace."""
+    audit = AuditActivities(MemoryAudit())
     hands = Worker(
         world.client,
         task_queue=HANDS,
         workflows=[RemediationWorkflow, ApprovalWorkflow, PolicyLedgerWorkflow, ListeningWatch],
-        activities=[*world.hands, AuditActivities(MemoryAudit()).append],
+        activities=[*world.hands, audit.append, audit.end],
         activity_executor=_THREAD,
         interceptors=interceptors,
         workflow_runner=unversioned(),

@@ -9,10 +9,12 @@ import pytest
 from leverframe.cli.doctor import Finding
 from leverframe.cli.policy_health import (
     MOST_UNWRITTEN,
+    NEWS_FOR,
     approvers,
     audit_finding,
     files_against_ledger,
     housekeeping,
+    memory,
     policy_findings,
 )
 from leverframe.settings import PolicySettings, Settings
@@ -101,6 +103,17 @@ def test_the_stores_log_may_be_behind_by_what_is_on_its_way_and_is_never_another
 def test_a_log_that_cannot_be_read_is_red() -> None:
     gone = Finding(part="audit log", colour="red", detail="the store does not answer")
     assert audit_finding(HEAD, standing(), gone) == gone
+
+
+def test_a_ledger_that_began_anew_is_red_until_people_had_time_to_look_and_is_told_after_that() -> None:
+    assert memory(standing(), NOW).colour == "green"
+    anew = standing(began_anew=NOW)
+    found = memory(anew, NOW)
+    assert found.colour == "red"
+    assert "began anew at 2026-11-23 12:00 UTC" in found.detail
+    assert "leverframe audit export" in found.remedy
+    later = memory(anew, NOW + NEWS_FOR)
+    assert (later.colour, later.detail) == ("green", found.detail)
 
 
 def test_a_chore_that_fails_is_red_and_a_refused_policy_is_told_elsewhere() -> None:
