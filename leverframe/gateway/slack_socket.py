@@ -23,7 +23,7 @@ from leverframe.gateway.replies import Refusal
 from leverframe.gateway.slack import SlackDoor
 from leverframe.model.errors import BadInput, Unavailable
 
-PATIENCE = 6
+PATIENCE = 12
 """Looks, one a ping, at a client without a connection until it is given up."""
 
 _log = structlog.get_logger("leverframe.slack")
@@ -63,7 +63,11 @@ class SlackSocket:
     async def run(self) -> None:
         """Stay connected until cancelled."""
         while True:
-            await self._one_client()
+            try:
+                await self._one_client()
+            except Exception as error:  # a gateway that hears nobody must not stay so
+                _log.warning("Socket Mode broke", error=type(error).__name__)
+                await asyncio.sleep(self._ping)
             _log.warning("no connection for Socket Mode: beginning anew")
 
     async def _one_client(self) -> None:

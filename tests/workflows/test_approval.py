@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from threading import Event
+from uuid import uuid4
 
 import pytest
 from temporalio.client import WorkflowFailureError
@@ -25,6 +26,7 @@ from tests.fakes.approval_world import (
 )
 from workflows.approval import ApprovalWorkflow
 from workflows.messages import Approved, Expired, Rejected, Supersede, Superseded, VoteRefusal
+from workflows.queues import HANDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -90,6 +92,24 @@ async def test_silence_reminds_brings_in_the_next_group_and_ends_in_no(skipping:
     assert ("platform", ("linus", "grace")) in chat.reminded
     assert chat.closed[handle.id].state == "expired"
     assert ledger.answers[0].state == "expired"
+
+
+async def test_a_question_whose_time_was_over_before_a_worker_saw_it_expires_and_asks_nobody(
+    env: WorkflowEnvironment,
+) -> None:
+    chat, asked = NotedChat(), question()
+    short = asked.terms.model_copy(update={"expires_after": timedelta(milliseconds=1)})
+    late = await env.client.start_workflow(
+        ApprovalWorkflow.run,
+        asked.model_copy(update={"terms": short}),
+        id=f"approval/{uuid4().hex}",
+        task_queue=HANDS,
+    )
+    await asyncio.sleep(0.01)
+    async with asking(env, asked, chat):
+        assert await late.result() == Expired()
+    assert late.id not in [approval for approval, _ in chat.asked]
+    assert chat.closed[late.id].state == "expired"
 
 
 async def test_reminders_come_to_an_end(skipping: WorkflowEnvironment) -> None:

@@ -24,6 +24,7 @@ from leverframe.gateway.slack_pump import LANES, ClickPump
 from leverframe.gateway.slack_socket import SlackSocket
 from leverframe.model.errors import BadInput, NotFound, Refused, Unavailable
 from policies.question import Ending, Question
+from policies.rules import MAX_WINDOW
 from tests.fakes.slack import APP_TOKEN, ONCALL, FakeSlack, Posted, running
 from tests.fakes.slack_desk import APPROVED, Desk, asked, desk, until
 from workflows.messages import Vote, VoteRefusal
@@ -245,9 +246,32 @@ async def test_a_defect_in_one_click_is_told_and_stops_no_other(forms: NotedForm
     assert any("Please answer with the leverframe command" in text for _, text in forms.told)
 
 
-async def test_a_click_that_can_not_be_done_for_a_day_is_given_up(forms: NotedForms) -> None:
+async def test_a_person_who_can_not_be_told_for_whatever_reason_stops_nothing(
+    forms: NotedForms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(card: str, *, user: str, text: str) -> None:
+        raise TypeError("a defect")
+
+    monkeypatch.setattr(forms, "tell_privately", broken)
+    engines = Engines(failures=[TypeError("a defect")])
+    await worked_off(forms, *(click(id=str(number)) for number in range(3 * LANES)), engines=engines)
+    assert len(engines.votes) == 3 * LANES
+
+
+async def test_a_vote_outlives_an_engine_that_is_away_for_as_long_as_a_question_can_be_open(
+    forms: NotedForms,
+) -> None:
     away = [RPCError("away", RPCStatusCode.UNAVAILABLE, b"")]
-    old = click(received_at=datetime.now(UTC) - timedelta(days=2))
+    old = click(received_at=datetime.now(UTC) - MAX_WINDOW)
+    engines = await worked_off(forms, old, engines=Engines(failures=list(away)))
+    assert len(engines.votes) == 2
+
+
+async def test_a_click_that_can_not_be_done_for_longer_than_any_question_is_open_is_given_up(
+    forms: NotedForms,
+) -> None:
+    away = [RPCError("away", RPCStatusCode.UNAVAILABLE, b"")]
+    old = click(received_at=datetime.now(UTC) - MAX_WINDOW - timedelta(days=2))
     await worked_off(forms, old, engines=Engines(failures=list(away)))
     assert forms.told == [("U0ADA", "That could not be done. Please answer with the leverframe command.")]
 
