@@ -142,6 +142,9 @@ def test_a_pause_stops_what_it_is_about(
     assert [(f.rule, f.verdict, f.observed, f.source) for f in evaluation.findings] == (
         [("ledger.pause", Verdict.DENY, observed, "ledger")] if observed else []
     )
+    assert {(f.limit, f.remedy) for f in evaluation.findings} <= {
+        ("not paused", "Run `leverframe resume` when the cause is gone.")
+    }
 
 
 # Levels.

@@ -162,3 +162,18 @@ def test_another_agents_effects_count_for_the_organisation_and_not_for_this_agen
 def test_a_limit_on_peoples_attention_says_nothing_about_effects() -> None:
     snapshot = policy(["{id: nag, unit: escalations, max: 0, window: 1d}"])
     assert judge(snapshot, ask(), use(ask())).findings == ()
+
+
+def test_every_limit_is_asked_whatever_the_one_before_it_is_about() -> None:
+    snapshot = policy(
+        [
+            "{id: other, levers: [roll_back], max: 0, window: 1h}",
+            "{id: questions, unit: escalations, scope: [approver_group], max: 0, window: 1h}",
+            "{id: money, unit: cents, max: 10, window: 1h}",
+            "{id: none, max: 0, window: 1h}",
+        ]
+    )
+    assert [finding.rule for finding in judge(snapshot, ask()).findings] == [
+        "org.limits.money",
+        "org.limits.none",
+    ]

@@ -190,3 +190,12 @@ def test_each_number_of_a_storm_and_of_a_lineage_is_named_by_its_own_line() -> N
         ("org.lineage.max_depth", "org.yaml:12"),
     ]
     assert evaluation.findings[-1].remedy == "Let a person look at why an agent reacts to agents."
+
+
+def test_each_span_of_a_cooldown_is_named_by_its_own_line() -> None:
+    snapshot = policy(org="cooldown:\n  same_subject: 2h\n  after_rejection: 2h\n")
+    evaluation = judge(snapshot, ask(), use(ask(), 5), known=said_no(5))
+    assert [(finding.rule, finding.source) for finding in evaluation.findings] == [
+        ("org.cooldown.same_subject", "org.yaml:8"),
+        ("org.cooldown.after_rejection", "org.yaml:9"),
+    ]

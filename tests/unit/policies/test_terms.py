@@ -95,7 +95,10 @@ def test_without_an_organisation_the_finding_still_says_where_to_write() -> None
 
 def able(quorum: int, *requesters: str) -> str | None:
     """How many may answer, as the finding says it; None when they are enough."""
-    snapshot = policy(escalation=said("sre-oncall", quorum=quorum))
+    return able_in(policy(escalation=said("sre-oncall", quorum=quorum)), *requesters)
+
+
+def able_in(snapshot: PolicySnapshot, *requesters: str) -> str | None:
     findings = judge(snapshot, ask(effect=ON, requesters=requesters)).findings
     return next((each.observed for each in findings if each.rule == "org.escalation.approvers"), None)
 
@@ -145,3 +148,16 @@ def test_a_two_person_lever_keeps_a_larger_quorum_and_leaves_other_levers_alone(
     terms = judge(policy(escalation=three), ask(effect=ON)).terms
     assert terms is not None
     assert terms.quorum == 3
+
+
+def test_a_two_person_rule_is_named_by_its_own_line() -> None:
+    lines = "escalation:\n  approvers: [sre-oncall]\n  quorum: 1\n  expires_after: 1h\n"
+    snapshot = policy(escalation=lines + "  two_person_levers: [flip_flag]")
+    (finding,) = judge(snapshot, ask()).findings
+    assert finding.source == "org.yaml:10"
+
+
+def test_a_group_that_no_file_of_people_has_is_a_group_of_nobody() -> None:
+    lost = PolicySnapshot.of(policy().documents)
+    assert chain(lost) == [("sre-oncall", []), ("sre-leads", [])]
+    assert able_in(lost) == "0 may answer"
