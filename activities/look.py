@@ -5,7 +5,7 @@ observe mode are scored by it: did people do the same?
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from temporalio import activity
@@ -17,7 +17,7 @@ from activities.ports import Changes, Flags, Track
 from activities.pulse import with_pulse
 from leverframe.model.changes import Change
 from leverframe.model.errors import NotFound
-from leverframe.model.facts import FlagState
+from leverframe.model.facts import FlagState, LandedCommit
 from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.ids import overlay_branch, revert_branch
 from leverframe.model.outcomes import Outcome
@@ -26,6 +26,12 @@ from leverframe.model.topology import Repository
 
 RECENT_CHANGES = 200
 """How far back a change of ours is looked for."""
+
+RELEASE_ENDS_WITHIN = timedelta(hours=24)
+"""A release that has not ended by then is not waited for: as the run does that waits for one itself."""
+
+OVERLAYS_BACK = 50
+"""How many commits that production has named are looked through."""
 
 _PATIENCE = timedelta(seconds=10)
 
@@ -107,7 +113,7 @@ class LookActivities:
             if so:
                 return _done(f"{flip.flag} is {word}, switched by this reservation")
             detail = f"{flip.flag} is {word} again: a hand undid what this reservation switched"
-            return Sighted(happened="yes", by_reservation=True, outcome=Outcome.ROLLED_BACK, detail=detail)
+            return _ended(Outcome.ROLLED_BACK, detail)
         return _flag_of_others(look, flip, state)
 
     def _overlay(self, look: Look, back: RollBack) -> Sighted:
@@ -115,7 +121,7 @@ class LookActivities:
         if look.reservation is not None:
             branch = overlay_branch("production", back.to, look.reservation)
             if (change := self._change(repository, branch)) is not None:
-                return _of(change)
+                return self._of(repository, change)
         live = self._track.overlay_sha(repository, "production")
         if live == back.to:
             return _by_others(
@@ -128,11 +134,64 @@ class LookActivities:
         if look.reservation is not None:
             branch = revert_branch(revert.commit, look.reservation)
             if (change := self._change(repository, branch)) is not None:
-                return _of(change)
+                return self._of(repository, change)
         undone = self._track.reverted_in(repository, commit=revert.commit, since=look.since)
         if undone is not None:
             return _by_others(f"{undone[:12]} on {repository.target} reverts {revert.commit[:12]}")
         return _nothing(f"nothing on {repository.target} reverts {revert.commit[:12]}")
+
+    def _of(self, repository: Repository, change: Change) -> Sighted:
+        """The change that the reservation opened. Only a landed one did something."""
+        match change.state:
+            case "landed":
+                return self._landed(repository, change)
+            case "open":
+                return _unknown(f"{change.id} is open: it may still land")
+            case "closed":
+                detail = f"{change.id} was closed without landing"
+                return Sighted(happened="no", by_reservation=False, outcome=Outcome.REJECTED, detail=detail)
+            case "ejected":
+                return _nothing(f"the train took {change.id} off")
+
+    def _landed(self, repository: Repository, change: Change) -> Sighted:
+        """A landed change is as good as its release, unless there is nothing of it to release."""
+        recent = self._track.commits(repository, limit=RECENT_CHANGES)
+        landed = next((commit for commit in recent if commit.sha == change.landed_as), None)
+        if landed is None:
+            return _unknown(f"{change.id} landed, but not as one of the last {RECENT_CHANGES} commits")
+        said = f"{change.id} landed as {landed.sha[:12]}"
+        if repository.only_overlays(landed.paths):
+            return _done(said)
+        return self._released(repository, landed, said)
+
+    def _released(self, repository: Repository, landed: LandedCommit, said: str) -> Sighted:
+        """How its release ended, by the commits that production's overlay has named.
+
+        While it is in canary the overlay names it, too, so that only time, or a later commit that contains
+        it, tells that it stays.
+        """
+        named = self._track.overlay_history(repository, "production", limit=OVERLAYS_BACK)
+        young = datetime.now(UTC) - landed.landed_at < RELEASE_ENDS_WITHIN
+        if landed.sha in named:
+            since = named[: named.index(landed.sha)]
+            back = next((sha for sha in since if not self._contains(repository, sha, landed.sha)), None)
+            if back is not None:
+                return _ended(Outcome.ROLLED_BACK, f"{said}; production was put back to {back[:12]}")
+            if since or not young:
+                return _done(f"{said} and stayed in production")
+            return _unknown(f"{said} and is in production, but may still be in canary")
+        if young:
+            return _unknown(f"{said}: it may still reach production")
+        if named and self._contains(repository, named[0], landed.sha):
+            return _ended(Outcome.SUPERSEDED, f"{said}; {named[0][:12]} took it to production")
+        return _ended(Outcome.FAILED, f"{said}, and never reached production")
+
+    def _contains(self, repository: Repository, sha: str, commit: str) -> bool:
+        """Whether `sha` comes after the commit; one that the repository does not have does not."""
+        try:
+            return self._track.is_ancestor(repository, ancestor=commit, descendant=sha)
+        except NotFound:
+            return False
 
     def _change(self, repository: Repository, branch: str) -> Change | None:
         recent = self._changes.list_changes(repository.name, limit=RECENT_CHANGES)
@@ -156,22 +215,13 @@ def _flag_of_others(look: Look, flip: FlipFlag, state: FlagState) -> Sighted:
     return _nothing(f"{flip.flag} is {word}, and nobody has switched it since")
 
 
-def _of(change: Change) -> Sighted:
-    """The change that the reservation opened. Only a landed one did something."""
-    match change.state:
-        case "landed":
-            return _done(f"{change.id} landed as {(change.landed_as or '?')[:12]}")
-        case "open":
-            return _unknown(f"{change.id} is open: it may still land")
-        case "closed":
-            detail = f"{change.id} was closed without landing"
-            return Sighted(happened="no", by_reservation=False, outcome=Outcome.REJECTED, detail=detail)
-        case "ejected":
-            return _nothing(f"the train took {change.id} off")
-
-
 def _done(detail: str) -> Sighted:
-    return Sighted(happened="yes", by_reservation=True, outcome=Outcome.LANDED, detail=detail)
+    return _ended(Outcome.LANDED, detail)
+
+
+def _ended(outcome: Outcome, detail: str) -> Sighted:
+    """The reservation did it, and this is what became of that."""
+    return Sighted(happened="yes", by_reservation=True, outcome=outcome, detail=detail)
 
 
 def _by_others(detail: str) -> Sighted:

@@ -68,8 +68,8 @@ class ReconcileActivities:
         return found
 
     @activity.defn(name="unscored")
-    async def unscored(self, before: Instant) -> list[Unscored]:
-        """What was observed before that time and has no score yet, oldest first.
+    async def unscored(self, before: Instant, not_now: list[str]) -> list[Unscored]:
+        """What was observed before that time and has no score yet, oldest first, without `not_now`.
 
         Raises:
             ApplicationError: `Unavailable` (asked again) when the ledger did not answer.
@@ -78,6 +78,7 @@ class ReconcileActivities:
             shadows = await self._ledger.unscored(before)
         except LeverframeError as error:
             raise as_application_error(error) from error
+        due = [shadow for shadow in shadows if shadow.id not in not_now]
         return [
             Unscored(
                 id=shadow.id,
@@ -85,7 +86,7 @@ class ReconcileActivities:
                     repository=shadow.intent.repository, effect=shadow.intent.effect(), since=shadow.at
                 ),
             )
-            for shadow in shadows[:AT_ONCE]
+            for shadow in due[:AT_ONCE]
         ]
 
 

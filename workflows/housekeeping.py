@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.look import Look, LookActivities, Sighted
     from activities.policies import PolicyActivities
     from activities.pulse import MISSED_AFTER
-    from activities.reconcile import ReconcileActivities, Stranded
+    from activities.reconcile import ReconcileActivities, Stranded, Unscored
     from activities.report import ReportActivities
     from leverframe.model.frozen import Frozen, Instant, Slug
     from leverframe.model.outcomes import Outcome
@@ -41,6 +41,9 @@ LONGEST_PATIENCE = timedelta(hours=1)
 
 SCORED_AFTER = timedelta(days=1)
 """People get this long to do what an agent in observe mode would have done."""
+
+UNSCORABLE_FOR = timedelta(days=1)
+"""An observation that the world says nothing about lets others go first for so long."""
 
 CERTAIN = 2
 """Looks that must say no: what a dying run had begun can still arrive after the first."""
@@ -67,6 +70,8 @@ class HousekeepingStart(Frozen):
     done: dict[Chore, Done] = Field(default_factory=dict)
     looked: dict[str, Looked] = Field(default_factory=dict)
     """By reservation."""
+    unscorable: dict[str, Instant] = Field(default_factory=dict)
+    """By observation, when the world is asked again what people did."""
     told: str = ""
     """The refused policy that people have been told of."""
 
@@ -91,6 +96,7 @@ class HousekeepingWorkflow:
         self._rhythm = start.rhythm
         self._done = dict(start.done)
         self._looked = dict(start.looked)
+        self._unscorable = dict(start.unscorable)
         self._told = start.told
         self._asked = 0
         self._answered = 0
@@ -111,6 +117,7 @@ class HousekeepingWorkflow:
                 rhythm=self._rhythm,
                 done=self._done,
                 looked=self._looked,
+                unscorable=self._unscorable,
                 told=self._told,
             )
         )
@@ -232,10 +239,12 @@ class HousekeepingWorkflow:
         return True
 
     async def _score(self) -> str:
-        """Did people do what an agent in observe mode would have done?"""
-        unscored = await workflow.execute_activity_method(
+        """Did people do what observing agents would have done? What nobody can tell blocks no other."""
+        now = workflow.now()
+        self._unscorable = {name: again for name, again in self._unscorable.items() if again > now}
+        unscored: list[Unscored] = await workflow.execute_activity_method(
             ReconcileActivities.unscored,
-            workflow.now() - SCORED_AFTER,
+            args=[now - SCORED_AFTER, list(self._unscorable)],
             start_to_close_timeout=_TIMEOUT,
             retry_policy=_TRIES,
         )
@@ -243,6 +252,7 @@ class HousekeepingWorkflow:
         for each in unscored:
             sighted = await self._look(each.look)
             if sighted.happened == "unknown":
+                self._unscorable[each.id] = now + UNSCORABLE_FOR
                 continue
             scored += 1
             await workflow.execute_activity_method(
@@ -316,7 +326,7 @@ def settled_as(sighted: Sighted, *, committed: bool, times: int) -> Outcome | No
         return None
     if sighted.happened == "no" and times < CERTAIN:
         return None
-    if sighted.outcome is Outcome.FAILED and not committed:
+    if sighted.happened == "no" and sighted.outcome is Outcome.FAILED and not committed:
         return Outcome.EXPIRED
     return sighted.outcome
 

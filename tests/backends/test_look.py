@@ -26,6 +26,7 @@ from tests.fakes.servers import running_server
 from tests.fakes.tracks import NEW_SHA, compose, land, track_at
 
 SINCE = datetime.now(UTC) - timedelta(minutes=1)
+A_DAY_AGO = datetime.now(UTC) - timedelta(hours=25)
 OURS, THEIRS = "run/fixer/shop/SHOP-1/1/0", "ada/now"
 OFF = FlipFlag(flag="checkout", on=False)
 BACK = RollBack(service="shop", to=NEW_SHA)
@@ -73,9 +74,16 @@ class World:
         lapses = AT + timedelta(minutes=5)
         return Allowed.grant(request, policy_digest="p", now=AT, lapses_at=lapses).reservation
 
-    def land(self, change: Change) -> None:
-        receipt = land(self.track, self.repository, compose(self.track, self.git, change.head), change.author)
+    def land(self, change: Change, *, at: datetime = AT) -> str:
+        """The commit that it landed as, at that time."""
+        car = compose(self.track, self.git, change.head)
+        receipt = land(self.track, self.repository, car, change.author, at=at)
         self.changes.mark_landed(change.id, receipt.sha)
+        return receipt.sha
+
+    def point_at(self, sha: str) -> None:
+        """Production's overlay names it from now on."""
+        self.git.commit("main", {OVERLAY: KUSTOMIZATION.replace(FIRST_SHA, sha)})
 
 
 def looking(world: World, client: Client | None = None) -> LookActivities:
@@ -158,9 +166,37 @@ class TestRevert:
         world.changes.mark_ejected(change.id, "red")
         assert told(world.look(undo(bad))) == ("no", False, Outcome.FAILED)
 
-    def test_our_change_that_landed_is_ours(self, world: World, bad: str) -> None:
-        world.land(world.forge.revert(world.granted(undo(bad)), RevertRequest(at=AT)))
+    def test_our_change_that_landed_is_ours_and_as_good_as_its_release(self, world: World, bad: str) -> None:
+        landed = self._landed(world, bad, at=datetime.now(UTC))
+        assert told(world.look(undo(bad))) == ("unknown", False, None), "it may still reach production"
+        world.point_at(landed)
+        assert told(world.look(undo(bad))) == ("unknown", False, None), "it may still be in canary"
+        world.point_at(world.git.commit("main", {"later.py": "x\n"}))
+        assert told(world.look(undo(bad))) == ("yes", True, Outcome.LANDED), "the next release came after it"
+
+    def test_our_change_that_the_canary_took_back_is_rolled_back(self, world: World, bad: str) -> None:
+        landed = self._landed(world, bad, at=datetime.now(UTC))
+        world.point_at(landed)
+        world.point_at(bad)
+        assert told(world.look(undo(bad))) == ("yes", True, Outcome.ROLLED_BACK)
+        world.point_at(world.git.commit("main", {"later.py": "x\n"}))
+        assert told(world.look(undo(bad))) == ("yes", True, Outcome.ROLLED_BACK), "whatever came later"
+
+    def test_what_production_names_a_day_after_the_landing_stays(self, world: World, bad: str) -> None:
+        world.point_at(self._landed(world, bad, at=A_DAY_AGO))
         assert told(world.look(undo(bad))) == ("yes", True, Outcome.LANDED)
+
+    def test_a_release_that_never_came_has_failed_unless_a_later_one_took_it_along(
+        self, world: World, bad: str
+    ) -> None:
+        self._landed(world, bad, at=A_DAY_AGO)
+        assert told(world.look(undo(bad))) == ("yes", True, Outcome.FAILED)
+        world.point_at(world.git.commit("main", {"later.py": "x\n"}))
+        assert told(world.look(undo(bad))) == ("yes", True, Outcome.SUPERSEDED)
+
+    def _landed(self, world: World, bad: str, *, at: datetime) -> str:
+        """The commit that our revert landed as."""
+        return world.land(world.forge.revert(world.granted(undo(bad)), RevertRequest(at=AT)), at=at)
 
     def test_another_reservations_change_is_not_ours(self, world: World, bad: str) -> None:
         world.land(world.forge.revert(world.granted(undo(bad)), RevertRequest(at=AT)))

@@ -10,9 +10,11 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.look import Sighted
 from activities.policy_files import snapshot_of
+from activities.reconcile import AT_ONCE
 from leverframe.model.errors import Unavailable
 from leverframe.model.ids import housekeeping_id
 from leverframe.model.outcomes import Outcome
+from leverframe.model.proposals import FlipFlag
 from policies.decision import Allowed, Denied
 from policies.ledger import Ledger
 from policies.reservations import LedgerState, Settlement
@@ -167,6 +169,26 @@ async def test_an_observed_agent_is_scored_by_what_people_did_within_the_day(
     assert (tally.asked, tally.scored, tally.matched) == (2, 1, 1), "the second has its day yet"
 
 
+async def test_observations_that_nobody_can_score_keep_no_other_from_being_scored(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    async with house(env.client, tmp_path) as home:
+        home.source.write(org=policy_files(autonomy="observe")["org.yaml"])
+        yesterday, when = Ledger(LedgerState()), datetime.now(UTC) - timedelta(hours=25)
+        yesterday.install(snapshot_of(home.source.read()), when - timedelta(hours=1))
+        gone = FlipFlag(flag="gone", on=False)
+        for number in range(AT_ONCE):
+            yesterday.reserve(ask(f"run/{number}/1", gone, subject=f"SHOP-{number}"), when)
+        yesterday.reserve(ask("run/there/1", OFF, subject="SHOP-there"), when + timedelta(minutes=1))
+        await home.start_ledger(yesterday.state)
+        home.switch(False, by="ada 2026-11-22")
+        await home.tidy()
+        [first] = (await home.overview()).shadow
+        await home.tidy()
+        [second] = (await home.overview()).shadow
+    assert (first.asked, first.scored, second.scored, second.matched) == (AT_ONCE + 1, 0, 1, 1)
+
+
 async def test_todays_digest_is_asked_for_once_however_often_one_tidies(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
@@ -203,6 +225,7 @@ async def test_a_fresh_run_remembers_what_was_done_told_and_looked_at(
         ("no", Outcome.FAILED, True, 1, None),
         ("no", Outcome.FAILED, True, CERTAIN, Outcome.FAILED),
         ("no", Outcome.FAILED, False, CERTAIN, Outcome.EXPIRED),
+        ("yes", Outcome.FAILED, False, 1, Outcome.FAILED),
         ("no", Outcome.REJECTED, True, CERTAIN, Outcome.REJECTED),
         ("unknown", None, True, 99, None),
     ],
