@@ -94,6 +94,19 @@ class TestAttention:
         ledger.install(self.LIMITED, NOON + HOUR)
         assert isinstance(ledger.attend(self.question("approval/2"), NOON + HOUR), Deferred)
 
+    def test_a_question_is_remembered_as_long_as_a_limit_on_questions_sees_it_and_at_least_a_day(
+        self,
+    ) -> None:
+        effects = "{id: weekly, max: 9, window: 7d}"
+        questions = "{id: nights, scope: [approver_group], unit: escalations, max: 1, window: 3d}"
+        for limits, memory in (([effects], DAY), ([effects, questions], 3 * DAY)):
+            ledger = under(policy(limits))
+            ledger.attend(self.question("approval/1"), NOON)
+            ledger.lapse(NOON + memory - SECOND)
+            assert [question.approval for question in ledger.state.questions] == ["approval/1"]
+            ledger.lapse(NOON + memory)
+            assert ledger.state.questions == ()
+
     def test_questions_can_be_counted_by_agent(self) -> None:
         ledger = under(
             policy(["{id: nights, scope: [agent, approver_group], unit: escalations, max: 1, window: 8h}"])
