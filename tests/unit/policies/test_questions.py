@@ -94,7 +94,7 @@ class TestAttention:
         ledger.install(self.LIMITED, NOON + HOUR)
         assert isinstance(ledger.attend(self.question("approval/2"), NOON + HOUR), Deferred)
 
-    def test_a_question_is_remembered_as_long_as_a_limit_on_questions_sees_it_and_at_least_a_day(
+    def test_a_question_is_remembered_while_a_limit_on_questions_sees_it_and_at_least_a_day(
         self,
     ) -> None:
         effects = "{id: weekly, max: 9, window: 7d}"
