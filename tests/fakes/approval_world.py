@@ -168,12 +168,16 @@ class NotedLedger:
 
     tired: tuple[str, ...] = ()
     """Groups that have been asked enough."""
+    mute: bool = False
+    """It does not say whether people may be asked."""
     answers: list[AnsweredQuestion] = field(default_factory=list)
     away: int = 0
     """How often it does not take an answer before it does."""
 
     @activity.defn
     async def attend(self, request: AttentionRequest) -> AttentionAnswer:
+        if self.mute:
+            raise ApplicationError("the ledger is away", type="Refused", non_retryable=True)
         return Deferred(findings=(ENOUGH,)) if request.group in self.tired else Attended()
 
     @activity.defn
