@@ -169,7 +169,10 @@ class ApprovalWorkflow:
         self._noted(shown)
 
     async def _is_too_much_for(self, group: Group) -> bool:
-        """Whether the group has been asked enough. A ledger that does not answer is no reason to wait."""
+        """Whether the group has been asked enough.
+
+        Without the ledger's answer they are asked: once too often is better than never about what is risky.
+        """
         question = self._question
         asking = AttentionRequest(
             approval=question.approval,
@@ -192,7 +195,11 @@ class ApprovalWorkflow:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            workflow.logger.warning("asking %s unattended: %s", group.name, error.cause)
+            workflow.logger.warning(
+                "asking %s although the ledger does not say whether that is too much: %s",
+                group.name,
+                error.cause,
+            )
             return False
         return isinstance(answer, Deferred)
 

@@ -134,6 +134,17 @@ async def test_a_group_that_was_asked_enough_finds_the_question_in_its_digest_an
     assert chat.asked == []
 
 
+async def test_people_are_asked_when_the_ledger_does_not_say_whether_that_is_too_much(
+    env: WorkflowEnvironment,
+) -> None:
+    chat = NotedChat()
+    async with asking(env, question(), chat, ledger=NotedLedger(tired=("sre-oncall",), mute=True)) as handle:
+        assert await asyncio.to_thread(chat.shown.wait, 30)
+        await handle.execute_update(ApprovalWorkflow.decide, vote())
+        assert isinstance(await handle.result(), Approved)
+    assert (chat.groups(), chat.held) == (["sre-oncall"], [])
+
+
 async def test_a_question_that_is_being_kept_for_the_digest_is_closed_only_when_it_is(
     env: WorkflowEnvironment,
 ) -> None:
