@@ -2,15 +2,21 @@
 
 from datetime import datetime, timedelta
 
+import pytest
+
+from leverframe.model.errors import BadInput
 from policies.decision import Allowed, Denied
+from policies.book import Book
+from policies.events import Granted, Settled
 from policies.ledger import MAX_UNWRITTEN, Ledger
 from policies.reservations import (
     Committed,
     LedgerStart,
+    LedgerState,
     Phase,
     SettledBy,
 )
-from policies.retention import MAX_ENTRIES, MAX_FILES, MAX_PARKED, MAX_SUBJECTS
+from policies.retention import MAX_ENTRIES, MAX_FILES, MAX_PARKED, MAX_SUBJECTS, OUTCOMES
 from policies.usage import Intent
 from tests.fakes.asks import NOON, REVERT, ask, delta, difference, policy
 from tests.fakes.ledgers import (
@@ -26,6 +32,8 @@ from tests.fakes.ledgers import (
 )
 
 FILES = difference().model_copy(update={"files": (delta(),) * (MAX_FILES - 1)})
+BREAKER = "breaker: {bad: 3, of_last: 10, open_for: 1d}\n"
+
 WITH_FILES = Intent.of(ask(effect=REVERT)).model_copy(update={"difference": FILES})
 """One file fewer than reservations may list together."""
 
@@ -79,6 +87,7 @@ class TestBounds:
         stopped = ledger.reserve(ask("late", subject="other"), NOON)
         assert isinstance(stopped, Denied)
         assert rules(stopped.findings) == ["ledger.audit"]
+        assert stopped.findings[0].limit == "fewer than 1000 records wait for the store"
         assert len(ledger.unwritten) == MAX_UNWRITTEN, "and asking in vain adds nothing"
         assert isinstance(ledger.commit("run/0", NOON), Committed)
         assert ledger.settle(settled("run/0"), NOON).phase is Phase.SETTLED
@@ -120,6 +129,24 @@ class TestBounds:
             answer = Ledger(state.model_copy(update=changes)).reserve(ask("x", REVERT, difference=two), NOON)
             assert (answer.findings[-1].observed, answer.findings[-1].limit) == (observed, limit)
             assert answer.findings[-1].rule == "ledger.capacity"
+
+    def test_subjects_that_left_the_longest_storm_window_are_no_crowd(self) -> None:
+        ledger = under(policy(org="storm: {window: 1h, max_subjects: 5000, on_exceed: escalate}\n"))
+        ledger.reserve(ask(), NOON)
+        [seen] = ledger.state.sightings
+        crowd = tuple(seen.model_copy(update={"subject": f"S-{n}"}) for n in range(MAX_SUBJECTS))
+        later = NOON + timedelta(hours=1)
+        full = unswept(Ledger(ledger.state.model_copy(update={"sightings": crowd})), later)
+        assert len(full.state.sightings) == MAX_SUBJECTS
+        assert isinstance(full.reserve(ask("run/2", subject="another"), later), Allowed)
+
+    def test_ids_and_subjects_have_a_longest_length(self) -> None:
+        ledger = under(policy())
+        assert isinstance(ledger.reserve(ask("x" * 300, subject="y" * 200), NOON), Allowed)
+        with pytest.raises(BadInput, match=r"^a reservation id has 1 to 300 characters$"):
+            ledger.check_reserve(ask("x" * 301))
+        with pytest.raises(BadInput, match=r"^a subject has 1 to 200 characters$"):
+            ledger.check_reserve(ask(subject="y" * 201))
 
     def test_as_many_files_as_are_kept_together_may_be_listed(self) -> None:
         ledger = under(policy())
@@ -173,7 +200,7 @@ class TestBounds:
 class TestMemory:
     """How long what has ended is remembered; the window of its limit is a week."""
 
-    WEEKLY = policy(["{id: weekly, max: 999, window: 7d}"])
+    WEEKLY = policy(["{id: weekly, max: 999, window: 7d}"], org=BREAKER)
 
     def test_what_ended_is_remembered_from_its_end_also_in_the_next_run(self) -> None:
         ledger, hour = under(self.WEEKLY), timedelta(hours=1)
@@ -232,3 +259,60 @@ class TestMemory:
         ledger.reserve(ask(), NOON)
         assert ledger.settle(settled("run/1").model_copy(update={"settled_by": who}), NOON).settled_by == who
         assert restarted(ledger).known("run/1").settled_by == who
+
+    def test_outcomes_that_no_breaker_can_read_are_forgotten_with_the_windows(self) -> None:
+        """200 repositories and 50 outcomes in each would fill the ledger for ever."""
+        repositories, each = 200, 50
+        for org, repos, kept in (
+            ("", {}, 0),
+            (BREAKER, {}, OUTCOMES),
+            ("", {"r7": BREAKER}, OUTCOMES),
+            (BREAKER, {"r7": BREAKER, "r8": BREAKER}, 3 * OUTCOMES),
+        ):
+            book = under(policy(org=org, repos=repos)).book
+            [entry] = granted().entries
+            for number in range(repositories * each):
+                at = NOON + number * DAY / 200
+                intent = entry.intent.model_copy(update={"repository": f"r{number % repositories}"})
+                named = entry.model_copy(
+                    update={"id": f"run/{number}", "intent": intent, "reserved_at": at}
+                )
+                book.forget(at)
+                book.apply(Granted(entry=named), at)
+                book.apply(Settled(settlement=settled(named.id)), at)
+            book.forget(at + DAY)
+            assert len(book.entries) == kept
+            assert len(restarted_book(book).entries) == kept
+
+    def test_a_full_ledger_forgets_what_it_keeps_for_breakers_alone_rather_than_deny(self) -> None:
+        ledger = under(policy(org=BREAKER))
+        for number in range(2):
+            ledger.reserve(ask(f"old/{number}"), NOON)
+            ledger.settle(settled(f"old/{number}"), NOON + number * SECOND)
+        [*old] = ledger.state.entries
+        later = NOON + 2 * DAY
+        [entry] = granted().entries
+        many = tuple(
+            entry.model_copy(update={"id": f"run/{number}", "phase": Phase.COMMITTED})
+            for number in range(MAX_ENTRIES - 2)
+        )
+        full = Ledger(ledger.state.model_copy(update={"entries": (*old, *many), "unwritten": ()}))
+        for number in range(2):
+            assert isinstance(full.reserve(ask(f"new/{number}"), later), Allowed)
+            assert len(full.book.entries) == MAX_ENTRIES
+            assert f"old/{number}" not in full.book.entries, "the oldest first"
+        assert rules(full.reserve(ask("new/2"), later).findings) == ["ledger.capacity"]
+
+
+def granted() -> LedgerState:
+    """A ledger's state after one grant."""
+    ledger = under(policy())
+    ledger.reserve(ask(), NOON)
+    return ledger.state
+
+
+def restarted_book(book: Book) -> Book:
+    """The book as the next run opens it, after it has forgotten what it may."""
+    again = Book(book.state())
+    again.forget(max(entry.ended_at or NOON for entry in again.entries.values()) + 999 * DAY if again.entries else NOON)
+    return again

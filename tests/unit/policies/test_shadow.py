@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from leverframe.model.errors import NotFound
+from leverframe.model.errors import Conflict, NotFound
 from leverframe.model.proposals import Cost
 from policies.decision import Allowed, Denied, ReserveRequest
 from policies.ledger import Ledger
@@ -13,7 +13,7 @@ from policies.reservations import (
     ShadowScore,
 )
 from policies.retention import MAX_SHADOWS
-from tests.fakes.asks import NOON, REVERT, ask, difference, policy
+from tests.fakes.asks import NOON, ON, REVERT, ask, difference, policy
 from tests.fakes.ledgers import (
     DAY,
     ONE_AN_HOUR,
@@ -49,6 +49,12 @@ class TestObserve:
         first = ledger.reserve(ask(), NOON)
         assert ledger.reserve(ask(), NOON + SECOND) == first
         assert kinds(ledger) == ["shadowed"]
+
+    def test_the_id_of_an_observation_stands_for_its_effect_alone(self) -> None:
+        ledger = self.observing()
+        ledger.reserve(ask(), NOON)
+        with pytest.raises(Conflict, match="use a new id"):
+            ledger.reserve(ask(effect=ON), NOON)
 
     def test_the_first_score_stands_and_an_unknown_observation_is_not_found(self) -> None:
         ledger = self.observing()
