@@ -9,12 +9,13 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
 from leverframe.model.errors import BadConfiguration
 from leverframe.model.topology import Repository
+from policies.protected import covers_folder
 
 
 class Section(BaseModel):
@@ -129,9 +130,18 @@ class PolicySettings(Section):
     repository: str = ""
     """With `git`: the declared repository whose target branch holds the policies."""
     folder: str = "policies"
-    """With `git`: the folder in that repository."""
+    """With `git`: the folder in that repository; one that no agent can change."""
     reload_seconds: int = Field(default=60, ge=1)
     """How often the housekeeping looks whether the policy has changed."""
+
+    @model_validator(mode="after")
+    def _out_of_reach(self) -> "PolicySettings":
+        if self.backend == "git" and not covers_folder(self.folder):
+            raise ValueError(
+                f"agents could change the policies in the folder {self.folder!r}: put them into one named"
+                " `policies`, at any depth, such as `platform/policies`"
+            )
+        return self
 
 
 class SlackSettings(Section):

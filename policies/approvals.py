@@ -1,4 +1,5 @@
-"""What an approval is worth: it lifts escalations of exactly one effect, once, and never a denial.
+"""What an approval is worth: it lifts escalations of exactly one effect as people were shown them, once, and
+never a denial.
 
 It is worth that when a place is taken, and again at the commit.
 """
@@ -39,9 +40,16 @@ def objection(
         return _finding(f"expired at {approval.expires_at:%Y-%m-%d %H:%M:%S %Z}", "not expired")
     if approval.expires_at > now + terms.expires_after:
         return _finding("valid for longer than the policy lets an answer live", "expires in time")
-    asked = {finding.rule for finding in findings if finding.verdict is Verdict.ESCALATE}
-    if unseen := sorted(asked - set(approval.lifts)):
+    asking = [finding for finding in findings if finding.verdict is Verdict.ESCALATE]
+    shown = {finding.rule for finding in approval.lifts}
+    if unseen := sorted({finding.rule for finding in asking} - shown):
         return _finding(f"nobody was asked about {', '.join(unseen)}", "lifts every rule that asks people")
+    worse = [finding for finding in asking if not any(seen.covers(finding) for seen in approval.lifts)]
+    if worse:
+        return _finding(
+            f"people were shown less of {', '.join(sorted(finding.rule for finding in worse))}",
+            "as people were shown it, or better",
+        )
     counted = voters(terms.chain, (*intent.requesters, intent.agent)).intersection(approval.approvers)
     if len(counted) < terms.quorum:
         return _finding(

@@ -97,13 +97,13 @@ def findings(
     unsettled = sum(use.held for use in uses)
     full = unsettled >= settings.probe
     if found.state == "open":
+        # Not `retry_at`: waiting alone never makes it pass, a person must approve the probe.
         half_open_at = found.opened_at + settings.open_for
         yield Finding(
             rule=rule,
             verdict=Verdict.DENY,
             observed=f"{intent.agent} was stopped at {_words(found.opened_at)}: its effects went badly",
             limit=f"{limit}, or {duration_words(settings.open_for)} without effects",
-            retry_at=None if full else half_open_at,
             remedy=f"Wait until {_words(half_open_at)}, then ask a person to approve one effect as a probe.",
             source=place,
         )
@@ -112,6 +112,7 @@ def findings(
         rule=rule,
         verdict=Verdict.DENY if full else Verdict.ESCALATE,
         observed=f"{intent.agent} must prove itself: {unsettled} unsettled of {settings.probe} probes",
+        figure=unsettled,
         limit=f"{limit}, or a good probe",
         remedy=(
             "Wait until an earlier effect is settled."

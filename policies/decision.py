@@ -38,6 +38,8 @@ class Finding(Frozen):
     """A stable dotted path into the policy document, for example `org.limits.flips-per-hour`."""
     verdict: Verdict
     observed: str
+    figure: int | None = None
+    """The number in `observed` that grows as things get worse; None when its words are all there is."""
     limit: str
     retry_at: Instant | None = None
     """When merely waiting would make the rule pass."""
@@ -45,6 +47,14 @@ class Finding(Frozen):
     """One imperative sentence: what would make it pass."""
     source: str
     """`org.yaml:14`, relative to the policy directory; `ledger` for what no file says."""
+
+    def covers(self, later: "Finding") -> bool:
+        """Whether who saw this one saw the later one, too: the same rule, and the same or better observed."""
+        if self.rule != later.rule:
+            return False
+        if self.figure is None or later.figure is None:
+            return self.observed == later.observed
+        return later.figure <= self.figure
 
 
 class Approval(Frozen):
@@ -54,8 +64,8 @@ class Approval(Frozen):
     """The approval's workflow id; a ledger consumes it once."""
     request_digest: str
     policy_digest: str
-    lifts: tuple[str, ...]
-    """The rules that asked for people; a rule that is not named here is not lifted."""
+    lifts: tuple[Finding, ...]
+    """What people were shown; a rule that is not among it, or observes worse by now, is not lifted."""
     approvers: tuple[Principal, ...] = Field(min_length=1)
     expires_at: Instant
 

@@ -20,13 +20,19 @@ def findings(document: PolicyDocument, intent: Intent) -> Iterator[Finding]:
 
 
 def _flag(document: PolicyDocument, rule: FlipFlagRule, flag: str | None) -> Iterator[Finding]:
-    """A flag must match `allow` and must not match `deny`, letter by letter. No flag matches nothing."""
+    """A flag must match `allow` letter by letter, and `deny` in no case of its letters. No flag matches
+    nothing."""
     name = flag or "no flag is named"
     if flag is None or not any(fnmatchcase(flag, pattern) for pattern in rule.flags.allow):
         yield _wrong_flag(document, "allow", name, ", ".join(rule.flags.allow) or "no flag", "add it to")
-    denied = [pattern for pattern in rule.flags.deny if flag is not None and fnmatchcase(flag, pattern)]
+    denied = [pattern for pattern in rule.flags.deny if flag is not None and _is_denied(flag, pattern)]
     if denied:
         yield _wrong_flag(document, "deny", name, f"not {', '.join(denied)}", "narrow")
+
+
+def _is_denied(flag: str, pattern: str) -> bool:
+    """As it is written, too: a class that excludes letters, `[!A-Z]`, excludes more without case."""
+    return fnmatchcase(flag, pattern) or fnmatchcase(flag.casefold(), pattern.casefold())
 
 
 def _wrong_flag(document: PolicyDocument, key: str, observed: str, limit: str, remedy: str) -> Finding:

@@ -64,6 +64,7 @@ def _exceeded(
         rule=f"{document.name}.limits.{limit.id}",
         verdict=verdict,
         observed=f"{together}{unit} {span} with this one",
+        figure=together,
         limit=f"at most {maximum}{unit} {span}{per}",
         retry_at=retry_at,
         remedy=help_ + (", or ask a person to approve it." if verdict is Verdict.ESCALATE else "."),

@@ -37,6 +37,7 @@ def _subjects(
             rule,
             "max_subjects",
             observed=f"{together} subjects of {intent.repository} in {span} with this one",
+            figure=together,
             limit=f"at most {rule.max_subjects} in {span}",
             retry_at=others[excess - 1] + rule.window if excess < together else None,
         )
@@ -65,6 +66,7 @@ def _stormy(
     *,
     observed: str,
     limit: str,
+    figure: int | None = None,
     retry_at: datetime | None = None,
 ) -> Finding:
     escalates = rule.on_exceed == "escalate"
@@ -72,6 +74,7 @@ def _stormy(
         rule=f"{document.name}.storm.{key}",
         verdict=Verdict.ESCALATE if escalates else Verdict.DENY,
         observed=observed,
+        figure=figure,
         limit=limit,
         retry_at=retry_at,
         remedy=(

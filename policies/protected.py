@@ -6,9 +6,9 @@
 | `lookalike` | words of mixed alphabets: `СODEOWNERS` with a Cyrillic С |
 | `ci` | what the forge runs by itself |
 | `git` | what git itself obeys: `.git*` |
-| `dot_folder` | every top-level folder whose name begins with a dot, known or new |
+| `dot_folder` | what lies in a folder whose name begins with a dot, known or new, at any depth |
 | `owners` | who must review what |
-| `policies` | the policies' own folder |
+| `policies` | what lies in a folder `policies`, at any depth |
 | `agent_instructions` | what coding agents obey |
 | `lock_file` | which packages are installed, and from where |
 | `symlink`, `submodule`, `mode` | entries that are no plain file, and files that become executable |
@@ -121,8 +121,8 @@ def _named(*globs: str) -> Callable[[FileDelta], bool]:
 
 
 def _in_dot_folder(file: FileDelta) -> bool:
-    folder, slash, _ = forms(file.path)[2].partition("/")
-    return bool(slash) and folder.startswith(".") and file.path != QUARANTINE
+    folders = forms(file.path)[2].split("/")[:-1]
+    return any(folder.startswith(".") for folder in folders) and file.path != QUARANTINE
 
 
 def _mode_changes(file: FileDelta) -> bool:
@@ -175,14 +175,16 @@ PROTECTED = (
             "**/buildspec*.yml",
             "**/codefresh*.yml",
             "**/wercker.yml",
+            "**/.drone.*",
+            "**/.cirrus.*",
             "**/.*.yml",
         ),
         "no CI configuration",
     ),
     Protection("git", _named("**/.git*", "**/.git/**", "**/.lfsconfig", "**/.mailmap"), "nothing git obeys"),
-    Protection("dot_folder", _in_dot_folder, "no top-level folder whose name begins with a dot"),
+    Protection("dot_folder", _in_dot_folder, "no folder whose name begins with a dot"),
     Protection("owners", _named("**/codeowners", "**/owners", "**/owners_aliases"), "no ownership"),
-    Protection("policies", _named("policies", "policies/**"), "no policies"),
+    Protection("policies", _named("policies", "**/policies/**"), "no policies"),
     Protection(
         "agent_instructions",
         _named(
@@ -240,3 +242,15 @@ PROTECTED = (
     Protection("mode", _mode_changes, "no mode changes and no new executables"),
 )
 """Asked one by one for each file of a difference."""
+
+
+def covers_folder(folder: str) -> bool:
+    """Whether no agent can change what lies in this folder of a repository, such as `platform/policies`.
+
+    False for what names no folder plainly, such as `.`: it could be any.
+    """
+    within = f"{folder.strip('/')}/org.yaml"
+    plain = FileDelta(
+        path=within, change="modified", old_mode="100644", new_mode="100644", added=1, removed=1
+    )
+    return not _malformed(within) and any(protection.covers(plain) for protection in PROTECTED)

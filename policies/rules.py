@@ -25,6 +25,8 @@ from policies.decision import Verdict
 from policies.notation import Amount, Cron, Glob, PathGlob, ZoneName
 
 MAX_WINDOW = timedelta(days=31)
+MAX_ANSWER = timedelta(days=7)
+"""The longest life of a question: after a week nobody knows what it was about."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"^([1-9][0-9]{0,8})([smhd])$")
@@ -96,7 +98,9 @@ class FlagNames(Section):
     """Which flags, by shell-style patterns. A flag must match `allow` and must not match `deny`."""
 
     allow: tuple[Glob, ...] = ()
+    """Matched letter by letter."""
     deny: tuple[Glob, ...] = ()
+    """Matched without regard to case."""
 
 
 class PathNames(Section):
@@ -285,7 +289,8 @@ class Escalation(Section):
     remind_after: Duration = timedelta(minutes=15)
     escalate_after: Duration = timedelta(hours=1)
     """Silence for so long brings in the next group."""
-    expires_after: Duration
+    expires_after: Annotated[Duration, Field(le=MAX_ANSWER)]
+    """Silence for so long means no; at most 7d."""
     on_expiry: Literal["deny"] = "deny"
 
 

@@ -299,12 +299,12 @@ class ApprovalWorkflow:
         question = self._question
         match self._state:
             case "approved":
-                lifted = (finding for finding in question.findings if finding.verdict is Verdict.ESCALATE)
+                asking = (finding for finding in question.findings if finding.verdict is Verdict.ESCALATE)
                 approval = Approval(
                     approval=question.approval,
                     request_digest=question.request_digest,
                     policy_digest=question.policy_digest,
-                    lifts=tuple(dict.fromkeys(finding.rule for finding in lifted)),
+                    lifts=tuple(asking),
                     approvers=tuple(vote.principal for vote in self._ballot.votes),
                     expires_at=question.expires_at,
                 )

@@ -12,7 +12,7 @@ from activities.policy_files import MAX_BYTES, MAX_FILES, snapshot_of
 from activities.ports import PolicyFiles, PolicySource
 from leverframe.bootstrap import build_policy_source, load_policy
 from leverframe.model.errors import BadConfiguration
-from leverframe.settings import PolicySettings, Settings
+from leverframe.settings import PolicySettings, Settings, load
 from tests.fakes.asks import document
 from tests.fakes.git_world import GitWorld
 from tests.fakes.tracks import track_at
@@ -118,11 +118,31 @@ def test_a_mounted_volume_of_links_is_read_once(tmp_path: Path) -> None:
 
 def test_the_settings_say_which_repository_and_folder(tmp_path: Path) -> None:
     world = GitWorld(tmp_path)
-    world.commit("main", {f"rules/{name}": text for name, text in FILES.items()})
-    policies = PolicySettings(backend="git", repository="shop", folder="rules")
+    world.commit("main", {f"rules/policies/{name}": text for name, text in FILES.items()})
+    policies = PolicySettings(backend="git", repository="shop", folder="rules/policies")
     settings = Settings(home=tmp_path / "home", repositories=(world.repository,), policies=policies)
     assert build_policy_source(settings).read().revision == world.git("rev-parse", "main")
     assert load_policy(settings).digest == snapshot_of(PolicyFiles(revision="x", files=FILES)).digest
+
+
+@pytest.mark.parametrize(
+    "folder", ["governance", "platform/rules", "policies-new", "", ".", "./policies", "policies/.."]
+)
+def test_settings_refuse_a_folder_that_agents_could_change(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "leverframe.toml"
+    file.write_text(f'[policies]\nbackend = "git"\nrepository = "shop"\nfolder = "{folder}"\n')
+    monkeypatch.setenv("LEVERFRAME_CONFIG", str(file))
+    with pytest.raises(BadConfiguration, match=r"policies: .*agents could change the policies in the folder"):
+        load()
+
+
+@pytest.mark.parametrize(
+    "folder", ["policies", "/policies/", "platform/policies", "policies/leverframe", ".leverframe/rules"]
+)
+def test_settings_take_a_folder_that_no_agent_can_change(folder: str) -> None:
+    assert PolicySettings(backend="git", repository="shop", folder=folder).folder == folder
 
 
 def test_a_repository_that_is_not_declared_is_named(tmp_path: Path) -> None:

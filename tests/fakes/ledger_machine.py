@@ -92,7 +92,7 @@ class LedgerMachine(RuleBasedStateMachine):
             approval=name,
             request_digest="0" * 64 if answer.about == "another" else request.digest,
             policy_digest="0" * 64 if answer.about == "another policy" else asked.policy_digest,
-            lifts=tuple(rules[1:] if answer.forgets else rules),
+            lifts=asked.findings[1:] if answer.forgets else asked.findings,
             approvers=answer.approvers,
             expires_at=expires_at,
         )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Cost
-from policies.decision import Approval, Finding, ReserveRequest
+from policies.decision import Approval, Finding, ReserveRequest, Verdict
 from policies.documents import PolicySnapshot
 from policies.ledger import Ledger
 from policies.reservations import LedgerStart, LedgerState, PauseRequest, Settlement
@@ -55,13 +55,29 @@ def kinds(ledger: Ledger) -> list[str]:
     return [record.kind for record in ledger.unwritten]
 
 
+def shown(*names: str, observed: str = "act_with_approval", figure: int | None = None) -> tuple[Finding, ...]:
+    """What people saw before they said yes: rules that ask them."""
+    return tuple(
+        Finding(
+            rule=name,
+            verdict=Verdict.ESCALATE,
+            observed=observed,
+            figure=figure,
+            limit="less",
+            remedy="Ask a person.",
+            source="org.yaml:1",
+        )
+        for name in names
+    )
+
+
 def approved(request: ReserveRequest, **changes: object) -> ReserveRequest:
     """The request with an approval that fits it under `policy()`, or fits it but for the changes."""
     approval = Approval(
         approval="approval/1",
         request_digest=request.digest,
         policy_digest=policy().digest,
-        lifts=TO_ON,
+        lifts=shown(*TO_ON),
         approvers=("ada",),
         expires_at=NOON + timedelta(minutes=30),
     )

@@ -255,7 +255,7 @@ def approval(escalated: Escalated, request: ReserveRequest, **changes: Any) -> A
             "approval": "approval/1",
             "request_digest": request.digest,
             "policy_digest": escalated.policy_digest,
-            "lifts": tuple(finding.rule for finding in escalated.findings),
+            "lifts": escalated.findings,
             "approvers": tuple(sorted(voters(escalated.terms.chain, request.requesters))) or ("nobody",),
             "expires_at": NOON + escalated.terms.expires_after,
             **changes,
@@ -291,12 +291,11 @@ def test_p6_an_approval_lifts_what_asks_people_and_can_change_no_denial(
             spoiled = request.model_copy(update={"approval": yes.model_copy(update=change)})
             assert not isinstance(decided(spoiled), Allowed), change
     if isinstance(plain, Denied):
-        names = tuple(finding.rule for finding in plain.findings)
         yes = Approval(
             approval="approval/1",
             request_digest=request.digest,
             policy_digest=policy.digest,
-            lifts=names,
+            lifts=plain.findings,
             approvers=("ada", "grace", "edsger"),
             expires_at=NOON + timedelta(minutes=30),
         )

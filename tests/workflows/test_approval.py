@@ -40,7 +40,7 @@ async def test_one_yes_approves_exactly_what_was_asked(env: WorkflowEnvironment)
     assert isinstance(result, Approved)
     approval = result.approval
     assert (approval.approval, approval.request_digest) == (handle.id, DIGEST)
-    assert (approval.approvers, approval.lifts) == (("ada",), (ASKS.rule,))
+    assert (approval.approvers, approval.lifts) == (("ada",), (ASKS,))
     assert approval.expires_at == asked.question.asked_at + timedelta(hours=1)
     assert chat.closed[handle.id].text == "approved by Ada"
     [answer] = ledger.answers

@@ -14,8 +14,25 @@ from tests.fakes.ledgers import (
     approved,
     rules,
     settled,
+    shown,
     under,
 )
+
+
+@pytest.mark.parametrize(
+    ("now", "covered"),
+    [
+        (shown("org.a", observed="3 in 1h", figure=3), True),
+        (shown("org.a", observed="2 in 1h", figure=2), True),
+        (shown("org.a", observed="4 in 1h", figure=4), False),
+        (shown("org.b", observed="3 in 1h", figure=3), False),
+        (shown("org.a", observed="3 in 1h"), True),
+        (shown("org.a", observed="unknown"), False),
+    ],
+)
+def test_who_saw_a_finding_saw_the_same_rule_no_worse(now: tuple[Finding], covered: bool) -> None:
+    (seen,) = shown("org.a", observed="3 in 1h", figure=3)
+    assert seen.covers(*now) is covered
 
 
 class TestApproval:
@@ -54,12 +71,17 @@ class TestApproval:
                 "1 different people",
             ),
             (
-                {"lifts": TO_ON[:1]},
+                {"lifts": shown(*TO_ON[:1])},
                 f"nobody was asked about {TO_ON[1]}",
                 "lifts every rule that asks people",
             ),
             (
-                {"lifts": ("org.autonomy",)},
+                {"lifts": shown(*TO_ON, observed="act")},
+                f"people were shown less of {TO_ON[0]}, {TO_ON[1]}",
+                "as people were shown it, or better",
+            ),
+            (
+                {"lifts": shown("org.autonomy")},
                 f"nobody was asked about {TO_ON[0]}, {TO_ON[1]}",
                 "lifts every rule that asks people",
             ),
@@ -84,6 +106,43 @@ class TestApproval:
     def test_an_approval_lives_exactly_as_long_as_the_policy_lets_an_answer_live(self) -> None:
         request = approved(ask(effect=ON), expires_at=NOON + timedelta(hours=1))
         assert isinstance(under(policy()).reserve(request, NOON), Allowed)
+
+    def test_an_approval_lifts_a_limit_up_to_what_was_shown_and_no_further(self) -> None:
+        snapshot = policy(["{id: hourly, max: 2, window: 1h, on_exceed: escalate}"])
+        ledger = under(snapshot)
+        for number in (1, 2):
+            ledger.reserve(ask(f"run/{number}"), NOON)
+        shown = [ledger.reserve(ask(f"run/{number}"), NOON) for number in range(3, 9)]
+        granted = []
+        for number, asked in enumerate(shown, 3):
+            assert isinstance(asked, Escalated)
+            assert asked.findings[0].observed == "3 in 1h with this one"
+            request = approved(
+                ask(f"run/{number}"),
+                approval=f"approval/{number}",
+                policy_digest=snapshot.digest,
+                lifts=asked.findings,
+            )
+            granted.append(isinstance(ledger.reserve(request, NOON), Allowed))
+        assert granted == [True, False, False, False, False, False]
+
+    def test_an_approval_outlives_figures_that_get_better_and_time_that_passes(self) -> None:
+        snapshot = policy(["{id: busy, max: 1, hold: until_settled, on_exceed: escalate}"])
+        for ending in (None, "run/2"):
+            ledger = under(snapshot)
+            ledger.reserve(ask("run/1"), NOON)
+            second = ledger.reserve(ask("run/2"), NOON)
+            assert isinstance(second, Escalated)
+            ledger.reserve(approved(ask("run/2"), policy_digest=snapshot.digest, lifts=second.findings), NOON)
+            third = ledger.reserve(ask("run/3"), NOON)
+            assert isinstance(third, Escalated)
+            assert third.findings[0].figure == 3
+            if ending:
+                ledger.release(ending, NOON)
+            yes = approved(
+                ask("run/3"), approval="approval/3", policy_digest=snapshot.digest, lifts=third.findings
+            )
+            assert isinstance(ledger.reserve(yes, NOON + timedelta(minutes=5)), Allowed), ending
 
     def test_an_approval_that_is_not_needed_is_not_spent(self) -> None:
         ledger = under(policy())

@@ -151,7 +151,8 @@ def told(uses: list[Use], now: datetime, rule: str = "{bad: 2, of_last: 4, open_
 def test_open_denies_until_people_may_approve_a_probe() -> None:
     (found,) = told(history("bb"), after(2))
     assert (found.rule, found.verdict) == ("org.breaker", Verdict.DENY)
-    assert found.retry_at == after(25.5)
+    assert found.retry_at is None, "waiting alone only leads to a question"
+    assert f"{after(25.5):%Y-%m-%d %H:%M:%S %Z}" in found.remedy
     assert "as a probe" in found.remedy
     assert told(history("b"), after(2)) == []
 
@@ -167,6 +168,7 @@ def test_half_open_asks_people_for_each_probe_and_has_so_many_at_once() -> None:
     (room,) = told([*uses, use("h", 26)], after(26), "{bad: 2, of_last: 4, open_for: 1d, probe: 2}")
     assert room.verdict is Verdict.ESCALATE
     assert "1 unsettled of 2" in room.observed
+    assert (asks.figure, room.figure) == (0, 1)
 
 
 def test_waiting_alone_does_not_help_while_probes_are_taken() -> None:

@@ -37,6 +37,7 @@ def refused(text: str, file: str = "org.yaml") -> str:
         (HEAD + "limits:\n  - {id: a, max: 2}\n", "give exactly one of `window` and `hold`"),
         (HEAD + "limits:\n  - {id: a, max: 2, window: 90}\n", "write a duration as a whole number"),
         (HEAD + "limits:\n  - {id: a, max: 2, window: 99d}\n", "org.yaml:6: limits.0.window"),
+        (HEAD + "escalation: {quorum: 1, expires_after: 8d}\n", "org.yaml:5: escalation.expires_after"),
         (HEAD + "limits:\n  - {id: a, window: 1h}\n", "limits.0.max: it is required, and missing"),
         (
             HEAD + "limits:\n  - {id: a, max: 1, window: 1h}\n  - {id: a, max: 2, window: 1h}\n",

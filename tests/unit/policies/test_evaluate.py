@@ -290,11 +290,13 @@ def test_in_a_shadow_what_a_file_leaves_out_stays_denied() -> None:
         ("{allow: ['old-*', 'new-checkout']}", []),
         ("{}", ["allow"]),
         ("{allow: ['*'], deny: ['*checkout']}", ["deny"]),
-        ("{allow: ['*'], deny: ['*CHECKOUT']}", []),
+        ("{allow: ['*'], deny: ['*CHECKOUT']}", ["deny"]),
+        ("{allow: ['*'], deny: ['[!A-Z]*']}", ["deny"]),
+        ("{allow: ['*CHECKOUT']}", ["allow"]),
         ("{deny: ['old-*', 'new-*']}", ["allow", "deny"]),
     ],
 )
-def test_a_flag_must_be_allowed_and_not_denied_letter_by_letter(flags: str, broken: list[str]) -> None:
+def test_a_flag_must_be_allowed_letter_by_letter_and_denied_in_no_case(flags: str, broken: list[str]) -> None:
     levers = f"levers: {{flip_flag: {{direction: {{to_off: act}}, flags: {flags}}}}}"
     evaluation = judge(policy(levers=levers), ask(effect=OFF))
     assert rules(evaluation.findings) == [f"org.levers.flip_flag.flags.{name}" for name in broken]

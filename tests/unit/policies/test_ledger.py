@@ -230,7 +230,7 @@ class TestCommit:
         ledger.reserve(ask(), NOON)
         asked = ledger.reserve(ask("run/2"), NOON)
         assert isinstance(asked, Escalated)
-        request = approved(ask("run/2"), policy_digest=snapshot.digest, lifts=("org.limits.hourly",))
+        request = approved(ask("run/2"), policy_digest=snapshot.digest, lifts=asked.findings)
         assert isinstance(ledger.reserve(request, NOON), Allowed)
         for reservation in ("run/1", "run/2"):
             assert isinstance(ledger.commit(reservation, NOON), Committed)

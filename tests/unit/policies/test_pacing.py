@@ -41,6 +41,7 @@ def test_too_many_subjects_of_a_repository_at_once_are_for_people() -> None:
     assert finding.observed == "4 subjects of shop in 1h with this one"
     assert (finding.limit, finding.source) == ("at most 3 in 1h", "org.yaml:7")
     assert finding.retry_at == NOON + 10 * MINUTE
+    assert finding.figure == int(finding.observed.split()[0])
     assert finding.remedy == (
         "Look for one cause behind all of it, and approve exactly this effect if it helps."
     )

@@ -40,7 +40,7 @@ def lived() -> Ledger:
         approval="approval/1",
         request_digest=wish.digest,
         policy_digest=LOOSE.digest,
-        lifts=tuple(finding.rule for finding in asked.findings),
+        lifts=asked.findings,
         approvers=("ada",),
         expires_at=NOON + 30 * MINUTE,
     )

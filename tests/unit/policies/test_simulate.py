@@ -86,7 +86,7 @@ def test_a_question_and_its_answer_are_one_request() -> None:
         approval="approval/1",
         request_digest=wish.digest,
         policy_digest=LOOSE.digest,
-        lifts=tuple(finding.rule for finding in asked.findings),
+        lifts=asked.findings,
         approvers=("ada",),
         expires_at=NOON + 30 * MINUTE,
     )
@@ -104,7 +104,7 @@ def test_people_s_yes_counts_under_the_candidate_too() -> None:
         approval="approval/1",
         request_digest=wish.digest,
         policy_digest=LOOSE.digest,
-        lifts=tuple(finding.rule for finding in asked.findings),
+        lifts=asked.findings,
         approvers=("ada",),
         expires_at=NOON + 30 * MINUTE,
     )
