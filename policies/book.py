@@ -14,6 +14,7 @@ from typing import TypeVar
 from policies import events
 from policies.documents import PolicySnapshot
 from policies.events import Event
+from policies.layering import is_about
 from policies.reservations import (
     Deferral,
     EndedQuestion,
@@ -25,6 +26,7 @@ from policies.reservations import (
     SpentApproval,
 )
 from policies.retention import (
+    MAX_ENTRIES,
     MAX_PARKED,
     MAX_SHADOWS,
     MEMORY,
@@ -113,8 +115,9 @@ class Book:
         self._leases = [(e.lapses_at, e.id) for e in self.entries.values() if e.phase is Phase.RESERVED]
         self._released = [(ended(e), e.id) for e in self.entries.values() if e.phase is Phase.RELEASED]
         self._settled = [(ended(e), e.id) for e in self.entries.values() if e.phase is Phase.SETTLED]
-        self._overdue: set[str] = set()
+        self._breakers = [document for document in snapshot.documents if document.rules.breaker]
         self._outcomes: dict[tuple[str, str], list[tuple[datetime, str]]] = {}
+        self._overdue: dict[str, None] = {}
         for heap in (self._leases, self._released, self._settled):
             heapify(heap)
         for at, name in sorted(self._settled):
@@ -145,8 +148,8 @@ class Book:
             self._drop(heappop(self._released)[1])
         while self._settled and self._settled[0][0] <= now - self._horizon:
             at, name = heappop(self._settled)
-            if (at, name) in self._outcomes.get(_agent(self.entries[name]), ()):
-                self._overdue.add(name)
+            if self._for_breakers(at, self.entries[name]):
+                self._overdue[name] = None
             else:
                 self._drop(name)
         while (
@@ -168,7 +171,7 @@ class Book:
 
     def _drop(self, name: str) -> None:
         entry = self.entries.pop(name)
-        self._overdue.discard(name)
+        self._overdue.pop(name, None)
         if entry.phase is not Phase.RELEASED:
             self.usage.drop(name)
 
@@ -176,14 +179,29 @@ class Book:
         if self.shadow.pop(name).would == "allow":
             self.shadow_usage.drop(name)
 
+    @property
+    def overdue(self) -> int:
+        """How many outcomes are kept for breakers alone. They go, oldest first, when there is no room."""
+        return len(self._overdue)
+
     def _remember_outcome(self, at: datetime, entry: Entry) -> None:
-        """The newest outcomes of an agent in a repository are kept for its breaker, however old they are."""
-        newest = self._outcomes.setdefault(_agent(entry), [])
-        insort(newest, (at, entry.id))
-        if len(newest) > OUTCOMES:
-            _, name = newest.pop(0)
-            if name in self._overdue:
-                self._drop(name)
+        """The newest outcomes of an agent are kept for each breaker, however old they are."""
+        for record in self._records(entry):
+            newest = self._outcomes.setdefault(record, [])
+            insort(newest, (at, entry.id))
+            if len(newest) > OUTCOMES:
+                before, name = newest.pop(0)
+                if name in self._overdue and not self._for_breakers(before, self.entries[name]):
+                    self._drop(name)
+
+    def _for_breakers(self, at: datetime, entry: Entry) -> bool:
+        """Whether a breaker can read the outcome, which was known at `at`."""
+        return any((at, entry.id) in self._outcomes.get(record, ()) for record in self._records(entry))
+
+    def _records(self, entry: Entry) -> list[tuple[str, str]]:
+        """The breakers that look at the effect, each by its file, and the agent."""
+        agent = entry.intent.agent
+        return [(each.file, agent) for each in self._breakers if is_about(each, entry.intent)]
 
     # What events do.
 
@@ -235,6 +253,8 @@ class Book:
 
     def _grant(self, event: events.Granted) -> None:
         entry = event.entry
+        while len(self.entries) >= MAX_ENTRIES and self._overdue:
+            self._drop(next(iter(self._overdue)))
         self.entries[entry.id] = entry
         self.files += _files(entry)
         self.usage.add(entry.id, use_of(entry))
@@ -374,7 +394,3 @@ def _pause(request: PauseRequest, at: datetime) -> Pause:
 
 def _files(entry: Entry) -> int:
     return len(entry.intent.difference.files) if entry.intent.difference else 0
-
-
-def _agent(entry: Entry) -> tuple[str, str]:
-    return entry.intent.agent, entry.intent.repository

@@ -60,7 +60,7 @@ def _traced(book: Book, intent: Intent) -> Intent:
 
 
 def _out_of_room(book: Book, intent: Intent, now: datetime) -> Finding | None:
-    kept = max(len(book.entries), len(book.spent))
+    kept = max(len(book.entries) - book.overdue, len(book.spent))
     files = book.files + (len(intent.difference.files) if intent.difference else 0)
     if kept >= MAX_ENTRIES:
         return full(f"{kept} reservations remembered", MAX_ENTRIES)

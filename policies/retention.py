@@ -21,7 +21,7 @@ PARKED_ANEW = timedelta(minutes=10)
 """A parked run that asks again is recorded again after this long."""
 
 OUTCOMES = 50
-"""As many outcomes of an agent in a repository are kept for breakers, however old they are."""
+"""As many outcomes of an agent are kept for each breaker that looks at them, however old they are."""
 
 MAX_ENTRIES = 5000
 """Reservations, and spent approvals: past this nothing is granted."""

@@ -159,7 +159,8 @@ class TestLife:
         assert isinstance(ledger.reserve(ask("run/2", cost=Cost(cents=60)), NOON), Allowed)
 
     def test_what_no_limit_can_see_is_forgotten_and_what_is_open_never_is(self) -> None:
-        ledger = under(policy(["{id: weekly, max: 99, window: 7d}"]))
+        breaker = "breaker: {bad: 3, of_last: 10, open_for: 1d}\n"
+        ledger = under(policy(["{id: weekly, max: 99, window: 7d}"], org=breaker))
         names = [f"run/{number}" for number in range(52)]
         for name in names:
             ledger.reserve(ask(name), NOON)
