@@ -18,12 +18,13 @@ from policies.reservations import (
 )
 from policies.retention import MAX_ENTRIES, MAX_FILES, MAX_PARKED, MAX_SUBJECTS, OUTCOMES
 from policies.usage import Intent
-from tests.fakes.asks import NOON, REVERT, ask, delta, difference, policy
+from tests.fakes.asks import NOON, ON, REVERT, ask, delta, difference, policy
 from tests.fakes.ledgers import (
     DAY,
     EVERYTHING,
     ONE_UNSETTLED,
     SECOND,
+    approved,
     restarted,
     rules,
     settled,
@@ -187,6 +188,16 @@ class TestBounds:
             ledger.reserve(ask("run/1/0"), NOON + timedelta(minutes=minutes))
         assert [parked.since for parked in ledger.state.parked] == [NOON]
 
+    def test_a_grant_that_lists_files_counts_once_more_for_every_thirty(self) -> None:
+        ledger = under(policy())
+        files = difference(*(f"src/{number}.py" for number in range(59)))
+        ledger.reserve(ask(effect=REVERT, difference=files), NOON)
+        two = ledger.unwritten * (MAX_UNWRITTEN // 2 - 1)
+        nearly = Ledger(ledger.state.model_copy(update={"unwritten": tuple(two)}))
+        answers = [nearly.reserve(ask(f"run/{name}"), NOON) for name in "abc"]
+        assert [answer.kind for answer in answers] == ["allow", "allow", "deny"]
+        assert rules(answers[-1].findings) == ["ledger.audit"]
+
     def test_records_that_the_store_has_count_no_more_and_the_others_still_do(self) -> None:
         ledger = under(policy())
         for number in range(MAX_UNWRITTEN):
@@ -201,6 +212,14 @@ class TestMemory:
     """How long what has ended is remembered; the window of its limit is a week."""
 
     WEEKLY = policy(["{id: weekly, max: 999, window: 7d}"], org=BREAKER)
+
+    def test_what_is_too_old_leaves_the_state_within_a_minute_of_commands(self) -> None:
+        ledger, minute = under(policy()), timedelta(minutes=1)
+        ledger.reserve(approved(ask(effect=ON), expires_at=NOON + minute), NOON)
+        ledger.resume(EVERYTHING, NOON + minute - SECOND)
+        assert len(ledger.state.spent_approvals) == 1
+        ledger.resume(EVERYTHING, NOON + minute)
+        assert ledger.state.spent_approvals == ()
 
     def test_what_ended_is_remembered_from_its_end_also_in_the_next_run(self) -> None:
         ledger, hour = under(self.WEEKLY), timedelta(hours=1)
