@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from leverframe.model.frozen import Frozen
+from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Lever
 from policies.book import Book
 from policies.decision import Finding, Verdict
@@ -91,17 +92,20 @@ def test_the_order_of_a_state_is_that_of_its_columns_and_not_of_what_came_first(
 
 
 def test_everything_that_a_ledger_knows_reaches_its_next_run() -> None:
-    snapshot = policy(org="storm: {window: 1h, max_subjects: 9}\n")
+    snapshot = policy(
+        org="storm: {window: 1h, max_subjects: 9}\nbreaker: {bad: 1, of_last: 1, open_for: 1h}\n"
+    )
     ledger = under(snapshot)
     ledger.reserve(approved(ask("run/1", effect=ON), policy_digest=snapshot.digest), NOON)
     ledger.reserve(ask("run/2"), NOON)
-    ledger.settle(settled("run/2"), NOON)
     ledger.pause(PauseRequest(by="ada", reason="incident", agent="sentry_spike"), NOON)
     ledger.reserve(ask("run/3/0"), NOON)
+    ledger.settle(settled("run/2", Outcome.FAILED), NOON)
     refused = RefusedPolicy(revision="abc", problems=("org.yaml:1: no",), since=NOON)
     ledger.refuse_policy(refused, NOON)
     state = ledger.state
     assert [pause.agent for pause in state.pauses] == ["sentry_spike"]
+    assert [demotion.agent for demotion in state.demotions] == ["sentry_spike"]
     assert [parked.run for parked in state.parked] == ["run/3"]
     assert [seen.subject for seen in state.sightings] == ["SHOP-1"]
     assert (len(state.entries), len(state.spent_approvals), state.refused_policy) == (2, 1, refused)
