@@ -219,7 +219,7 @@ class TestMemory:
         ledger.resume(EVERYTHING, NOON + minute - SECOND)
         assert len(ledger.state.spent_approvals) == 1
         ledger.resume(EVERYTHING, NOON + minute)
-        assert ledger.state.spent_approvals == ()
+        assert not ledger.state.spent_approvals
 
     def test_what_ended_is_remembered_from_its_end_also_in_the_next_run(self) -> None:
         ledger, hour = under(self.WEEKLY), timedelta(hours=1)
