@@ -13,8 +13,19 @@ with workflow.unsafe.imports_passed_through():
     from workflows.messages import ApprovalRequest, ApprovalResult, Supersede
     from workflows.queues import HANDS
 
-LOOK_AGAIN = timedelta(minutes=10)
-"""How often a run looks, while people think, whether what they are asked about has moved."""
+LOOK_FIRST = timedelta(minutes=10)
+"""When a run looks first, while people think, whether what they are asked about has moved."""
+LOOK_NEXT = timedelta(hours=1)
+LOOK_RARELY = timedelta(days=1)
+
+
+def look_again(before: timedelta, *, long: bool) -> timedelta:
+    """How long after a look that came `before` after its last one the next one follows.
+
+    Twice as long, up to an hour; daily once history is `long`: each look costs about eleven events and tells
+    of up to 300 files, a question may live for 31 days, and one run asks several.
+    """
+    return LOOK_RARELY if long else min(before * 2, LOOK_NEXT)
 
 
 async def ask_people(
@@ -22,7 +33,7 @@ async def ask_people(
     *,
     approval: str,
     moved: Callable[[], Awaitable[Supersede | None]] | None,
-    every: timedelta = LOOK_AGAIN,
+    first: timedelta = LOOK_FIRST,
 ) -> ApprovalResult:
     """The people's answer. `moved` says what would be done by now, when that is something else.
 
@@ -37,13 +48,15 @@ async def ask_people(
         parent_close_policy=ParentClosePolicy.REQUEST_CANCEL,
         static_summary=f"{question.title}? asked by {question.agent} on {question.subject}",
     )
-    while moved is not None and not await _ended(asked, every):
+    wait = first
+    while moved is not None and not await _ended(asked, wait):
         word = await moved()
         if word is not None:
             # When people were faster, the run finds out by itself that they approved of something else.
             with contextlib.suppress(TemporalError):
                 await asked.signal(ApprovalWorkflow.supersede, word)
             break
+        wait = look_again(wait, long=workflow.info().is_continue_as_new_suggested())
     return await asked
 
 

@@ -61,8 +61,8 @@ class Pulled:
 
     result: Literal["done", "failed"]
     detail: str
-    outcome: Outcome
-    """What the ledger is told."""
+    outcome: Outcome | None
+    """What the ledger is told; None when it is still under way as far as the run knows."""
     proven: bool = False
     """The repair is in production and the regression check passed."""
 
@@ -75,6 +75,8 @@ class Ride:
     """The commit; None when the change did not land."""
     detail: str = ""
     """Why it did not land."""
+    over: bool = True
+    """False when nobody said how it ended: it may land yet."""
 
 
 @dataclass(kw_only=True)
@@ -148,7 +150,7 @@ class Levers:
         if change is not None:
             ride = await self._carry(change)
             if ride.landed_as is None:
-                return Pulled(result="failed", detail=ride.detail, outcome=Outcome.FAILED)
+                return _not_landed(ride)
             timings["detected_to_landed"] = self.since_detected(workflow.now())
         return await self._seen_quiet(f"production is back on {effect.to[:12]}", timings)
 
@@ -165,13 +167,13 @@ class Levers:
         timings["detected_to_opened"] = self.since_detected(workflow.now())
         ride = await self._carry(change)
         if ride.landed_as is None:
-            return Pulled(result="failed", detail=ride.detail, outcome=Outcome.FAILED)
+            return _not_landed(ride)
         landed = ride.landed_as
         timings["detected_to_landed"] = self.since_detected(workflow.now())
         release = await self._released(landed)
         if release is None:
             detail = f"{change.id} landed as {landed[:12]}; no end of its release in {RELEASE_SETTLES_WITHIN}"
-            return Pulled(result="failed", detail=detail, outcome=Outcome.FAILED)
+            return Pulled(result="failed", detail=detail, outcome=None)
         if release.outcome != "landed":
             detail = f"{change.id} landed as {landed[:12]}; its release: {release.outcome}: {release.detail}"
             return Pulled(result="failed", detail=detail, outcome=Outcome(release.outcome))
@@ -216,7 +218,7 @@ class Levers:
                 detail = f"the train did not say how {change.id} ended; it is {found.state}"
                 return Ride(landed_as=found.landed_as, detail=detail)
             silence *= 2
-        return Ride(detail=f"the train did not settle {change.id} within {CAR_SETTLES_WITHIN}")
+        return Ride(detail=f"the train did not settle {change.id} within {CAR_SETTLES_WITHIN}", over=False)
 
     async def _looked_up(self, change: Change) -> Change | None:
         """The change as the forge has it; None when the forge does not answer, which is no word either."""
@@ -360,6 +362,11 @@ async def _waited(settled: Callable[[], bool], within: timedelta, what: str) -> 
     """Wait for word, but not for ever: the caller looks whether it came."""
     with contextlib.suppress(asyncio.TimeoutError):
         await workflow.wait_condition(settled, timeout=within, timeout_summary=what)
+
+
+def _not_landed(ride: Ride) -> Pulled:
+    """A change that has not landed."""
+    return Pulled(result="failed", detail=ride.detail, outcome=Outcome.FAILED if ride.over else None)
 
 
 def _ridden(change: Change, car: CarOutcome) -> Ride:

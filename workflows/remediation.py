@@ -137,11 +137,13 @@ class RemediationWorkflow:
         return rung, report
 
     async def _settle(self, outcome: Outcome, detail: str) -> RunReport:
-        """Give every reservation its end, tell the watch, and write the last page."""
+        """Give every reservation the end that is known, tell the watch, and write the last page."""
+        ends = {rung.reservation: rung.outcome for rung, _ in self._taken}
         while self._ledger.unsettled:
+            reservation = self._ledger.unsettled[0]
             # A run is cancelled once at most, and one that ends already settles what it owes.
             with contextlib.suppress(ActivityError):
-                await self._ledger.settle(self._ledger.unsettled[0], outcome)
+                await self._ledger.settle(reservation, ends.get(reservation))
         self._outcome = outcome
         self._now(detail)
         workflow.upsert_search_attributes([attributes.OUTCOME.value_set(outcome.value)])

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.outcomes import Outcome
     from policies.decision import Allowed, Decision, Finding, ReserveRequest
     from policies.explain import effect_words
-    from policies.reservations import Settlement, Withdrawn
+    from policies.reservations import OPEN, Settlement, Withdrawn
     from workflows.queues import HANDS
 
 PARKED_FIRST = timedelta(seconds=5)
@@ -70,8 +70,12 @@ class RunLedger:
         self.committed.add(reservation)
         return ()
 
-    async def settle(self, reservation: str, outcome: Outcome) -> None:
+    async def settle(self, reservation: str, outcome: Outcome | None) -> None:
         """Say how an effect ended. What can't be said is logged: the ledger keeps the place, safely.
+
+        With `outcome` None the run does not know the end of what it committed: that keeps its place until the
+        reconciler has looked. What was never committed did not happen, whatever `outcome` says: it is given
+        back, or has expired.
 
         Raises ActivityError when the run is cancelled meanwhile; the reservation is still to be settled.
         """
@@ -80,8 +84,7 @@ class RunLedger:
         self.unsettled.remove(reservation)
         try:
             if reservation not in self.committed:
-                # If its commit was lost on the way back, this gives nothing back and the outcome counts.
-                await workflow.execute_activity_method(
+                standing = await workflow.execute_activity_method(
                     LedgerActivities.release,
                     reservation,
                     task_queue=HANDS,
@@ -89,6 +92,13 @@ class RunLedger:
                     schedule_to_close_timeout=timedelta(days=1),
                     summary="give an unused reservation back",
                 )
+                if standing.phase not in OPEN:
+                    return
+                # It had lapsed, or its commit's answer got lost: no effect, nothing for a breaker to count.
+                outcome = Outcome.EXPIRED
+            if outcome is None:
+                workflow.logger.warning("%s is left to the reconciler: its end is not known", reservation)
+                return
             await workflow.execute_activity_method(
                 LedgerActivities.settle,
                 # No lever spends anything that its estimate does not have: the estimate is the actual cost.

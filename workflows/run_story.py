@@ -35,11 +35,11 @@ def _standing(report: RunReport) -> str:
 
 
 def _ladder(proposal: Proposal, steps: tuple[StepReport, ...]) -> str:
-    told = {step.reservation: step for step in steps}
+    told = {_place(step.reservation): step for step in steps if step.reservation}
     rows = []
     for index, step in enumerate(proposal.steps):
         name = f"| {step.purpose} | {_plain(effect_words(step.effect))} "
-        report = told.get(f"{proposal.id}/{index}")
+        report = told.get(str(index))
         if report is None:
             rows.append(name + "|  |  |  |")
             continue
@@ -53,6 +53,11 @@ def _ladder(proposal: Proposal, steps: tuple[StepReport, ...]) -> str:
     return "\n".join(
         ["| step | effect | policy | result | after detection |", "|---|---|---|---|---|", *rows]
     )
+
+
+def _place(reservation: str) -> str:
+    """The step's place in the ladder, whichever of its grants it is (see `reservation_id`)."""
+    return reservation.rpartition("/")[2].partition(".")[0]
 
 
 def _suspects(proposal: Proposal) -> str:

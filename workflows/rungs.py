@@ -3,7 +3,7 @@
 No lever is pulled without a `Reservation` that the ledger committed right before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
@@ -17,7 +17,7 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from leverframe.model.ids import approval_id
+    from leverframe.model.ids import approval_id, reservation_id
     from leverframe.model.outcomes import Outcome, StepReport
     from leverframe.model.proposals import FlipFlag, RevertChange, RollBack, Step
     from leverframe.model.untrusted import Untrusted
@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
         Decision,
         Denied,
         Escalated,
+        Finding,
         Reservation,
         ReserveRequest,
     )
@@ -52,7 +53,7 @@ VERDICTS: tuple[Verdict, ...] = ("allow", "escalate", "deny")
 """From mild to strict."""
 
 MAX_ASKINGS = 4
-"""People are asked once, and again three times when what they were asked about has moved."""
+"""People are asked once, and again three times when no answer covers what would be done by then."""
 
 
 @dataclass(kw_only=True)
@@ -61,11 +62,17 @@ class Rung:
 
     step: Step
     reservation: str
+    """The one it asked for last."""
     started_at: datetime
+    approval: Approval | None = None
+    """What people said yes to last."""
+    askings: int = 0
+    """How often people were asked."""
     verdict: Verdict = "allow"
     findings: tuple[str, ...] = ()
     timings: dict[str, int] = field(default_factory=dict)
-    outcome: Outcome = Outcome.FAILED
+    outcome: Outcome | None = None
+    """How its effect ended; None while the run does not know."""
     proven: bool = False
 
     def saw(self, decision: Decision) -> None:
@@ -107,7 +114,7 @@ class Climber:
 
     async def take(self, index: int, step: Step) -> tuple[Rung, StepReport]:
         """One step from its reservation to its report. Its reservation stays unsettled if it was used."""
-        reservation = f"{self.levers.proposal.id}/{index}"
+        reservation = reservation_id(self.levers.proposal.id, index)
         rung = Rung(step=step, reservation=reservation, started_at=workflow.now())
         try:
             return rung, await self._climb(rung, index)
@@ -121,47 +128,68 @@ class Climber:
             return rung, rung.report("failed", f"the question to people failed: {reason_of(error)}")
 
     async def _climb(self, rung: Rung, index: int) -> StepReport:
+        grant = 1
+        while isinstance(granted := await self._granted(rung, index), Allowed):
+            rung.timings["detected_to_reserved"] = self.levers.since_detected(workflow.now())
+            withdrawn = await self.ledger.commit(rung.reservation)
+            if not withdrawn:
+                self.tell(f"doing it: {effect_words(rung.step.effect)}")
+                pulled = await self._pull(granted.reservation, rung.timings)
+                rung.outcome, rung.proven = pulled.outcome, pulled.proven
+                return rung.report(pulled.result, pulled.detail)
+            rung.verdict, rung.findings = "deny", tuple(sentence(finding) for finding in withdrawn)
+            if any(finding.rule != PAUSE for finding in withdrawn) or not await self._park(withdrawn):
+                return rung.report("denied", "policy changed its mind right before the effect")
+            # The place was given back at the pause, and a reservation is used once.
+            await self.ledger.settle(rung.reservation, None)
+            grant += 1
+            rung.reservation = reservation_id(self.levers.proposal.id, index, grant)
+        return granted
+
+    async def _granted(self, rung: Rung, index: int) -> Allowed | StepReport:
+        """A place under every limit, by people's leave where policy wants it; or how the step ended."""
         words = effect_words(rung.step.effect)
         self.tell(f"asking policy whether to {words}")
-        asked, decision = await self._decided(rung, None)
-        for asking in range(1, MAX_ASKINGS + 1):
-            if not isinstance(decision, Escalated):
-                break
+        while True:
+            asked, decision = await self._decided(rung)
+            if isinstance(decision, Allowed):
+                return decision
+            if not isinstance(decision, Escalated) or rung.askings == MAX_ASKINGS:
+                return rung.report("denied", _why_denied(decision))
+            rung.askings += 1
             self.tell(f"waiting for people to decide whether to {words}")
-            answer = await self._ask_people(rung, asked, decision, approval_id(asked.run, index, asking))
+            question = approval_id(asked.run, index, rung.askings)
+            answer = await self._ask_people(rung, asked, decision, question)
             match answer:
                 case Approved(approval=approval):
-                    asked, decision = await self._decided(rung, approval)
+                    rung.approval = approval
                 case Superseded():
-                    asked, decision = await self._decided(rung, None)
+                    rung.approval = None
                 case _:
                     return rung.report(*_unlifted(answer, decision))
-        if not isinstance(decision, Allowed):
-            return rung.report("denied", _why_denied(decision))
-        rung.timings["detected_to_reserved"] = self.levers.since_detected(workflow.now())
-        withdrawn = await self.ledger.commit(rung.reservation)
-        if withdrawn:
-            rung.verdict, rung.findings = "deny", tuple(sentence(finding) for finding in withdrawn)
-            return rung.report("denied", "policy changed its mind right before the effect")
-        self.tell(f"doing it: {words}")
-        pulled = await self._pull(decision.reservation, rung.timings)
-        rung.outcome, rung.proven = pulled.outcome, pulled.proven
-        return rung.report(pulled.result, pulled.detail)
 
-    async def _decided(self, rung: Rung, approval: Approval | None) -> tuple[ReserveRequest, Decision]:
+    async def _decided(self, rung: Rung) -> tuple[ReserveRequest, Decision]:
         """Policy's answer to what would be done by now. While nothing but a pause says no, the run parks."""
         while True:
             asked = await self._asked(rung)
-            if approval is not None and approval.request_digest == asked.digest:
-                asked = asked.model_copy(update={"approval": approval})
+            if rung.approval is not None and rung.approval.request_digest == asked.digest:
+                asked = asked.model_copy(update={"approval": rung.approval})
             decision = await self.ledger.reserve(asked)
             self._saw(rung, decision)
-            wait = parked_wait(self.parked)
-            if not isinstance(decision, Denied) or not decision.paused or wait is None:
+            if not isinstance(decision, Denied) or not decision.paused:
                 return asked, decision
-            self.tell(_parked(decision))
-            await workflow.sleep(wait, summary="parked by a pause: ask again")
-            self.parked += wait
+            if not await self._park(decision.findings):
+                return asked, decision
+
+    async def _park(self, findings: Iterable[Finding]) -> bool:
+        """Wait before asking again whether the pause is over; False: the run has waited long enough."""
+        wait = parked_wait(self.parked)
+        if wait is None:
+            return False
+        self.tell(_parked(findings))
+        await workflow.sleep(wait, summary="parked by a pause: ask again")
+        self.parked += wait
+        return True
 
     async def _asked(self, rung: Rung) -> ReserveRequest:
         """What the ledger is asked for, with what it would change in the repository by now."""
@@ -262,13 +290,13 @@ def _why_denied(decision: Denied | Escalated) -> str:
         would = {"allow": "allowed it", "escalate": "asked people", "deny": "denied it"}[decision.would]
         return f"observed only: policy would have {would}"
     if decision.paused:
-        return f"{_parked(decision)}; that lasted {PARKED_AT_MOST}"
+        return f"{_parked(decision.findings)}; that lasted {PARKED_AT_MOST}"
     retry = f"; it may pass from {decision.retry_at:%Y-%m-%d %H:%M} UTC on" if decision.retry_at else ""
     rules = ", ".join(finding.rule for finding in decision.findings)
     return f"denied by {rules}{retry}"
 
 
-def _parked(denied: Denied) -> str:
+def _parked(findings: Iterable[Finding]) -> str:
     """Which pauses stand in the way, whose, and why."""
-    pauses = (finding.observed for finding in denied.findings if finding.rule == PAUSE)
+    pauses = (finding.observed for finding in findings if finding.rule == PAUSE)
     return f"parked: {Untrusted('; '.join(pauses)).for_terminal(400)}"

@@ -9,8 +9,8 @@ from agents.sentry_spike.suspects import Suspects, since_previous
 from leverframe.model.facts import ErrorFacts, LandedCommit
 from leverframe.model.proposals import FlipFlag, RollBack, Step
 
-_RESERVATION = re.compile(r"(run/.+)/[0-9]+")
-"""A flag that a run switched was switched with its reservation's id, `<run>/<step>`."""
+_RESERVATION = re.compile(r"(run/.+)/[0-9]+(?:\.[0-9]+)?")
+"""A flag that a run switched was switched with its reservation's id (see `reservation_id`)."""
 _MAX_REQUESTERS = 20
 
 

@@ -39,6 +39,11 @@ def approval_id(proposal_id: str, step: int, asking: int = 1) -> str:
     return f"approval/{proposal_id}/{step}" + (f"/{asking}" if asking > 1 else "")
 
 
+def reservation_id(run: str, step: int, grant: int = 1) -> str:
+    """`<run>/<step>`: one effect of a run; `<run>/<step>.2` when a pause took the first grant back."""
+    return f"{run}/{step}" + (f".{grant}" if grant > 1 else "")
+
+
 def housekeeping_id(organisation: str) -> str:
     """`housekeeping/acme`: one housekeeping per organisation."""
     return f"housekeeping/{organisation}"

@@ -14,13 +14,14 @@ from leverframe.model.ids import approval_id
 from leverframe.model.outcomes import Outcome
 from policies.decision import Decision, ReserveRequest
 from policies.reservations import PauseRequest
+from policies.rules import MAX_WINDOW
 from tests.fakes.approval_world import question
 from tests.fakes.asks import policy
 from tests.fakes.remediation_world import MemoryLedger, World, error_facts
 from tests.fakes.workers import unversioned
 from tests.workflows.test_remediation import begin, ended, leaving_nothing, workers
 from workflows.approval import ApprovalWorkflow
-from workflows.asking import ask_people
+from workflows.asking import LOOK_FIRST, ask_people, look_again
 from workflows.messages import ApprovalRequest, ApprovalResult, Supersede, Superseded
 from workflows.queues import HANDS
 from workflows.run_ledger import parked_wait
@@ -28,6 +29,8 @@ from workflows.run_ledger import parked_wait
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 INCIDENT = PauseRequest(by="ada", reason="an incident")
+EVENTS_OF_A_LOOK = 11
+"""A timer and a preview: 2 and 3 events, and 3 for each of the tasks that they wake."""
 A, B = "a" * 40, "b" * 40
 
 
@@ -63,7 +66,7 @@ class AsksAboutWhatMoves:
             return next(looks)
 
         approval = f"approval/{workflow.info().workflow_id}"
-        return await ask_people(request, approval=approval, moved=moved, every=timedelta(milliseconds=100))
+        return await ask_people(request, approval=approval, moved=moved, first=timedelta(milliseconds=100))
 
 
 def asking(world_patches: list[str]) -> dict[str, object]:
@@ -156,6 +159,16 @@ async def test_a_question_is_void_once_its_run_sees_that_what_it_asks_about_has_
         )
     assert answer == Superseded(why="main moved")
     assert [ending.state for ending in world.endings.values()] == ["superseded"]
+
+
+async def test_a_run_looks_ever_less_often_and_the_longest_question_fits_its_history() -> None:
+    waits = [LOOK_FIRST]
+    while sum(waits, timedelta(0)) < MAX_WINDOW:
+        waits.append(look_again(waits[-1], long=False))
+    assert [wait / timedelta(minutes=1) for wait in waits[:5]] == [10, 20, 40, 60, 60]
+    assert set(waits[5:]) == {timedelta(hours=1)}
+    assert len(waits) * EVENTS_OF_A_LOOK < 50_000 / 5
+    assert look_again(timedelta(hours=1), long=True) == timedelta(days=1)
 
 
 async def test_a_yes_to_what_has_moved_since_is_no_yes_to_what_would_be_done_now(

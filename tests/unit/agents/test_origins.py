@@ -3,6 +3,7 @@
 from agents.contract import RunContext
 from agents.sentry_spike.agent import SentrySpike
 from leverframe.model.facts import ErrorFacts, FlagState, Frame
+from leverframe.model.ids import reservation_id
 from leverframe.model.proposals import Proposal
 from leverframe.model.untrusted import Untrusted
 from tests.fakes.remediation_world import BEGAN, DUE, FLAG, LIVE, SUSPECT, error_facts
@@ -59,8 +60,9 @@ def test_the_run_behind_a_release_that_is_rolled_back_is_the_lineage() -> None:
 
 
 def test_the_run_that_switched_the_flag_is_the_lineage() -> None:
-    switched = FlagState(flag=FLAG, on=True, changed_by=f"{RUN}/2")
-    assert proposed(flag_states=(switched,)).lineage == (RUN,)
+    for grant in (1, 2):
+        switched = FlagState(flag=FLAG, on=True, changed_by=reservation_id(RUN, 2, grant))
+        assert proposed(flag_states=(switched,)).lineage == (RUN,)
 
 
 def test_a_flag_that_a_person_switched_has_no_lineage() -> None:
