@@ -1,5 +1,6 @@
 """What the ledger answers, and the findings that are its own: no policy file says them."""
 
+from datetime import datetime, timedelta
 from typing import Literal
 
 from policies.decision import Allowed, Denied, Escalated, Finding, ReserveRequest, Terms, Verdict
@@ -9,6 +10,8 @@ from policies.reservations import Entry, Standing
 PAUSE = "ledger.pause"
 """The rule of a finding by a pause."""
 
+SOON = timedelta(seconds=10)
+"""When to ask again where only the store has to answer."""
 
 OWN = frozenset({"ledger.approval", "ledger.audit", "ledger.capacity", "ledger.reservation"})
 """Rules of the ledger itself: asking a policy again does not bring them up."""
@@ -101,6 +104,17 @@ def audit_full(limit: int) -> Finding:
         f"fewer than {limit} records wait for the store",
         "Bring the store back; the ledger writes what waits by itself.",
     )
+
+
+def log_unknown(now: datetime) -> Finding:
+    """A ledger before this one may have paused, lowered or granted what this one does not know of."""
+    finding = _own(
+        "audit",
+        "the ledger does not know yet whether the audit log has the records of one before it",
+        "known",
+        "Wait for the store of the audit log to answer; bring it back when it is down.",
+    )
+    return finding.model_copy(update={"retry_at": now + SOON})
 
 
 def _own(rule: str, observed: str, limit: str, remedy: str) -> Finding:

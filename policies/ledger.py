@@ -11,15 +11,17 @@ from leverframe.model.errors import BadInput, Conflict, NotFound
 from policies import breaker, events, granting
 from policies.answers import (
     audit_full,
+    log_unknown,
     standing,
     used_up,
 )
 from policies.approvals import in_the_way
 from policies.audit import Head, Record, chain
 from policies.book import Book
-from policies.decision import Decision, ReserveRequest
+from policies.decision import Decision, Finding, ReserveRequest
 from policies.documents import PolicySnapshot
 from policies.evaluate import attention
+from policies.explain import LOST
 from policies.layering import applicable
 from policies.reservations import (
     AnsweredQuestion,
@@ -70,6 +72,8 @@ class Ledger:
         """Audit records that the store does not have yet, oldest first."""
         self._weight = sum(_weight(record) for record in self.unwritten)
         self._swept_at: datetime | None = None
+        self.log_known = True
+        """Whether it is known where the store's log ends. Until then nothing is granted."""
 
     @property
     def state(self) -> LedgerState:
@@ -108,8 +112,7 @@ class Ledger:
         """
         self.check_reserve(request)
         self._advance(now)
-        full = audit_full(MAX_UNWRITTEN) if self._weight >= MAX_UNWRITTEN else None
-        decision, event = granting.decide(self.book, request, now, unrecorded=full)
+        decision, event = granting.decide(self.book, request, now, unrecorded=self._unrecorded(now))
         if event is not None:
             self._record(event, now)
         return decision
@@ -279,9 +282,11 @@ class Ledger:
         """Go on where the store's log ends; true when that is after records that it knows nothing of.
 
         Then the records that the store does not have are chained again, after one that says that the ledger
-        began anew. Only a ledger that is `unplaced` may move: the records of any other have their numbers.
+        began anew, and everything is paused until a person has looked at what it does not know. Only a
+        ledger that is `unplaced` may move: the records of any other have their numbers.
         The same end again changes nothing, nor does one that is among its own records.
         """
+        self.log_known = True
         if not self.unplaced or end == self._follows():
             return False
         if any(record.as_head() == end for record in self.unwritten):
@@ -294,6 +299,7 @@ class Ledger:
         for record in moved:
             self._append(chain(self.head, record.kind, record.data, record.at))
         self.book.began_anew = at
+        self.pause(PauseRequest(by="ledger", reason=f"it began anew: {LOST}"), now)
         return True
 
     def _follows(self) -> Head:
@@ -304,6 +310,12 @@ class Ledger:
         return Head(sequence=oldest.sequence - 1, hash=oldest.previous)
 
     # How a command is decided.
+
+    def _unrecorded(self, now: datetime) -> Finding | None:
+        """Why nothing can be recorded now, and so nothing new be granted."""
+        if not self.log_known:
+            return log_unknown(now)
+        return audit_full(MAX_UNWRITTEN) if self._weight >= MAX_UNWRITTEN else None
 
     def _advance(self, now: datetime) -> None:
         """Let lapse what is due, and forget what no rule can see any more."""

@@ -55,6 +55,9 @@ FLUSH_BYTES = 500_000
 REFUSED_PAUSE = timedelta(minutes=1)
 """Before records that the store refused are offered again: a person has to look first."""
 
+PLACED_WITHIN = timedelta(seconds=2)
+"""So long a ledger that has just begun lets callers ask again, until it knows where the audit log ends."""
+
 SHOW_EVERY = timedelta(seconds=10)
 """How often the page for people is written anew while commands come in: it costs time for each entry."""
 
@@ -77,12 +80,13 @@ class PolicyLedgerWorkflow:
         self._organisation = start.organisation
         with _never_ending():
             self._ledger = Ledger(start.state)
+        self._ledger.log_known = not self._ledger.unplaced
         self._unkept = list(start.unkept)
         self._renew_at = max(RENEW_AT, len(self._ledger.book.entries))
         self._draining = False
         self._trouble = ""
         """Why the audit log refuses what is offered."""
-        self._shown_at = workflow.now()
+        self._began_at = self._shown_at = workflow.now()
         self._show()
 
     @workflow.run
@@ -171,6 +175,8 @@ class PolicyLedgerWorkflow:
     def _admit_reserve(self, request: ReserveRequest) -> None:
         self._admit()
         self._ledger.check_reserve(request)
+        if not self._ledger.log_known and workflow.now() < self._began_at + PLACED_WITHIN:
+            raise ApplicationError("the ledger sees first where the audit log ends: ask again", type=DRAINING)
 
     @commit.validator
     def _admit_commit(self, reservation: str) -> None:

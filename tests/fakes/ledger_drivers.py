@@ -71,9 +71,10 @@ class CoreDriver:
         assert self._ledger.state == before
 
     def lose(self) -> None:
-        """Another ledger begins. What the store has is there, and the new one learns of it late."""
+        """Another ledger begins, and learns of what the store has."""
         self._write()
         self._ledger = Ledger(LedgerState())
+        self._write()
 
     def end(self) -> None:
         pass

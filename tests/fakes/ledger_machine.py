@@ -298,8 +298,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(wanted=policies)
     def lose(self, wanted: Wanted) -> None:
-        """A ledger that began anew answers as one that never granted anything."""
+        """A ledger that began anew, and that people let go on, answers as one that never granted anything."""
         self.driver.lose()
+        self.driver.resume(PauseRequest(by="ada", reason="looked at what was open"))
         self.book = Bookkeeper()
         self.install(wanted)
 

@@ -7,7 +7,7 @@ import pytest
 
 from leverframe.model.outcomes import Outcome
 from policies.audit import Head, Record, broken_at, chain
-from policies.decision import Allowed
+from policies.decision import Allowed, Denied
 from policies.documents import NO_POLICY
 from policies.events import Began, event_of
 from policies.explain import overview_markdown
@@ -64,20 +64,46 @@ def test_what_was_decided_before_the_end_of_the_log_was_known_is_chained_after_i
     log, ledger = lost(), busy()
     before = list(ledger.unwritten)
     assert ledger.follow(log[-1].as_head(), LATER + timedelta(minutes=1))
-    began, *moved = ledger.unwritten
+    began, *moved, paused = ledger.unwritten
+    assert paused.kind == "paused"
     assert event_of(began) == Began(after=log[-1].as_head())
     assert began.at == LATER, "not later than what came after it"
     assert [(each.kind, each.data, each.at) for each in moved] == [
         (each.kind, each.data, each.at) for each in before
     ]
     assert broken_at([*log, *ledger.unwritten]) is None
-    assert ledger.head == moved[-1].as_head()
+    assert ledger.head == paused.as_head()
+
+
+def test_nothing_is_granted_before_it_is_known_whether_there_was_a_ledger_before() -> None:
+    ledger = Ledger(LedgerState(snapshot=HELD))
+    ledger.log_known = False
+    [finding] = ledger.reserve(ask("run/1"), LATER).findings
+    assert (finding.rule, finding.retry_at) == ("ledger.audit", LATER + timedelta(seconds=10))
+    assert ledger.unwritten == []
+    ledger.follow(Head(), LATER)
+    assert isinstance(ledger.reserve(ask("run/1"), LATER), Allowed)
+
+
+def test_everything_is_paused_until_a_person_has_looked_at_what_was_lost() -> None:
+    log, ledger = lost(), Ledger(LedgerState())
+    ledger.log_known = False
+    ledger.install(HELD, LATER)
+    ledger.follow(log[-1].as_head(), LATER)
+    [pause] = ledger.state.pauses
+    assert (pause.by, pause.agent, pause.repository) == ("ledger", None, None)
+    assert "only in the audit log" in pause.reason
+    stopped = ledger.reserve(ask("run/1"), LATER)
+    assert isinstance(stopped, Denied)
+    assert stopped.paused, "the run waits for the resume"
+    ledger.resume(EVERYTHING, LATER)
+    assert isinstance(ledger.reserve(ask("run/1"), LATER), Allowed)
 
 
 def test_a_ledger_that_nobody_has_asked_yet_says_that_it_began_anew() -> None:
     log, ledger = lost(), Ledger(LedgerState())
     assert ledger.follow(log[-1].as_head(), LATER)
-    assert [each.kind for each in ledger.unwritten] == ["began"]
+    assert [each.kind for each in ledger.unwritten] == ["began", "paused"]
     assert ledger.state.began_anew == LATER
     told = overview("acme", ledger.state, LATER)
     assert told.began_anew == LATER
@@ -161,6 +187,7 @@ def test_records_that_were_chained_again_still_count_as_unwritten() -> None:
     ledger.follow(log[-1].as_head(), LATER)
     assert not isinstance(ledger.reserve(ask("run/last"), LATER), Allowed)
     ledger.written(ledger.head.sequence)
+    ledger.resume(EVERYTHING, LATER)
     assert isinstance(ledger.reserve(ask("run/last"), LATER), Allowed)
 
 
