@@ -10,7 +10,7 @@ from policies.decision import Decision, Denied, Finding, ReserveRequest, Terms, 
 from policies.evaluate import Evaluation, evaluate
 from policies.explain import effect_words
 from policies.reservations import LEASE, Entry, ShadowEntry
-from policies.retention import MAX_ENTRIES, MAX_FILES, PARKED_ANEW, run_of, subjects_full
+from policies.retention import MAX_ENTRIES, MAX_FILES, PARKED_ANEW, recordable, run_of, subjects_full
 from policies.rules import Autonomy
 from policies.usage import Intent
 
@@ -33,7 +33,7 @@ def decide(
         return allowed(entry, request), None
     if entry is not None:
         return Denied(findings=(used_up(entry),), policy_digest=book.snapshot.digest), None
-    intent = _traced(book, Intent.of(request))
+    intent = recordable(_traced(book, Intent.of(request)))
     evaluation = evaluate(book.snapshot, intent, book.usage, now)
     if unrecorded is not None:
         return denied(evaluation, unrecorded), None

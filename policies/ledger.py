@@ -11,6 +11,7 @@ from leverframe.model.errors import BadInput, Conflict, NotFound
 from policies import breaker, events, granting
 from policies.answers import (
     audit_full,
+    full,
     log_unknown,
     standing,
     used_up,
@@ -33,6 +34,7 @@ from policies.reservations import (
     Deferred,
     Entry,
     Installed,
+    LedgerStart,
     LedgerState,
     PauseRequest,
     PauseState,
@@ -45,18 +47,21 @@ from policies.reservations import (
     Standing,
     Withdrawn,
 )
-from policies.retention import MEMORY
+from policies.retention import MAX_CARRIED, MEMORY
 from policies.rules import Autonomy
 from policies.usage import Asking, Demotion, Intent
 
 MAX_ID = 300
 MAX_SUBJECT = 200
 
-MAX_UNWRITTEN = 1000
+MAX_UNWRITTEN = 200
 """Past so many records that the store does not have, nothing is granted: what is not recorded is not done."""
 
-FILES_A_RECORD = 30
-"""A record that lists files counts as one more for each so many of them."""
+BYTES_A_RECORD = 2000
+"""A long record counts as one more for each so many bytes."""
+
+MEASURE_AFTER = 50_000
+"""Bytes of new records after which a ledger without room measures what it carries again."""
 
 SWEEP_EVERY = timedelta(minutes=1)
 
@@ -64,8 +69,13 @@ SWEEP_EVERY = timedelta(minutes=1)
 class Ledger:
     """One organisation's ledger. Mutable; every command takes the time."""
 
-    def __init__(self, state: LedgerState) -> None:
+    def __init__(self, state: LedgerState, *, carried: int | None = None) -> None:
+        """`carried`: the bytes of the state when packed, if they are known."""
         self.book = Book(state)
+        self._carried = MAX_CARRIED if carried is None else carried
+        self._grown = MEASURE_AFTER if carried is None else 0
+        """At most so many bytes more than were carried when that was last measured."""
+        self._measured_at: datetime | None = None
         self.head = state.audit_head
         """The newest audit record."""
         self.unwritten = list(state.unwritten)
@@ -315,7 +325,20 @@ class Ledger:
         """Why nothing can be recorded now, and so nothing new be granted."""
         if not self.log_known:
             return log_unknown(now)
-        return audit_full(MAX_UNWRITTEN) if self._weight >= MAX_UNWRITTEN else None
+        if self._weight >= MAX_UNWRITTEN:
+            return audit_full(MAX_UNWRITTEN)
+        carried = self._bytes(now)
+        return full(f"{carried} bytes to carry on", MAX_CARRIED) if carried >= MAX_CARRIED else None
+
+    def _bytes(self, now: datetime) -> int:
+        """What the state needs when packed, or more. It is packed only when that could be too much."""
+        if self._carried + self._grown < MAX_CARRIED:
+            return self._carried + self._grown
+        waited = self._measured_at is None or now >= self._measured_at + SWEEP_EVERY
+        if self._grown >= MEASURE_AFTER or waited:
+            self._carried, self._grown = LedgerStart.of("", self.state).size, 0
+            self._measured_at = now
+        return self._carried + self._grown
 
     def _advance(self, now: datetime) -> None:
         """Let lapse what is due, and forget what no rule can see any more."""
@@ -334,6 +357,7 @@ class Ledger:
         self.head = record.as_head()
         self.unwritten.append(record)
         self._weight += _weight(record)
+        self._grown += 2 * len(record.line())  # as a record that waits, and as what the book makes of it
 
     def _demote(self, intent: Intent, settlement: Settlement, now: datetime) -> None:
         """Outcomes demote by themselves; they never promote."""
@@ -365,6 +389,4 @@ class Ledger:
 
 def _weight(record: Record) -> int:
     """How many records it counts as while it is unwritten."""
-    asked = record.data.get("intent") or record.data.get("entry", {}).get("intent") or {}
-    files = (asked.get("difference") or {}).get("files") or ()
-    return 1 + len(files) // FILES_A_RECORD
+    return 1 + len(record.line()) // BYTES_A_RECORD

@@ -3,12 +3,12 @@
 import base64
 import binascii
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from leverframe.model.errors import BadInput
 from leverframe.model.frozen import Frozen, Instant, Slug
@@ -18,6 +18,9 @@ from policies.audit import Head, Record
 from policies.decision import Finding
 from policies.documents import NO_POLICY, PolicySnapshot
 from policies.usage import Asking, Demotion, Intent, Pause, Rejection, Sighting
+
+MAX_POLICY_BYTES = 300_000
+"""Of policies that wait for the store; older ones are not kept for replay then."""
 
 LEASE = timedelta(minutes=15)
 """How long a reservation may wait for its commit before its outcome counts as unknown."""
@@ -292,30 +295,51 @@ class ShadowScore(Frozen):
     matched: bool
 
 
+T = TypeVar("T")
+_SNAPSHOTS = TypeAdapter(list[PolicySnapshot])
+
+
 class LedgerStart(Frozen):
     """Input of the ledger's workflow, and what it carries into its next run."""
 
     organisation: str
     packed: str = ""
     """The state as JSON, deflated (RFC 1950), in base64, because a message holds 2 MB. Empty: nothing yet."""
-    unkept: tuple[PolicySnapshot, ...] = ()
-    """Policies that came into force and that the audit log does not keep yet."""
+    packed_policies: str = ""
+    """The policies that the audit log does not keep yet, a JSON list packed in the same way."""
 
     @classmethod
     def of(
         cls, organisation: str, state: LedgerState, unkept: Iterable[PolicySnapshot] = ()
     ) -> "LedgerStart":
-        """The input of the next run."""
-        deflated = zlib.compress(state.model_dump_json().encode(), level=6)
-        packed = base64.b64encode(deflated).decode()
-        return cls(organisation=organisation, packed=packed, unkept=tuple(unkept))
+        """The input of the next run. Of the policies, the newest `MAX_POLICY_BYTES` when packed."""
+        kept = list(unkept)
+        while len(policies := _packed(_SNAPSHOTS.dump_json(kept)) if kept else "") > MAX_POLICY_BYTES:
+            del kept[0]
+        packed = _packed(state.model_dump_json().encode())
+        return cls(organisation=organisation, packed=packed, packed_policies=policies)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it needs in a message, but for the few around it."""
+        return len(self.packed) + len(self.packed_policies)
 
     @property
     def state(self) -> LedgerState:
         """What is carried. Raises BadInput when it can't be read."""
-        if not self.packed:
-            return LedgerState()
+        return self._read(self.packed, LedgerState.model_validate_json) if self.packed else LedgerState()
+
+    @property
+    def unkept(self) -> list[PolicySnapshot]:
+        """Policies that came into force and that the audit log does not keep yet. Raises BadInput, too."""
+        return self._read(self.packed_policies, _SNAPSHOTS.validate_json) if self.packed_policies else []
+
+    def _read(self, packed: str, parse: Callable[[bytes], T]) -> T:
         try:
-            return LedgerState.model_validate_json(zlib.decompress(base64.b64decode(self.packed)))
+            return parse(zlib.decompress(base64.b64decode(packed)))
         except (binascii.Error, zlib.error, ValidationError) as error:
             raise BadInput(f"the ledger of {self.organisation} carries a state that can't be read") from error
+
+
+def _packed(plain: bytes) -> str:
+    return base64.b64encode(zlib.compress(plain, level=6)).decode()

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Cost
 from policies.documents import PolicySnapshot
+from policies.protected import MAX_PATH
 from policies.reservations import Entry, Phase, ShadowEntry
 from policies.usage import Intent, Usage, Use
 
@@ -28,6 +29,9 @@ MAX_ENTRIES = 5000
 
 MAX_FILES = 10_000
 """Files of differences that reservations list before their commit: past this nothing is granted."""
+
+MAX_CARRIED = 1_400_000
+"""Bytes of the state when packed: past this nothing is granted, and what is on its way has room to end."""
 
 MAX_SUBJECTS = 1000
 """Subjects of one repository within the longest storm window: past this a new one gets nothing."""
@@ -63,11 +67,20 @@ def ended(entry: Entry) -> datetime:
 
 
 def slim(intent: Intent) -> Intent:
-    """Without what only an evaluation looks at: the list of files, and the evidence."""
+    """Without what only an evaluation looks at: the list of files, the evidence, and who asked."""
     difference = intent.difference
     if difference is not None and difference.files:
         difference = difference.model_copy(update={"files": (), "omitted": difference.total_files})
-    return intent.model_copy(update={"difference": difference, "evidence": ()})
+    return intent.model_copy(update={"difference": difference, "evidence": (), "requesters": ()})
+
+
+def recordable(intent: Intent) -> Intent:
+    """With long paths cut just beyond the bound: they are refused for their length all the same."""
+    difference = intent.difference
+    if difference is None or all(len(file.path) <= MAX_PATH for file in difference.files):
+        return intent
+    files = tuple(file.model_copy(update={"path": file.path[: MAX_PATH + 1]}) for file in difference.files)
+    return intent.model_copy(update={"difference": difference.model_copy(update={"files": files})})
 
 
 def use_of(entry: Entry) -> Use:

@@ -61,6 +61,9 @@ PLACED_WITHIN = timedelta(seconds=2)
 SHOW_EVERY = timedelta(seconds=10)
 """How often the page for people is written anew while commands come in: it costs time for each entry."""
 
+MAX_START = 1_900_000
+"""Bytes that a new run can begin with: a message holds 2 MB."""
+
 MAX_UNKEPT = 8
 """Policies that wait for the store; one that is older than so many newer ones is not kept for replay."""
 MAX_LISTED = 1000
@@ -79,13 +82,15 @@ class PolicyLedgerWorkflow:
     def __init__(self, start: LedgerStart) -> None:
         self._organisation = start.organisation
         with _never_ending():
-            self._ledger = Ledger(start.state)
+            self._ledger = Ledger(start.state, carried=len(start.packed))
+            self._unkept = start.unkept
         self._ledger.log_known = not self._ledger.unplaced
-        self._unkept = list(start.unkept)
         self._renew_at = max(RENEW_AT, len(self._ledger.book.entries))
         self._draining = False
         self._trouble = ""
         """Why the audit log refuses what is offered."""
+        self._too_large = ""
+        """Why it can't go on in a new run."""
         self._began_at = self._shown_at = workflow.now()
         self._show()
 
@@ -93,15 +98,29 @@ class PolicyLedgerWorkflow:
     async def run(self, start: LedgerStart) -> None:
         """Let reservations lapse when their time comes, until history is long enough to start afresh."""
         keeping = asyncio.create_task(self._keep_audit())
-        with _never_ending():
-            while not self._renewal_due():
-                await self._rest_until(self._ledger.next_lapse(), keeping)
-                self._ledger.lapse(workflow.now())
-                self._show_now_and_then()
-        self._draining = True
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        # What is not written yet travels along; writing it twice changes nothing.
-        workflow.continue_as_new(LedgerStart.of(self._organisation, self._ledger.state, self._unkept))
+        while True:
+            with _never_ending():
+                while not self._renewal_due():
+                    await self._rest_until(self._ledger.next_lapse(), keeping)
+                    self._ledger.lapse(workflow.now())
+                    self._show_now_and_then()
+            self._draining = True
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            # What is not written yet travels along; writing it twice changes nothing.
+            start = LedgerStart.of(self._organisation, self._ledger.state, self._unkept)
+            if start.size <= MAX_START:
+                workflow.continue_as_new(start)
+            self._stay(start.size)
+
+    def _stay(self, size: int) -> None:
+        """A next run could not begin: go on in this one, which the server allows for a while, and say so."""
+        self._too_large = f"it has {size} bytes to carry on, and {MAX_START} fit"
+        workflow.logger.error(
+            "the ledger of %s can't go on in a new run: %s", self._organisation, self._too_large
+        )
+        self._renew_at = workflow.info().get_current_history_length() + RENEW_AT
+        self._draining = False
+        self._show()
 
     @workflow.update(description="Take a place under every limit at once, or none.")
     def reserve(self, request: ReserveRequest) -> Decision:
@@ -313,12 +332,17 @@ class PolicyLedgerWorkflow:
         """The page for people."""
         self._shown_at = workflow.now()
         told = overview_markdown(overview(self._organisation, self._ledger.state, workflow.now()))
-        warning = f"**The audit log refuses what the ledger decided:** {self._trouble}\n\n"
-        workflow.set_current_details(warning + told if self._trouble else told)
+        if self._too_large:
+            told = f"**The ledger can't go on in a new run:** {self._too_large}\n\n{told}"
+        if self._trouble:
+            told = f"**The audit log refuses what the ledger decided:** {self._trouble}\n\n{told}"
+        workflow.set_current_details(told)
 
     def _renewal_due(self) -> bool:
         info = workflow.info()
-        return info.get_current_history_length() >= self._renew_at or info.is_continue_as_new_suggested()
+        length = info.get_current_history_length()
+        suggested = info.is_continue_as_new_suggested() and not self._too_large
+        return length >= self._renew_at or suggested
 
     async def _rest_until(self, deadline: datetime | None, keeping: asyncio.Task[None]) -> None:
         """Wait for the next lapse, or for a reservation that lapses earlier, or for the renewal.

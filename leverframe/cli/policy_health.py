@@ -22,7 +22,7 @@ from policies.usage import Intent
 from workflows.housekeeping import Tidied
 from workflows.timetable import Chore
 
-MOST_UNWRITTEN = 1000
+MOST_UNWRITTEN = 200
 """Audit records that may wait for the store; with more, the ledger grants nothing."""
 
 NEWS_FOR = timedelta(days=7)

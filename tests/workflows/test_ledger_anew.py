@@ -148,7 +148,7 @@ async def test_what_the_lost_ledger_had_on_its_way_is_waited_out(skipping: Workf
     assert (began, sorted(either), rest) == ("began", ["installed", "paused"], ["denied"])
 
 
-def _kinds(records: list[Record]) -> tuple[str, str, str, list[str]]:
+def _kinds(records: list[Record]) -> tuple[str, str, str, Sequence[str]]:
     """What was recorded. The policy may come before or after the look at the log that pauses everything."""
     first, second, third, *rest = (each.kind for each in records)
     return first, second, third, rest

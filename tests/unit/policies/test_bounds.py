@@ -1,6 +1,8 @@
 """The ledger's bounds: what it keeps, for how long, and what it answers when it is full."""
 
+import random
 from datetime import datetime, timedelta
+from string import ascii_letters, digits
 
 import pytest
 
@@ -31,6 +33,7 @@ from tests.fakes.ledgers import (
     under,
     unswept,
 )
+from workflows.policy_ledger import MAX_START
 
 FILES = difference().model_copy(update={"files": (delta(),) * (MAX_FILES - 1)})
 BREAKER = "breaker: {bad: 3, of_last: 10, open_for: 1d}\n"
@@ -57,6 +60,60 @@ class TestBounds:
         assert len(start.model_dump_json()) < 2_000_000
         assert start.state.entries == full.state.entries
 
+    def test_what_does_not_compress_is_bounded_by_its_bytes(self) -> None:
+        ledger, store_up = under(policy()), True
+        dice = random.Random(1)  # noqa: S311 - not a secret
+
+        def name(length: int) -> str:
+            return "".join(dice.choices(ascii_letters + digits, k=length))
+
+        def reserve(at: datetime) -> Denied | None:
+            files = difference(*(delta(name(1000)) for _ in range(300)))
+            wild = ask(name(300), REVERT, difference=files, subject=name(200))
+            answer = ledger.reserve(wild, at)
+            assert isinstance(answer, Denied), "such paths are refused"
+            mild = ask(name(300), REVERT, difference=difference(*(delta(name(390)) for _ in range(300))))
+            answer = ledger.reserve(mild, at)
+            if store_up:
+                ledger.written(ledger.head.sequence)
+            return answer if isinstance(answer, Denied) else None
+
+        while (full := reserve(NOON)) is None:
+            pass
+        assert rules(full.findings) == ["ledger.capacity"]
+        assert LedgerStart.of("acme", ledger.state).size < MAX_START
+        for entry in ledger.state.entries:
+            assert isinstance(ledger.commit(entry.id, NOON), Committed)
+        ledger.written(ledger.head.sequence)
+        store_up = False
+        while (full := reserve(NOON + timedelta(minutes=1))) is None:
+            pass
+        assert rules(full.findings) == ["ledger.audit"]
+        assert LedgerStart.of("acme", ledger.state).size < MAX_START
+
+    def test_paths_are_recorded_up_to_the_length_for_which_they_are_refused(self) -> None:
+        ledger = under(policy())
+        ledger.reserve(ask(effect=REVERT, difference=difference(delta("a" * 1000), delta("b"))), NOON)
+        asked = ledger.unwritten[0].data["intent"]["difference"]["files"]
+        assert [len(file["path"]) for file in asked] == [401, 1]
+
+    def test_who_asked_is_not_kept_once_it_is_committed(self) -> None:
+        ledger = under(policy())
+        ledger.reserve(ask(requesters=("ada@example.com",)), NOON)
+        ledger.commit("run/1", NOON)
+        assert ledger.known("run/1").intent.requesters == ()
+
+    def test_of_the_policies_that_wait_for_the_store_as_many_travel_as_fit(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        many = [policy([f"{{id: limit-{number}, max: 1, window: 1h}}"]) for number in range(8)]
+        assert LedgerStart.of("acme", LedgerState(), many).unkept == many
+        monkeypatch.setattr("policies.reservations.MAX_POLICY_BYTES", 2000)
+        start = LedgerStart.of("acme", LedgerState(), many)
+        assert 0 < len(start.packed_policies) <= 2000
+        assert 0 < len(start.unkept) < 8
+        assert start.unkept == many[8 - len(start.unkept) :], "the newest"
+
     def test_long_lists_of_files_are_bounded_together(self) -> None:
         ledger = under(policy())
         files = tuple(delta(f"src/{number}.py") for number in range(300))
@@ -64,6 +121,7 @@ class TestBounds:
         decisions = [
             ledger.reserve(ask(f"run/{number}", effect=REVERT, difference=difference(*files)), NOON)
             for number in range(asks)
+            if ledger.written(ledger.head.sequence) is None
         ]
         assert [decision.kind for decision in decisions] == ["allow"] * (asks - 1) + ["deny"]
         ledger.commit("run/0", NOON)
@@ -88,7 +146,7 @@ class TestBounds:
         stopped = ledger.reserve(ask("late", subject="other"), NOON)
         assert isinstance(stopped, Denied)
         assert rules(stopped.findings) == ["ledger.audit"]
-        assert stopped.findings[0].limit == "fewer than 1000 records wait for the store"
+        assert stopped.findings[0].limit == "fewer than 200 records wait for the store"
         assert len(ledger.unwritten) == MAX_UNWRITTEN, "and asking in vain adds nothing"
         assert isinstance(ledger.commit("run/0", NOON), Committed)
         assert ledger.settle(settled("run/0"), NOON).phase is Phase.SETTLED
@@ -188,10 +246,11 @@ class TestBounds:
             ledger.reserve(ask("run/1/0"), NOON + timedelta(minutes=minutes))
         assert [parked.since for parked in ledger.state.parked] == [NOON]
 
-    def test_a_grant_that_lists_files_counts_once_more_for_every_thirty(self) -> None:
+    def test_a_long_record_counts_once_more_for_every_2000_bytes(self) -> None:
         ledger = under(policy())
-        files = difference(*(f"src/{number}.py" for number in range(59)))
+        files = difference(*(f"src/{number}.py" for number in range(13)))
         ledger.reserve(ask(effect=REVERT, difference=files), NOON)
+        assert len(ledger.unwritten[0].line()) // 2000 == 1
         two = ledger.unwritten * (MAX_UNWRITTEN // 2 - 1)
         nearly = Ledger(ledger.state.model_copy(update={"unwritten": tuple(two)}))
         answers = [nearly.reserve(ask(f"run/{name}"), NOON) for name in "abc"]
