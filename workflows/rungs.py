@@ -45,6 +45,7 @@ with workflow.unsafe.imports_passed_through():
         Supersede,
         Superseded,
     )
+    from workflows.proposing import show_proposal
     from workflows.run_ledger import PARKED_AT_MOST, RunLedger, parked_wait
 
 Result = Literal["done", "denied", "expired", "rejected", "failed", "skipped"]
@@ -155,6 +156,7 @@ class Climber:
             if isinstance(decision, Allowed):
                 return decision
             if not isinstance(decision, Escalated) or rung.askings == MAX_ASKINGS:
+                await show_proposal(decision, asked, rung.step, self.run_url)
                 return rung.report("denied", _why_denied(decision))
             rung.askings += 1
             self.tell(f"waiting for people to decide whether to {words}")

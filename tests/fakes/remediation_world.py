@@ -206,6 +206,7 @@ class World:
     patches: list[str] = field(default_factory=lambda: ["a" * 40])
     """What previews find, one after the other; the last one stays."""
     previews: int = 0
+    notices: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self, policy: PolicySnapshot | None) -> None:
         if isinstance(self.ledger, MemoryLedger):
@@ -220,7 +221,7 @@ class World:
             *(book.reserve, book.commit, book.release, book.settle, book.attend, book.answered),
             *(self.gather, self.count_since, self.describe, self.revert, self.roll_back, self.export),
             *(self.get_change, self.enqueue, self.preview),
-            *(self.ask, self.remind, self.hold, self.close),
+            *(self.ask, self.remind, self.hold, self.close, self.tell),
         )
 
     def open_reservations(self) -> tuple[OpenReservation, ...]:
@@ -325,6 +326,10 @@ class World:
     @activity.defn
     async def hold(self, question: Question, group: str) -> None:
         self.questions.append(question)
+
+    @activity.defn
+    async def tell(self, key: str, text: str) -> None:
+        self.notices.setdefault(key, text)
 
     @activity.defn
     async def close(self, approval: str, ending: Ending) -> None:

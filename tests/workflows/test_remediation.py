@@ -189,6 +189,17 @@ async def test_a_denied_run_touches_nothing_and_says_which_rules_denied_it(
     assert (world.flags.written, world.changes) == ([], {})
 
 
+async def test_what_an_agent_may_only_propose_is_told_to_people_and_not_done(
+    skipping: WorkflowEnvironment,
+) -> None:
+    world = World(skipping.client, policy(autonomy="propose"))
+    report = await ended(world)
+    assert [step.result for step in report.steps] == ["denied", "denied"]
+    assert (world.flags.written, world.changes) == ([], {})
+    assert list(world.notices) == [f"proposal/{step.reservation}" for step in report.steps]
+    assert all("a person has to do it" in text for text in world.notices.values())
+
+
 async def test_a_no_keeps_the_flag_off_and_the_landed_repair_stands(skipping: WorkflowEnvironment) -> None:
     world = World(skipping.client, vote="no")
     report = await ended(world)
