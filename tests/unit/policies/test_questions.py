@@ -160,8 +160,9 @@ class TestAnswers:
         ledger = under(policy(autonomy="observe", org="cooldown: {after_rejection: 2h}\n"))
         ledger.answered(answer(), NOON)
         would = []
+        again = restarted(ledger)
         for hours in (1, 2):
-            decision = ledger.reserve(ask(f"run/{hours}"), NOON + hours * HOUR)
+            decision = again.reserve(ask(f"run/{hours}"), NOON + hours * HOUR)
             assert isinstance(decision, Denied)
             would.append(decision.would)
         assert would == ["deny", "allow"]

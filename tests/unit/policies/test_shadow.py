@@ -44,6 +44,12 @@ class TestObserve:
         ledger.install(policy([ONE_AN_HOUR]), NOON)
         assert isinstance(ledger.reserve(ask("run/9"), NOON), Allowed)
 
+    def test_what_was_really_done_does_not_count_in_the_shadow(self) -> None:
+        ledger = under(policy([ONE_AN_HOUR]))
+        ledger.reserve(ask(), NOON)
+        ledger.install(policy([ONE_AN_HOUR], autonomy="observe"), NOON)
+        assert self.would(ledger, ask("run/2")) == "allow"
+
     def test_the_same_question_again_is_one_observation(self) -> None:
         ledger = self.observing()
         first = ledger.reserve(ask(), NOON)
