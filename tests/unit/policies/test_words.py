@@ -91,6 +91,7 @@ def test_what_is_shown_is_bounded_and_says_how_much_there_is() -> None:
     ledger = under("{id: each, scope: [subject], max: 9, hold: until_settled}")
     for number in range(MAX_OPEN + 5):
         ledger.reserve(ask(f"run/{number}", subject=f"S-{number}"), NOON)
+        ledger.written(ledger.head.sequence)
     ledger.reserve(ask("run/more", subject="S-7"), NOON)
     found = told(ledger)
     assert (len(found.open), found.holding) == (MAX_OPEN, MAX_OPEN + 6)
