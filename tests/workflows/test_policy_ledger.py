@@ -203,7 +203,9 @@ async def test_records_with_many_files_go_out_in_batches_that_a_message_holds(
     async with ledger(env, log) as door:
         await door.install(policy())
         for number in range(12):
-            await door.reserve(ask(f"run/{number}", REVERT, difference=many))
+            request = ask(f"run/{number}", REVERT, difference=many)
+            while not isinstance(await door.reserve(request), Allowed):  # noqa: ASYNC110 - the store does it
+                await asyncio.sleep(0.1)
         entries = await door.open_entries()
         await until(lambda: log.head(door.organisation).sequence == 13)
     assert max(log.sizes) < 12
