@@ -40,15 +40,20 @@ PORTS = ("temporal", "ui", "gateway", "admin", "production", "dev")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nobody listens on right now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports of the loopback address that nobody listens on right now.
+
+    They lie below those that the system gives to outgoing connections, so that none of these takes one before
+    it is used.
+    """
+    with contextlib.ExitStack() as held:
+        found: list[int] = []
+        while len(found) < count:
+            port = 15_000 + secrets.randbelow(15_000)
+            each = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                each.bind(("127.0.0.1", port))
+                found.append(port)
+        return found
 
 
 @dataclass

@@ -212,7 +212,7 @@ async def test_two_gateways_on_one_store_count_each_event_once(store: ErrorsStor
     engine = FakeEngine()
     async with running(store, engine) as one, running(store, engine) as two, asyncio.TaskGroup() as tasks:
         for n in range(200):
-            tasks.create_task(one.accept(accepted(n)))
+            tasks.create_task(_insist(one, accepted(n)))
             tasks.create_task(_insist(two, accepted(n)))
     assert engine.total == 200
 
@@ -223,7 +223,7 @@ async def _insist(inbox: CoalescingInbox, event: AcceptedEvent) -> None:
         try:
             return await inbox.accept(event)
         except Unavailable:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.02)
 
 
 async def test_past_the_bound_events_are_refused_and_neither_stored_nor_kept_in_memory(
