@@ -1,41 +1,19 @@
 """What an audit log promises: it keeps exactly what the ledger wrote, in order, and notices anything else."""
 
-import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, delete, text, update
 
 from activities.audit import AuditActivities, AuditBatch
 from activities.backends.audit_store import StoreAudit
-from activities.backends.store_sql import audit, metadata, open_store, policy_snapshots
+from activities.backends.store_sql import audit, metadata, policy_snapshots
 from activities.ports import AuditLog
 from leverframe.model.errors import Conflict, NotFound, Unavailable
 from policies.audit import Head, Record, broken_at, chain
 from policies.documents import NO_POLICY
 from tests.fakes.asks import NOON, policy
-
-POSTGRES = os.environ.get("LEVERFRAME_TEST_POSTGRES_URL", "")
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        sqlite = open_store(f"sqlite:///{tmp_path}/store.db")
-        yield sqlite
-        sqlite.dispose()
-        return
-    if not POSTGRES:
-        pytest.skip("LEVERFRAME_TEST_POSTGRES_URL is not set")
-    postgres = open_store(POSTGRES)
-    yield postgres
-    with postgres.begin() as connection:
-        metadata.drop_all(connection)
-        connection.execute(text("DROP TABLE alembic_version"))
-    postgres.dispose()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Clicks in the store: kept once, worked off oldest first, and never twice."""
 
-import os
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,25 +7,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from activities.backends.chat_clicks import StoreClicks
-from activities.backends.store_sql import metadata, open_store
+from activities.backends.store_sql import open_store
 from activities.forms import Click
 from leverframe.model.errors import Unavailable
 from tests.fakes.asks import NOON
-
-POSTGRES = os.environ.get("LEVERFRAME_TEST_POSTGRES_URL", "")
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "postgres" and not POSTGRES:
-        pytest.skip("LEVERFRAME_TEST_POSTGRES_URL is not set")
-    opened = open_store(POSTGRES if request.param == "postgres" else f"sqlite:///{tmp_path}/store.db")
-    yield opened
-    if request.param == "postgres":
-        with opened.begin() as connection:
-            metadata.drop_all(connection)
-            connection.execute(text("DROP TABLE alembic_version"))
-    opened.dispose()
 
 
 def click(number: int) -> Click:

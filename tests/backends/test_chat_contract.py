@@ -1,17 +1,14 @@
 """What every chat promises: a question is shown once, held and digested once, and its first ending stands."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import structlog
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from activities.backends.chat_cards import Cards
 from activities.backends.chat_store import StoreChat
-from activities.backends.store_sql import metadata, open_store
 from activities.ports import Chat
 from leverframe.model.errors import NotFound
 from tests.fakes.approval_world import ADA
@@ -19,26 +16,12 @@ from tests.fakes.slack import NOTICES, TEAM, FakeSlack, running
 from tests.fakes.slack_desk import APPROVED, asked, slack_chat
 
 GROUP = "sre-oncall"
-POSTGRES = os.environ.get("LEVERFRAME_TEST_POSTGRES_URL", "")
 
 
 @pytest.fixture(scope="module")
 def slack() -> Iterator[FakeSlack]:
     with running() as workspace:
         yield workspace
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "postgres" and not POSTGRES:
-        pytest.skip("LEVERFRAME_TEST_POSTGRES_URL is not set")
-    opened = open_store(POSTGRES if request.param == "postgres" else f"sqlite:///{tmp_path}/store.db")
-    yield opened
-    if request.param == "postgres":
-        with opened.begin() as connection:
-            metadata.drop_all(connection)
-            connection.execute(text("DROP TABLE alembic_version"))
-    opened.dispose()
 
 
 @dataclass

@@ -1,35 +1,16 @@
 """Where messages stand in the store: no question is put where there is no room to show it."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from activities.backends.chat_cards import Card, Cards
 from activities.backends.slack_messages import Messages
-from activities.backends.store_sql import metadata, open_store
 from tests.fakes.slack_desk import asked
 
-POSTGRES = os.environ.get("LEVERFRAME_TEST_POSTGRES_URL", "")
 ROOM = 3
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "postgres" and not POSTGRES:
-        pytest.skip("LEVERFRAME_TEST_POSTGRES_URL is not set")
-    opened = open_store(POSTGRES if request.param == "postgres" else f"sqlite:///{tmp_path}/store.db")
-    yield opened
-    if request.param == "postgres":
-        with opened.begin() as connection:
-            metadata.drop_all(connection)
-            connection.execute(text("DROP TABLE alembic_version"))
-    opened.dispose()
 
 
 def test_questions_that_come_at_once_never_share_a_message_that_is_full(engine: Engine) -> None:
