@@ -32,7 +32,7 @@ $(STAMP): requirements/uv.txt $(REQUIREMENTS) pyproject.toml requirements/make-v
 	@echo "Ready: $(BIN)/leverframe --help"
 
 test: setup ## Run the tests (ARGS="-k name" narrows them)
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-postgres: setup ## Run the store's tests on the PostgreSQL of LEVERFRAME_TEST_POSTGRES_URL (its tables are dropped)
 	@test -n "$$LEVERFRAME_TEST_POSTGRES_URL" || { echo "Set LEVERFRAME_TEST_POSTGRES_URL to an empty database, postgresql+psycopg://user@host/name" >&2; exit 2; }
