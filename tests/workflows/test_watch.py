@@ -235,9 +235,11 @@ async def test_details_show_counts_and_the_active_run_with_hostile_text_inert(
         await watch.start(ui_url="http://ui")
         await watch.observe(watch.batch("b", 1234, escalating=True))
         await watch.until(runs=1)
-        metadata = await watch.handle.query("__temporal_workflow_metadata")
-        details = metadata.current_details
-        assert "| events | 1,234 in 1 batches |" in details
+        details = ""
+        async with asyncio.timeout(30):
+            while "| events | 1,234 in 1 batches |" not in details:  # written after the run was started
+                metadata = await watch.handle.query("__temporal_workflow_metadata")
+                details = metadata.current_details
         assert f"[{watch.run(1).id}](http://ui/namespaces/default/workflows/run%2F" in details
         assert "[x](http" not in details
         assert "<!channel>" not in details
