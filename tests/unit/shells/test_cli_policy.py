@@ -184,6 +184,13 @@ class TestAudit:
         exported.write_text("\n".join(damage(lines)) + "\n")  # type: ignore[operator]
         assert run("audit", "verify", "--file", str(exported)).exit_code == Exit.FAILED
 
+    @pytest.mark.parametrize("line", ["nonsense", "{}", "[" * 50_000, '{"sequence": 1e999}', "\x00", "?"])
+    def test_a_line_that_is_no_record_is_named_by_its_number(self, exported: Path, line: str) -> None:
+        exported.write_text(f"{exported.read_text().splitlines()[0]}\n{line}\n")
+        done = run("audit", "verify", "--file", str(exported))
+        assert isinstance(done.exception, BadInput)
+        assert f"{exported}:2: " in str(done.exception)
+
     def test_a_log_written_anew_does_not_have_the_hash_that_was_kept(
         self, recorded: Ledger, exported: Path
     ) -> None:
