@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
+from leverframe.model.trains import Evidence, Method, Override
 
 
 class Priority(IntEnum):
@@ -101,6 +102,37 @@ class Receipt(Frozen):
     author: Author
     paths: tuple[str, ...]
     landed_at: Instant
+    method: Method = "merge"
+    evidence: Evidence = "exact"
+    covered_by: Sha | None = None
+    """With `covered`: the commit of the batch that was tested. With `composed`: the car that was tested."""
+    override: Override | None = None
+
+
+Reason = Literal[
+    "conflict",
+    "check_failed",
+    "incompatible",
+    "check_inconclusive",
+    "withdrawn",
+    "head_moved",
+    "refused",
+    "empty",
+]
+"""Why a change left the train. `incompatible`: green by itself, red together with what landed before it."""
+
+NextAction = Literal["merge_target", "push_fix", "enqueue_again", "mend_refusal", "close", "nothing"]
+
+_NEXT: dict[Reason, NextAction] = {
+    "conflict": "merge_target",
+    "check_failed": "push_fix",
+    "incompatible": "merge_target",
+    "check_inconclusive": "enqueue_again",
+    "withdrawn": "enqueue_again",
+    "head_moved": "nothing",
+    "refused": "mend_refusal",
+    "empty": "close",
+}
 
 
 class CarLanded(Frozen):
@@ -116,11 +148,16 @@ class CarEjected(Frozen):
 
     kind: Literal["ejected"] = "ejected"
     change: str
-    reason: Literal[
-        "conflict", "check_failed", "check_inconclusive", "withdrawn", "head_moved", "refused", "empty"
-    ]
+    reason: Reason
     detail: str
     """What happened and what the author can do next, in words."""
+    conflicts_with: tuple[str, ...] = ()
+    """With `incompatible` and `conflict`: the changes that it does not go together with, where known."""
+
+    @property
+    def next_action(self) -> NextAction:
+        """What the author, or the agent behind the change, can do."""
+        return _NEXT[self.reason]
 
 
 CarOutcome = Annotated[CarLanded | CarEjected, Field(discriminator="kind")]

@@ -23,3 +23,9 @@ def all_match(paths: Iterable[str], globs: Iterable[str]) -> bool:
     """Whether there are paths, and each matches one of the globs."""
     known, changed = tuple(globs), tuple(paths)
     return bool(changed) and all(any(matches(path, glob) for glob in known) for path in changed)
+
+
+def any_match(paths: Iterable[str], globs: Iterable[str]) -> bool:
+    """Whether one of the paths matches one of the globs."""
+    known = tuple(globs)
+    return any(matches(path, glob) for path in paths for glob in known)

@@ -1,22 +1,86 @@
 """What a platform team declares about a repository and the service it builds."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from leverframe.model.frozen import Frozen, Slug
-from leverframe.model.paths import all_match
+from leverframe.model.paths import all_match, any_match
+from leverframe.model.trains import Method
 
 
 class Check(Frozen):
-    """A command that must succeed on the exact commit before it may land."""
+    """What must be green on the exact commit before it may land."""
 
     name: Slug
-    command: tuple[str, ...] = Field(min_length=1)
+    runs_on: Literal["sandbox", "forge"] = "sandbox"
+    """`sandbox` runs the command; `forge` waits for what the forge's own CI says of the commit."""
+    phase: Literal["fast", "slow"] = "slow"
+    """Slow checks begin once every fast one is green."""
+    command: tuple[str, ...] = ()
     """The argument list, run in the sandbox at the root of the tree. Never taken from the repository."""
+    context: str = ""
+    """With `forge`: the name of the check run, status or job; the check's own name if it is empty."""
     timeout_seconds: int = Field(default=600, gt=0)
     skip_when_only: tuple[str, ...] = ()
     """Path globs: the check is skipped when every changed path matches one of them."""
+
+    @model_validator(mode="after")
+    def _one_way_to_run(self) -> Self:
+        if (self.runs_on == "sandbox") != bool(self.command):
+            raise ValueError(
+                f'check {self.name}: give a command for the sandbox, or runs_on = "forge" without one'
+            )
+        return self
+
+
+class Infrastructure(Frozen):
+    """Terraform in the repository. Infrastructure can't be canaried: dev is its canary."""
+
+    paths: tuple[str, ...] = Field(min_length=1)
+    """Path globs: a change that touches one is applied to dev before it may land."""
+    directory: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,200}$")
+    """The root module of dev, in the repository."""
+    workspace: str = "dev"
+    """The workspace that dev is; on Terraform Cloud its name there."""
+    healthy_within_seconds: int = Field(default=300, gt=0)
+    """How long dev may take to answer its probes again."""
+    timeout_seconds: int = Field(default=1800, gt=0)
+
+
+class Lane(Frozen):
+    """Paths that are built and tested together. A change that touches a path of no lane is in every lane."""
+
+    name: Slug
+    paths: tuple[str, ...] = Field(min_length=1)
+
+
+class TrainRules(Frozen):
+    """How a repository's train carries changes."""
+
+    track: Literal["auto", "built_in", "native"] = "auto"
+    """`auto` takes the forge's own queue when it can keep the promise, else ours."""
+    method: Method = "merge"
+    strategy: Literal["serial", "window", "aimd", "batch", "speculate"] = "speculate"
+    runners: int = Field(default=4, ge=1, le=1000)
+    """How many cars are tested at once."""
+    window: int = Field(default=20, ge=1, le=1000)
+    """How many cars at the front are tested ahead of their turn, at the most."""
+    needed_ppm: int = Field(default=200_000, ge=0, le=1_000_000)
+    """`speculate` tests a car only when its result is needed with at least this probability (ppm)."""
+    builds_a_day: int | Literal["unlimited"] = "unlimited"
+    """The budget: how many cars are tested in 24 hours. The first car in line is always tested."""
+    batch: int = Field(default=8, ge=1, le=64)
+    """How many changes one test may cover when runners are the bottleneck; 1 switches batches off."""
+    confirmations: int = Field(default=1, ge=0, le=3)
+    """How often failed checks run again on the same commit before somebody is blamed."""
+    lane_mode: Literal["chain", "composed"] = "chain"
+    """`chain` is one line and exact. `composed` lets lanes land past each other, and receipts say so."""
+    lanes: tuple[Lane, ...] = ()
+    max_overtaken: int = Field(default=10, ge=0)
+    """So many later changes may ride before one; then it keeps its place."""
+    max_wait_minutes: int = Field(default=240, gt=0)
+    """A change that has waited so long keeps its place, too."""
 
 
 class Probe(Frozen):
@@ -76,11 +140,26 @@ class Repository(Frozen):
     """A git remote: a path of a bare repository, or an address git can push to."""
     target: str = "main"
     checks: tuple[Check, ...] = Field(min_length=1)
+    train: TrainRules = TrainRules()
+    infrastructure: Infrastructure | None = None
     service: Service
 
     def required_checks(self, paths: tuple[str, ...]) -> tuple[Check, ...]:
         """The checks that a commit with these changed paths must pass: all that are not skipped."""
         return tuple(check for check in self.checks if not all_match(paths, check.skip_when_only))
+
+    def touches_infrastructure(self, paths: tuple[str, ...]) -> bool:
+        """Whether dev has to see these paths before they may land."""
+        return self.infrastructure is not None and any_match(paths, self.infrastructure.paths)
+
+    def lanes_of(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """The lanes of these paths, sorted; empty means every lane."""
+        named = {
+            path: [lane.name for lane in self.train.lanes if all_match((path,), lane.paths)] for path in paths
+        }
+        if not all(named.values()):
+            return ()
+        return tuple(sorted({name for names in named.values() for name in names}))
 
     def only_overlays(self, paths: tuple[str, ...]) -> bool:
         """Whether the paths change nothing but the service's overlays: nothing new to build."""
