@@ -1,7 +1,7 @@
-"""The forge: changes from the forge's record, cars and landings from git. Runs on the hands queue.
+"""The forge: changes from the forge's record, overlays and artifacts from git. Runs on the hands queue.
 
-Every method is safe to run again: branches are named by what they are for, cars by their commit, and
-a landing answers with the receipt it left. What an agent does takes the `Reservation` for exactly that.
+Every method is safe to run again: branches are named by what they are for. What an agent does takes the
+`Reservation` for exactly that. Cars and landings are in `activities.train`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,6 @@ from activities.pulse import with_pulse
 from activities.reserved import effect_of, patch_of
 from leverframe.model.changes import (
     Author,
-    Car,
     CarEjected,
     CarLanded,
     CarOutcome,
@@ -26,7 +25,6 @@ from leverframe.model.changes import (
     CheckResult,
     Conflicted,
     Priority,
-    Receipt,
 )
 from leverframe.model.differences import TreeDifference
 from leverframe.model.errors import Conflict, NotFound, Refused
@@ -43,31 +41,7 @@ RUN_TRAILER = "Leverframe-Run"
 
 RELEASE_MACHINERY = Author(kind="release", name="leverframe")
 
-RECENT_RECEIPTS = 200
-"""How far back a change that has landed before is looked for."""
-
-Composed = Car | Conflicted | CarEjected | CarLanded
-"""A car, or why there is none; `CarLanded` when the change is in already."""
-
 MadeT = TypeVar("MadeT", TreeDifference, str)
-
-
-class ComposeRequest(Frozen):
-    """Build the car of a change at exactly this head, dated `at`."""
-
-    change: str
-    head: Sha
-    at: Instant
-    """When the change was enqueued: it dates the commit, so that composing again gives the same SHA."""
-
-
-class LandRequest(Frozen):
-    """Put a tested car onto its target."""
-
-    car: Car
-    author: Author
-    checks: tuple[CheckResult, ...]
-    at: Instant
 
 
 class OverlayRequest(Frozen):
@@ -107,7 +81,7 @@ class TagRequest(Frozen):
 
 
 class ForgeActivities:
-    """Changes, cars, landings, overlays and artifacts of the declared repositories."""
+    """Changes, overlays and artifacts of the declared repositories."""
 
     def __init__(self, changes: Changes, track: Track, repositories: Mapping[str, Repository]) -> None:
         self._changes = changes
@@ -133,26 +107,6 @@ class ForgeActivities:
         """Raises NotFound."""
         return self._changes.change(change)
 
-    @activity.defn(name="compose")
-    @typed_failures
-    @with_pulse
-    def compose(self, request: ComposeRequest) -> Composed:
-        """The change on the target's tip as it would land, or why it can't ride (any more)."""
-        change = self._changes.change(request.change)
-        repository = self._repository(change.repository)
-        if settled := self._settled_before(repository, change, request.head):
-            return settled
-        base = self._track.tip(repository)
-        at_head = change.model_copy(update={"head": request.head})
-        car = self._track.compose(repository, change=at_head, base=base, at=request.at)
-        if isinstance(car, Car) and not car.paths:
-            return CarEjected(
-                change=change.id,
-                reason="empty",
-                detail=f"{repository.target} already contains everything in this change; close it.",
-            )
-        return car
-
     @activity.defn(name="record_check")
     @typed_failures
     def record_check(self, change: str, result: CheckResult) -> None:
@@ -164,16 +118,6 @@ class ForgeActivities:
     def checks(self, sha: str) -> list[CheckResult]:
         """What is known of a commit."""
         return self._changes.checks(sha)
-
-    @activity.defn(name="land")
-    @typed_failures
-    @with_pulse
-    def land(self, request: LandRequest) -> Receipt:
-        """Compare-and-swap the target to the tested commit. Raises TargetMoved, Refused."""
-        repository = self._repository(self._changes.change(request.car.change).repository)
-        return self._track.land(
-            repository, car=request.car, checks=request.checks, author=request.author, at=request.at
-        )
 
     @activity.defn(name="settle_change")
     @typed_failures
@@ -317,32 +261,6 @@ class ForgeActivities:
         if outcome.reason == "head_moved":
             return self._changes.change(outcome.change)
         return self._changes.mark_ejected(outcome.change, outcome.detail)
-
-    def _settled_before(
-        self, repository: Repository, change: Change, head: str
-    ) -> CarEjected | CarLanded | None:
-        """Why a change can't ride at `head`, if so."""
-        if change.state == "landed":
-            for receipt in self._track.receipts(repository, limit=RECENT_RECEIPTS):
-                if receipt.change == change.id and receipt.head == head:
-                    return CarLanded(change=change.id, receipt=receipt)
-            detail = f"The change has landed as {change.landed_as}; open a new one for what is left."
-            return CarEjected(change=change.id, reason="empty", detail=detail)
-        if change.state == "closed":
-            detail = "The change was closed; open it again to land it."
-            return CarEjected(change=change.id, reason="withdrawn", detail=detail)
-        try:
-            tip = self._track.tip(repository, change.branch)
-        except NotFound:
-            detail = f"The branch {change.branch} is gone; push it and enqueue the change again."
-            return CarEjected(change=change.id, reason="withdrawn", detail=detail)
-        if tip != head:
-            detail = (
-                f"The change was enqueued at {head[:12]} and is at {tip[:12]} now; "
-                "enqueue the new head when it is ready."
-            )
-            return CarEjected(change=change.id, reason="head_moved", detail=detail)
-        return None
 
     def _point_overlay(
         self, request: OverlayRequest, author: Author, reservation: Reservation | None = None

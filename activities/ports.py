@@ -24,6 +24,7 @@ from leverframe.model.facts import FlagObservation, FlagState, LandedCommit, Rel
 from leverframe.model.frozen import Instant
 from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
 from leverframe.model.topology import Check, Probe, Repository
+from leverframe.model.trains import AuditReport, Method
 from leverframe.model.untrusted import Untrusted
 from policies.audit import Head, Record
 from policies.documents import PolicySnapshot
@@ -102,9 +103,17 @@ class Track(Protocol):
         """The commit a branch (default: the target) points at. Raises NotFound."""
         ...
 
-    def compose(self, repository: Repository, *, change: Change, base: str, at: datetime) -> Car | Conflicted:
+    def compose(
+        self, repository: Repository, *, change: Change, base: str, at: datetime, method: Method = "merge"
+    ) -> Car | Conflicted:
         """The change merged onto `base` without a worktree. Same inputs, same SHA."""
         ...
+
+    def audit(self, repository: Repository, *, since: str | None) -> AuditReport: ...
+
+    def offer(self, repository: Repository, *, sha: str, branch: str) -> None: ...
+
+    def retract(self, repository: Repository, *, sha: str, branch: str) -> None: ...
 
     def land(
         self,

@@ -275,6 +275,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.policies import PolicyActivities  # noqa: PLC0415
     from activities.reconcile import ReconcileActivities  # noqa: PLC0415
     from activities.report import ReportActivities  # noqa: PLC0415
+    from activities.train import TrainActivities  # noqa: PLC0415
 
     ports = build_ports(settings)
     declared = _by_name(settings)
@@ -284,6 +285,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     )
     return _methods(
         ForgeActivities(ports.changes, ports.track, declared),
+        TrainActivities(ports.changes, ports.track, declared),
         FlagActivities(ports.flags),
         DeliveryActivities(ports.delivery, ports.metrics, declared),
         InvestigateActivities(ports.errors, ports.track, ports.changes, ports.flags, declared),

@@ -27,6 +27,7 @@ from leverframe.model.errors import LeverframeError, Unavailable
 from leverframe.settings import Settings
 from workflows.approval import ApprovalWorkflow
 from workflows.housekeeping import HousekeepingWorkflow
+from workflows.merge_train.car import CarWorkflow
 from workflows.merge_train.workflow import MergeTrainWorkflow
 from workflows.policy_ledger import PolicyLedgerWorkflow
 from workflows.queues import HANDS, SANDBOX
@@ -47,6 +48,7 @@ WORKFLOWS: tuple[type, ...] = (
     HousekeepingWorkflow,
     ApprovalWorkflow,
     MergeTrainWorkflow,
+    CarWorkflow,
     ReleaseWorkflow,
 )
 

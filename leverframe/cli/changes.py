@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from leverframe.model.changes import Author, Change
     from leverframe.model.topology import Repository
-    from workflows.merge_train.workflow import QueuePlace
+    from workflows.merge_train.messages import QueuePlace
 
 app = typer.Typer(help="Changes: merge requests of people and agents.", no_args_is_help=True)
 
@@ -135,7 +135,7 @@ async def _enqueue(client: "Client", repository: "Repository", change: "Change")
 
     from leverframe.model.changes import Enqueue  # noqa: PLC0415
     from leverframe.model.ids import train_id  # noqa: PLC0415
-    from workflows.merge_train.workflow import QueuePlace, TrainStart  # noqa: PLC0415
+    from workflows.merge_train.messages import QueuePlace, TrainStart  # noqa: PLC0415
     from workflows.queues import HANDS  # noqa: PLC0415
 
     train = WithStartWorkflowOperation[object, object](

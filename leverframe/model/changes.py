@@ -172,3 +172,5 @@ class Enqueue(Frozen):
     author: Author
     notify: tuple[str, ...] = ()
     """Workflow ids that get a `car_settled` signal, and `release_settled` if a release follows."""
+    solo: bool = False
+    """Never tested as a part of a batch."""

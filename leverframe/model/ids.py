@@ -54,6 +54,11 @@ def train_id(repository: str, target: str) -> str:
     return f"train/{repository}/{target}"
 
 
+def car_test_id(repository: str, sha: str, trial: int) -> str:
+    """`car/shop/<short sha>/7`: one test of one car; the train numbers its trials."""
+    return f"car/{repository}/{sha[:12]}/{trial}"
+
+
 def release_id(service: str, sha: str) -> str:
     """`release/shop/<sha>`: one release per landed commit."""
     return f"release/{service}/{sha}"

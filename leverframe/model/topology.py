@@ -81,6 +81,8 @@ class TrainRules(Frozen):
     """So many later changes may ride before one; then it keeps its place."""
     max_wait_minutes: int = Field(default=240, gt=0)
     """A change that has waited so long keeps its place, too."""
+    foreign_commits: Literal["record", "freeze"] = "record"
+    """What an audit does about a commit that somebody pushed past the train. People are told either way."""
 
 
 class Probe(Frozen):

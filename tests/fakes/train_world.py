@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from temporalio import activity
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
@@ -15,13 +16,16 @@ from activities.backends.changes_store import ChangesStore
 from activities.backends.store_sql import open_store
 from activities.backends.track_git import GitTrack
 from activities.forge import ForgeActivities
+from activities.train import TrainActivities
 from leverframe.model.changes import Author, CarOutcome, Change, ChangeSpec, Enqueue, Priority
 from leverframe.model.ids import train_id
 from tests.fakes.git_world import GitWorld
 from tests.fakes.receivers import CarReceiver, InstantRelease
 from tests.fakes.sandbox import FakeSandbox
 from tests.fakes.workers import unversioned
-from workflows.merge_train.workflow import MergeTrainWorkflow, QueuePlace, TrainStart
+from workflows.merge_train.car import CarWorkflow
+from workflows.merge_train.messages import QueuePlace, TrainStart
+from workflows.merge_train.workflow import MergeTrainWorkflow
 from workflows.queues import HANDS, SANDBOX
 
 ADA = Author(kind="person", name="ada")
@@ -40,6 +44,7 @@ class Yard:
         self.changes = ChangesStore(self.engine)
         self.track = track(mirrors=root / "mirrors", artifacts=root / "artifacts")
         self.sandbox = FakeSandbox()
+        self.told: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(8)
 
     @property
@@ -51,14 +56,16 @@ class Yard:
         self, *, cached: int = 0, interceptors: Sequence[Interceptor] = ()
     ) -> AsyncIterator[None]:
         """The worker that holds the train. With nothing cached, every step replays what came before."""
-        forge = ForgeActivities(self.changes, self.track, {self.name: self.world.repository})
+        repositories = {self.name: self.world.repository}
+        forge = ForgeActivities(self.changes, self.track, repositories)
+        train = TrainActivities(self.changes, self.track, repositories)
         async with Worker(
             self.client,
             task_queue=HANDS,
-            workflows=[MergeTrainWorkflow, CarReceiver, InstantRelease],
+            workflows=[MergeTrainWorkflow, CarWorkflow, CarReceiver, InstantRelease],
             activities=[
-                forge.describe, forge.compose, forge.checks, forge.export, forge.record_check, forge.land,
-                forge.settle_change,
+                forge.describe, forge.export, forge.record_check, forge.settle_change, train.look,
+                train.compose, train.land, train.audit, self.tell,
             ],
             activity_executor=self._threads,
             workflow_runner=unversioned(),
@@ -77,6 +84,11 @@ class Yard:
             activity_executor=self._threads,
         ):
             yield
+
+    @activity.defn(name="tell")
+    def tell(self, key: str, text: str) -> None:
+        """What people are told."""
+        self.told.setdefault(key, text)
 
     def propose(self, branch: str, files: dict[str, str | None], author: Author = ADA) -> Change:
         """Push a branch and open its change."""

@@ -41,7 +41,7 @@ from leverframe.model.ids import release_id
 from leverframe.model.topology import Repository
 from tests.fakes.git_world import KUSTOMIZATION, OVERLAY
 from tests.fakes.train_world import Yard
-from workflows.merge_train.planner import TrainState
+from workflows.merge_train.state import TrainState
 from workflows.merge_train.workflow import MAX_EVENTS, MergeTrainWorkflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -1,60 +1,63 @@
-"""The train's board: what a person sees of it, as Markdown. Pure."""
+"""The train's board: what a person sees of it in the Temporal UI, as Markdown. Pure."""
 
-from collections import Counter
+from collections.abc import Sequence
 
-from leverframe.model.changes import CarLanded
 from leverframe.model.untrusted import Untrusted
-from workflows.merge_train.planner import Ride, Settled, TrainState
-from workflows.merge_train.queue import Queued
+from workflows.merge_train import words
+from workflows.merge_train.view import CarView, EndedView, TrainView
 
 SHOWN = 10
 
+_SIGNS = {"passed": "green", "failed": "red", "inconclusive": "no verdict", "missing": "…"}
 
-def markdown(repository: str, state: TrainState) -> str:
+
+def markdown(shown: TrainView) -> str:
     """Who rides, who waits and how the last rides ended; no text from outside has a meaning in it."""
-    lines = [f"## Train of {repository}"]
-    rides = {ride.sequence: ride for ride in state.rides}
-    riding = [item for item in state.queue.items if item.sequence in rides]
-    waiting = [item for item in state.queue.items if item.sequence not in rides]
-    lines += [_riding(item, rides[item.sequence]) for item in riding] or ["Nothing rides."]
+    lines = [f"## Train of {shown.repository}"]
+    if shown.freeze:
+        lines += [f"**{words.frozen(shown.freeze)}**", ""]
+    if shown.findings:
+        lines += [f"**The audit found {len(shown.findings)} thing(s): see `leverframe train audit`.**", ""]
+    riding = [car for car in shown.cars if car.car is not None or car.state == "in_forge_queue"]
+    waiting = [car for car in shown.cars if car not in riding]
+    lines += [_riding(car) for car in riding[:SHOWN]] or ["Nothing rides."]
+    lines += _more(riding)
     if waiting:
-        lines += ["", "| | waiting | head | class | by |", "|---|---|---|---|---|"]
-        lines += [_row(at, item) for at, item in enumerate(waiting[:SHOWN], start=1)]
+        lines += ["", "| | waiting | head | class | by | why |", "|---|---|---|---|---|---|"]
+        lines += [_row(car) for car in waiting[:SHOWN]]
         if len(waiting) > SHOWN:
-            lines.append(f"| … | {len(waiting) - SHOWN} more | | | |")
-    if state.settled:
+            lines.append(f"| … | {len(waiting) - SHOWN} more | | | | |")
+    if shown.ended:
         lines += ["", "**Last rides**", ""]
-        lines += [_ended(settled) for settled in reversed(state.settled[-SHOWN:])]
+        lines += [_ended(ended) for ended in shown.ended[:SHOWN]]
     return "\n".join(lines)
 
 
-def _riding(item: Queued, ride: Ride) -> str:
-    who = f"**{_name(item)}** at `{item.head[:12]}`"
-    if ride.car is None:
-        return f"{who}: being composed"
-    passed = {run.check for run in ride.results if run.outcome == "passed" and run.sha == ride.car.sha}
-    runs = Counter(run.check for run in ride.results if run.sha == ride.car.sha)
-    checks = ", ".join(
-        f"{check.name} {'passed' if check.name in passed else f'run {runs[check.name] + 1}'}"
-        for check in ride.required
-    )
-    again = f", composed {ride.compositions} times" if ride.compositions > 1 else ""
-    return f"{who}: car `{ride.car.sha[:12]}` on `{ride.car.base[:12]}`{again}; {checks or 'no check needed'}"
+def _riding(car: CarView) -> str:
+    checks = ", ".join(f"{check.name} {_SIGNS[check.state]}" for check in car.checks) or "no check needed"
+    stands = f" on {', '.join(_name(below) for below in car.below)}" if car.below else ""
+    commit = f" as `{car.car[:12]}`" if car.car else ""
+    again = f", run {car.runs}" if car.runs > 1 else ""
+    return f"{car.position + 1}. **{_name(car.change)}**{commit}{stands}: {car.state}{again} ({checks})"
 
 
-def _row(at: int, item: Queued) -> str:
-    by = f"{Untrusted(item.author.name).for_markdown(60)} ({item.author.kind})"
-    return f"| {at} | {_name(item)} | `{item.head[:12]}` | {item.priority.name.lower()} | {by} |"
+def _row(car: CarView) -> str:
+    by = f"{Untrusted(car.author).for_markdown(60)} ({car.author_kind})"
+    head = f"`{car.head[:12]}`"
+    return f"| {car.position + 1} | {_name(car.change)} | {head} | {car.priority} | {by} | {car.why} |"
 
 
-def _ended(settled: Settled) -> str:
-    outcome = settled.outcome
-    name = Untrusted(outcome.change).for_markdown(80)
-    if isinstance(outcome, CarLanded):
-        return f"- {name} landed as `{outcome.receipt.sha[:12]}` (receipt {outcome.receipt.sequence})"
+def _ended(ended: EndedView) -> str:
     # The detail is Markdown of ours; only its first line fits here.
-    return f"- {name} left ({outcome.reason}): {outcome.detail.splitlines()[0]}"
+    said = ended.detail.splitlines()[0]
+    if ended.outcome == "landed":
+        return f"- {_name(ended.change)}: {said}"
+    return f"- {_name(ended.change)} left ({ended.reason}): {said}"
 
 
-def _name(item: Queued) -> str:
-    return Untrusted(item.change).for_markdown(80)
+def _more(cars: Sequence[CarView]) -> list[str]:
+    return [f"… and {len(cars) - SHOWN} more."] if len(cars) > SHOWN else []
+
+
+def _name(change: str) -> str:
+    return Untrusted(change).for_markdown(80)

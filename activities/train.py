@@ -1,0 +1,392 @@
+"""What a merge train does outside: compose and land cars, look at the target, audit it. On the hands queue.
+
+Every method is safe to run again: cars are named by their commit, and a landing answers with the receipt
+that it left.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.failures import typed_failures
+from activities.ports import Changes, Track
+from activities.pulse import with_pulse
+from activities.train_ports import ForgeChecks
+from leverframe.model.changes import (
+    Author,
+    Car,
+    CarEjected,
+    CarLanded,
+    Change,
+    CheckResult,
+    Conflicted,
+    Receipt,
+)
+from leverframe.model.errors import BadConfiguration, Conflict, NotFound, Refused
+from leverframe.model.frozen import Frozen, Instant, Sha, Slug
+from leverframe.model.topology import Check, Repository, TrainRules
+from leverframe.model.trains import AuditReport, Evidence, Override
+
+RECENT_RECEIPTS = 200
+"""How far back a change that has landed before is looked for."""
+
+LOOKED_AT = 50
+"""How many changes at the front one look asks the forge about; the others are asked about in their turn."""
+
+POLL = timedelta(seconds=15)
+"""How often the forge is asked for the result of a check."""
+
+
+class PlannedCheck(Frozen):
+    """One required check of a car, without what the sandbox alone needs to know."""
+
+    name: Slug
+    runs_on: Literal["sandbox", "forge"]
+    phase: Literal["fast", "slow"]
+    timeout_seconds: int
+
+
+class Rider(Frozen):
+    """A change to compose, at exactly this head."""
+
+    sequence: int
+    change: str
+    head: Sha
+    at: Instant
+    """When it was enqueued: it dates the commit, so that composing again gives the same SHA."""
+    override: Override | None = None
+
+
+class ComposeCars(Frozen):
+    """Stack changes, first on `base`, each on the one before it."""
+
+    repository: Slug
+    base: Sha
+    riders: tuple[Rider, ...] = Field(min_length=1)
+
+
+class CarFacts(Frozen):
+    """A car as the train knows it: without its paths, of which there can be thousands."""
+
+    sha: Sha
+    tree: Sha
+    files: int
+    required: tuple[PlannedCheck, ...]
+    infrastructure: bool
+    """Dev has to see it before it may land."""
+    lanes: tuple[str, ...]
+    """Empty means every lane."""
+    releases: str | None
+    """The service to release once it is in; None when only overlays change."""
+    proven: tuple[CheckResult, ...] = ()
+    """What is green on exactly this commit already, without logs."""
+
+
+class Composed(Frozen):
+    """What became of one rider. With neither facts nor an end, it does not apply: see `conflict`."""
+
+    sequence: int
+    base: Sha
+    facts: CarFacts | None = None
+    conflict: tuple[str, ...] = ()
+    """Paths in conflict; none of them for a change that its base already contains."""
+    ended: CarEjected | CarLanded | None = None
+    """It can't ride any more, whatever lies below it."""
+
+
+class LandingCar(Frozen):
+    """One car of a landing."""
+
+    rider: Rider
+    base: Sha
+    sha: Sha
+    author: Author
+    checks: tuple[CheckResult, ...]
+
+
+class LandCars(Frozen):
+    """Put tested cars onto the target in one push; more than one only for a batch."""
+
+    repository: Slug
+    cars: tuple[LandingCar, ...] = Field(min_length=1)
+    evidence: Evidence = "exact"
+    tested: Sha | None = None
+    """With `composed`: the car that was tested on an earlier tip."""
+    at: Instant
+
+
+class Waiting(Frozen):
+    """A change that is in line, to be looked at."""
+
+    change: str
+    head: Sha
+
+
+class LookRequest(Frozen):
+    """Look at the target and at the changes in front."""
+
+    repository: Slug
+    waiting: tuple[Waiting, ...] = ()
+
+
+class LanesOf(Frozen):
+    """What a change touches; empty means every lane."""
+
+    change: str
+    head: Sha
+    lanes: tuple[str, ...]
+
+
+class Sight(Frozen):
+    """What the world is like now."""
+
+    tip: Sha
+    rules: TrainRules
+    lanes: tuple[LanesOf, ...] = ()
+    """Of the changes asked about, where lanes are composed."""
+    ended: tuple[CarEjected | CarLanded, ...] = ()
+    """Changes that can't ride any more."""
+
+
+class ForgeCheckRequest(Frozen):
+    """Wait for what the forge's CI says of one commit."""
+
+    repository: Slug
+    sha: Sha
+    check: Slug
+    again: bool = False
+    """Ask the forge to run it once more first."""
+
+
+class TrainActivities:
+    """Cars, landings and audits of the declared repositories."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        track: Track,
+        repositories: Mapping[str, Repository],
+        *,
+        checks: ForgeChecks | None = None,
+    ) -> None:
+        self._changes = changes
+        self._track = track
+        self._repositories = repositories
+        self._checks = checks
+
+    @activity.defn(name="look_at_target")
+    @typed_failures
+    @with_pulse
+    def look(self, request: LookRequest) -> Sight:
+        """The tip, the rules in force, and the changes in front that can't ride any more."""
+        repository = self._repository(request.repository)
+        tip = self._track.tip(repository)
+        ended: list[CarEjected | CarLanded] = []
+        lanes: list[LanesOf] = []
+        for waiting in request.waiting[:LOOKED_AT]:
+            change = self._changes.change(waiting.change)
+            if end := self._ended(repository, change, waiting.head):
+                ended.append(end)
+            elif repository.train.lane_mode == "composed":
+                lanes.append(self._lanes(repository, change, waiting, tip))
+        return Sight(tip=tip, rules=repository.train, ended=tuple(ended), lanes=tuple(lanes))
+
+    @activity.defn(name="compose_cars")
+    @typed_failures
+    @with_pulse
+    def compose(self, request: ComposeCars) -> list[Composed]:
+        """One answer per rider, up to the first that makes no car. Same inputs, same SHAs."""
+        repository = self._repository(request.repository)
+        composed, base = [], request.base
+        for rider in request.riders:
+            answer = self._composed(repository, rider, base)
+            composed.append(answer)
+            if answer.facts is None:
+                break
+            base = answer.facts.sha
+        return composed
+
+    @activity.defn(name="land_cars")
+    @typed_failures
+    @with_pulse
+    def land(self, request: LandCars) -> list[Receipt]:
+        """Compare-and-swap the target to the tested commit, one receipt per car.
+
+        Raises:
+            TargetMoved: compose and test again.
+            Conflict: a change is at another head, or closed.
+            Refused: not proven, or the remote says no for good.
+        """
+        repository = self._repository(request.repository)
+        cars = [self._car(repository, landing) for landing in request.cars]
+        return [
+            self._track.land(repository, car=car, checks=landing.checks, author=landing.author, at=request.at)
+            for landing, car in zip(request.cars, cars, strict=True)
+        ]
+
+    @activity.defn(name="audit_target")
+    @typed_failures
+    @with_pulse
+    def audit(self, repository: str, since: Sha | None) -> AuditReport:
+        """Whether everything on the target since that commit is what a receipt says."""
+        return self._track.audit(self._repository(repository), since=since)
+
+    @activity.defn(name="offer_car")
+    @typed_failures
+    @with_pulse
+    def offer(self, repository: str, sha: Sha) -> None:
+        """Show the car to the forge's CI as a branch of its own. Idempotent."""
+        declared = self._repository(repository)
+        self._track.offer(declared, sha=sha, branch=car_branch(declared.target, sha))
+
+    @activity.defn(name="retract_car")
+    @typed_failures
+    @with_pulse
+    def retract(self, repository: str, sha: Sha) -> None:
+        """Take the car's branch away and stop what the forge still runs on it. Idempotent."""
+        declared = self._repository(repository)
+        if self._checks is not None:
+            self._checks.cancel(declared, sha=sha)
+        self._track.retract(declared, sha=sha, branch=car_branch(declared.target, sha))
+
+    @activity.defn(name="forge_check")
+    @typed_failures
+    def forge_check(self, request: ForgeCheckRequest) -> CheckResult:
+        """What the forge's CI says of the commit. Raises `NotFinished`, to be asked again, until it does."""
+        repository = self._repository(request.repository)
+        check = _named(repository, request.check)
+        if self._checks is None:
+            raise BadConfiguration(
+                f"check {check.name} of {repository.name} runs on the forge, and [changes] names no forge"
+            )
+        if request.again and activity.info().attempt == 1:
+            self._checks.run_again(repository, sha=request.sha, check=check)
+        result = self._checks.result(repository, sha=request.sha, check=check)
+        if result is None:
+            raise ApplicationError(
+                f"{check.name} has not finished on {request.sha[:12]}",
+                type="NotFinished",
+                next_retry_delay=POLL,
+            )
+        return result
+
+    def _lanes(self, repository: Repository, change: Change, waiting: Waiting, tip: str) -> LanesOf:
+        """The lanes of what the change does to the target; all of them where that can't be seen."""
+        at_head = change.model_copy(update={"head": waiting.head})
+        car = self._track.compose(
+            repository, change=at_head, base=tip, at=change.opened_at, method=repository.train.method
+        )
+        found = repository.lanes_of(car.paths) if isinstance(car, Car) else ()
+        return LanesOf(change=change.id, head=waiting.head, lanes=found)
+
+    def _composed(self, repository: Repository, rider: Rider, base: str) -> Composed:
+        change = self._changes.change(rider.change)
+        at_head = change.model_copy(update={"head": rider.head})
+        try:
+            car = self._track.compose(
+                repository, change=at_head, base=base, at=rider.at, method=repository.train.method
+            )
+        except Refused as error:
+            ended = CarEjected(
+                change=change.id,
+                reason="refused",
+                detail=f"The change can't be composed: {error}. Mend that and enqueue it again.",
+            )
+            return Composed(sequence=rider.sequence, base=base, ended=ended)
+        if isinstance(car, Conflicted) or not car.paths:
+            paths = car.paths if isinstance(car, Conflicted) else ()
+            return Composed(sequence=rider.sequence, base=base, conflict=paths)
+        return Composed(
+            sequence=rider.sequence, base=base, facts=self._facts(repository, car, rider.override)
+        )
+
+    def _facts(self, repository: Repository, car: Car, override: Override | None) -> CarFacts:
+        required = repository.required_checks(car.paths)
+        if override is not None:
+            required = tuple(check for check in required if check.name in override.checks)
+        proven = {
+            result.check: result.model_copy(update={"log": ""})
+            for result in self._changes.checks(car.sha)
+            if result.outcome == "passed"
+        }
+        return CarFacts(
+            sha=car.sha,
+            tree=car.tree,
+            files=len(car.paths),
+            required=tuple(
+                PlannedCheck(
+                    name=check.name,
+                    runs_on=check.runs_on,
+                    phase=check.phase,
+                    timeout_seconds=check.timeout_seconds,
+                )
+                for check in required
+            ),
+            infrastructure=repository.touches_infrastructure(car.paths),
+            lanes=repository.lanes_of(car.paths),
+            releases=None if repository.only_overlays(car.paths) else repository.service.name,
+            proven=tuple(proven[check.name] for check in required if check.name in proven),
+        )
+
+    def _car(self, repository: Repository, landing: LandingCar) -> Car:
+        """The car with its paths: composed again, which gives the same commit, or it is another one."""
+        rider = landing.rider
+        change = self._changes.change(rider.change)
+        ended = self._ended(repository, change, rider.head)
+        if isinstance(ended, CarEjected):
+            raise Conflict(ended.detail)
+        car = self._track.compose(
+            repository,
+            change=change.model_copy(update={"head": rider.head}),
+            base=landing.base,
+            at=rider.at,
+            method=repository.train.method,
+        )
+        if isinstance(car, Conflicted) or car.sha != landing.sha:
+            raise Refused(f"composing {rider.change} again does not give {landing.sha[:12]}")
+        return car
+
+    def _ended(self, repository: Repository, change: Change, head: str) -> CarEjected | CarLanded | None:
+        """Why a change can't ride at `head`, if so."""
+        if change.state == "landed":
+            for receipt in self._track.receipts(repository, limit=RECENT_RECEIPTS):
+                if receipt.change == change.id and receipt.head == head:
+                    return CarLanded(change=change.id, receipt=receipt)
+            detail = f"The change has landed as {change.landed_as}; open a new one for what is left."
+            return CarEjected(change=change.id, reason="empty", detail=detail)
+        if change.state == "closed":
+            detail = "The change was closed; open it again to land it."
+            return CarEjected(change=change.id, reason="withdrawn", detail=detail)
+        try:
+            tip = self._track.tip(repository, change.branch)
+        except NotFound:
+            detail = f"The branch {change.branch} is gone; push it and enqueue the change again."
+            return CarEjected(change=change.id, reason="withdrawn", detail=detail)
+        if tip != head:
+            detail = (
+                f"The change was enqueued at {head[:12]} and is at {tip[:12]} now; "
+                "enqueue the new head when it is ready."
+            )
+            return CarEjected(change=change.id, reason="head_moved", detail=detail)
+        return None
+
+    def _repository(self, name: str) -> Repository:
+        if name not in self._repositories:
+            raise NotFound(f"repository {name!r} is not declared")
+        return self._repositories[name]
+
+
+def car_branch(target: str, sha: str) -> str:
+    """The branch on which the forge's CI sees a car."""
+    return f"train/{target}/{sha[:12]}"
+
+
+def _named(repository: Repository, name: str) -> Check:
+    for check in repository.checks:
+        if check.name == name:
+            return check
+    raise BadConfiguration(f"repository {repository.name!r} declares no check {name!r}")

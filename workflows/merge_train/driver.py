@@ -1,0 +1,239 @@
+"""Drives one train: looks, plans from one snapshot, and carries the plan out, one step at a time."""
+
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.train import LOOKED_AT, Sight, Waiting
+    from leverframe.model.trains import AuditFinding, Freeze, Override
+    from workflows.merge_train import learning, sighting, words
+    from workflows.merge_train.book import Book
+    from workflows.merge_train.calls import Calls
+    from workflows.merge_train.landing import Lander
+    from workflows.merge_train.lane import Eject
+    from workflows.merge_train.messages import Vouch
+    from workflows.merge_train.planning import plan
+    from workflows.merge_train.queue import Queued
+    from workflows.merge_train.state import MAX_FINDINGS
+    from workflows.merge_train.testing import Tester
+
+AUDIT_AFTER = 10
+"""So many landings at the most go by before the target is audited, however busy the train is."""
+
+STUCK = timedelta(hours=2)
+"""A test that has said nothing for so long is counted as one without a verdict."""
+
+
+class Driver:
+    """The steps of one train."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._calls = Calls(book.repository)
+        self.tester = Tester(book, self._calls)
+        self._lander = Lander(book, self._calls, self.tester)
+        self._look_why = "the train begins"
+
+    def look_soon(self, why: str) -> None:
+        """Look at the world in the next step."""
+        self._look_why = why
+        self._book.heard += 1
+
+    def patience(self, most: timedelta) -> timedelta:
+        """How long nothing may happen before it is looked again."""
+        freeze = self._book.state.freeze
+        if freeze is None or freeze.until is None:
+            return most
+        return min(most, max(timedelta(seconds=1), freeze.until - workflow.now()))
+
+    async def step(self) -> bool:
+        """Do the next thing. False when there is nothing to do until somebody says something."""
+        state, now = self._book.state, workflow.now()
+        if state.letters:
+            await self._calls.tell(state.letters[0].to, state.letters[0].outcome)
+            self._book.update(letters=self._book.state.letters[1:])
+        elif state.freeze and state.freeze.until and state.freeze.until <= now:
+            self._book.update(freeze=None)
+        elif leaving := next((item for item in state.queue.items if item.leaving), None):
+            await self._lander.settle(leaving, words.left(leaving, leaving.leaving or "withdrawn"))
+        elif self._look_why or any(not item.looked for item in state.queue.items):
+            await self._look()
+        else:
+            return await self._planned(now)
+        return True
+
+    async def _planned(self, now: datetime) -> bool:
+        """Carry out the plan: verdicts first, one at a time; then tests, all at once."""
+        book = self._book
+        await self.tester.drop(sighting.stale(book.state))
+        planned = plan(sighting.snapshot(book.state, now), book.rules, book.state.record)
+        if planned.land is not None:
+            self._look_why = await self._lander.land(planned.land)
+            if book.state.unaudited >= AUDIT_AFTER:
+                await self._audit()
+            return True
+        for said in planned.ejected:
+            if not await self.tester.suspect(said):
+                await self._lander.eject(said)
+                return True
+        if await self._red_main(planned.ejected):
+            return True
+        heard = book.heard
+        if await self.tester.carry_out(planned) or book.heard != heard:
+            return True
+        if book.state.unaudited:
+            await self._audit()
+            return True
+        return False
+
+    async def _look(self) -> None:
+        """See the tip and the changes in front; whatever has ended there is settled here."""
+        book, why = self._book, self._look_why or "a change was enqueued"
+        self._look_why = ""
+        new = [item for item in book.state.queue.items if not item.looked]
+        others = [item for item in book.state.queue.items if item.looked and why != "a change was enqueued"]
+        asked = [*new, *others][:LOOKED_AT]
+        try:
+            sight = await self._calls.look(
+                tuple(Waiting(change=item.change, head=item.head) for item in asked), why
+            )
+        except ActivityError as error:
+            await self._strange(asked, error)
+            return
+        self._saw(sight, asked)
+        for ended in sight.ended:
+            item = next((one for one in asked if one.change == ended.change), None)
+            if item is None or book.state.queue.get(item.sequence) is None:
+                continue
+            await self._lander.settle(item, ended)
+        self._forget_lost_tests()
+
+    def _saw(self, sight: Sight, asked: list[Queued]) -> None:
+        book = self._book
+        lanes = {(of.change, of.head): of.lanes for of in sight.lanes}
+        for item in asked:
+            current = book.state.queue.get(item.sequence)
+            if current is not None:
+                found = lanes.get((item.change, item.head), current.lanes)
+                book.keep_item(current.model_copy(update={"looked": True, "lanes": found}))
+        moved = book.state.tip not in (None, sight.tip)
+        if moved:
+            book.update(queue=sighting.with_green(book.state), landings=(), suspicion=None)
+        first = book.state.audited is None
+        book.update(
+            tip=sight.tip,
+            rules=sight.rules,
+            looked_at=workflow.now(),
+            # What was there before this train is nobody's receipt: the proof begins here.
+            audited=sight.tip if first else book.state.audited,
+            unaudited=book.state.unaudited + moved,
+        )
+
+    async def _strange(self, asked: list[Queued], error: ActivityError) -> None:
+        """The forge does not know something: ask for each change alone, so that one can't hold up all."""
+        if len(asked) == 1:
+            await self._lander.settle(asked[0], words.refused(asked[0], error))
+            return
+        for item in asked:
+            try:
+                sight = await self._calls.look((Waiting(change=item.change, head=item.head),), "one by one")
+            except ActivityError as one:
+                await self._lander.settle(item, words.refused(item, one))
+            else:
+                self._saw(sight, [item])
+                for ended in sight.ended:
+                    await self._lander.settle(item, ended)
+
+    def _forget_lost_tests(self) -> None:
+        """A test that has been silent for very long was lost: it counts as one without a verdict."""
+        for car in self._book.state.cars:
+            limit = sum(check.timeout_seconds for check in (car.facts.required if car.facts else ()))
+            late = timedelta(seconds=limit) + STUCK
+            if car.running and car.began_at and workflow.now() - car.began_at > late:
+                silent = learning.lost(car)
+                self._book.keep(learning.folded(car, (silent,) if silent else ()))
+
+    async def _red_main(self, ejected: tuple[Eject, ...]) -> bool:
+        """Freeze for everything but hotfixes when the target itself is seen red. True if it did."""
+        book, suspicion = self._book, self._book.state.suspicion
+        if suspicion is None or suspicion.outcome != "failed" or not ejected or book.state.freeze:
+            return False
+        reason = f"{suspicion.check} is red on the target itself ({suspicion.tip[:12]}): {suspicion.detail}"
+        freeze = Freeze(
+            mode="hotfix_only", owner=learning.RED_MAIN, reason=reason[:500], since=workflow.now()
+        )
+        book.update(freeze=freeze)
+        text = f"The train of {book.repository} carries only hotfixes. {reason}. Nobody was taken off for it."
+        await self._calls.page(f"red/{book.repository}/{suspicion.tip}/{suspicion.check}", text)
+        return True
+
+    async def _audit(self) -> None:
+        """Prove what came to the target since the last audit; freeze and page where that fails."""
+        book = self._book
+        try:
+            report = await self._calls.audit(book.state.audited)
+        except ActivityError as error:
+            kind, message = words.cause_of(error)
+            await self._alarm((), f"The target could not be audited ({kind}): {message}")
+            book.update(unaudited=0)
+            return
+        book.update(audited=report.tip, unaudited=0)
+        if report.whole:
+            return
+        grave = tuple(one for one in report.findings if one.kind != "foreign_commit")
+        frozen = grave or (report.findings if book.rules.foreign_commits == "freeze" else ())
+        await self._alarm(frozen, words.audit_alarm(book.repository, report))
+        book.update(findings=(*book.state.findings, *report.findings)[-MAX_FINDINGS:])
+
+    async def _alarm(self, grave: tuple[AuditFinding, ...], text: str) -> None:
+        book = self._book
+        if grave:
+            reason = f"the audit found {', '.join(sorted({one.kind for one in grave}))}; see `train audit`"
+            book.update(
+                freeze=Freeze(
+                    mode="hold_landing", owner=learning.AUDIT, reason=reason[:500], since=workflow.now()
+                )
+            )
+        await self._calls.page(f"audit/{book.repository}/{book.state.tip}", text)
+
+    # What people say.
+
+    def thaw(self) -> None:
+        """End the freeze; what an audit found counts as seen."""
+        self._book.hear(freeze=None, findings=(), suspicion=None)
+
+    def objection(self, asked: Vouch) -> str:
+        """Why the override can't be vouched for, or nothing."""
+        item = self._book.state.queue.find(asked.change, asked.head)
+        if item is None or item.leaving:
+            return f"{asked.change} is not queued at {asked.head[:12]}"
+        if item.override is not None:
+            return f"{asked.change} has its two people already"
+        if asked.person == item.author.name and item.author.kind == "person":
+            return f"{asked.person} wrote the change: two others have to vouch for it"
+        if item.vouched is not None and item.vouched[0] == asked.person:
+            return f"{asked.person} has vouched already: a second person has to"
+        if item.vouched is not None and sorted(item.vouched[2]) != sorted(asked.checks):
+            named = ", ".join(item.vouched[2]) or "none"
+            return f"{item.vouched[0]} asked for the checks {named}: name the same"
+        return ""
+
+    def vouch(self, asked: Vouch) -> str:
+        """Note the person; the second one makes the override."""
+        book = self._book
+        item = book.state.queue.find(asked.change, asked.head)
+        if item is None:
+            return "gone"
+        if item.vouched is None:
+            vouched = (asked.person, asked.reason, asked.checks)
+            book.keep_item(item.model_copy(update={"vouched": vouched}))
+            book.heard += 1
+            return "first"
+        people = (item.vouched[0], asked.person)
+        override = Override(people=people, reason=item.vouched[1], checks=asked.checks)
+        book.keep_item(item.model_copy(update={"override": override}))
+        # What is required of it has changed: its cars are put together anew.
+        book.hear(cars=tuple(car for car in book.state.cars if car.sequence != item.sequence))
+        return "override"

@@ -1,0 +1,156 @@
+"""What lands and what leaves: the push, the ejection, and telling everybody who waits for it."""
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.train import LandCars, LandingCar
+    from leverframe.model.changes import CarEjected, CarLanded, CarOutcome, Receipt
+    from workflows.merge_train import learning, queue, sighting, words
+    from workflows.merge_train.book import Book
+    from workflows.merge_train.calls import Calls
+    from workflows.merge_train.car import DEV, CarTest
+    from workflows.merge_train.lane import Eject, Land
+    from workflows.merge_train.queue import Queued
+    from workflows.merge_train.state import (
+        MAX_LANDINGS,
+        MAX_SETTLED,
+        Landing,
+        Letter,
+        Settled,
+        Testing,
+        slim,
+    )
+    from workflows.merge_train.testing import Tester, rider_of
+
+
+class Lander:
+    """Carries out what a plan says of verdicts."""
+
+    def __init__(self, book: Book, calls: Calls, tester: Tester) -> None:
+        self._book = book
+        self._calls = calls
+        self._tester = tester
+
+    async def land(self, land: Land) -> str:
+        """Compare-and-swap the target. Returns why the world has to be looked at, if it has."""
+        known = sighting.paths(self._book.state)
+        cars = [known[land.path[: depth + 1]] for depth in range(len(land.path))]
+        items = [item for car in cars if (item := self._book.state.queue.get(car.sequence)) is not None]
+        try:
+            request = await self._request(cars, items)
+            if request is None:
+                return ""
+            receipts = await self._calls.land(request)
+        except ActivityError as error:
+            return await self._not_landed(cars, items[-1], error)
+        for car, item, receipt in zip(cars, items, receipts, strict=True):
+            await self._landed(car, item, receipt)
+        return ""
+
+    async def eject(self, said: Eject) -> None:
+        """Take the change off, with the reason in words."""
+        item = self._book.state.queue.get(said.sequence)
+        car = sighting.trial_of(self._book.state, said.path)
+        if item is None or car is None:
+            return
+        partners = sighting.partners(self._book.state, item)
+        await self.settle(item, words.verdict(item, car, said, partners), car)
+
+    async def settle(self, item: Queued, outcome: CarOutcome, car: Testing | None = None) -> None:
+        """Tell the forge, start the release of what landed, and leave a letter for who asked."""
+        await self._calls.settle(outcome)
+        if isinstance(outcome, CarLanded):
+            # One that landed before this train knew it is looked up.
+            known = car.facts if car else None
+            releases = known.releases if known else await self._calls.released_by(outcome.receipt)
+            if releases is not None:
+                latest = self._book.state.queue.get(item.sequence) or item
+                await self._calls.release(releases, outcome.receipt, latest)
+        # Read after the last wait: whoever asked until now is told, whoever asks later meets the outcome.
+        book, now, outcome = self._book, workflow.now(), slim(outcome)
+        item = book.state.queue.get(item.sequence) or item
+        letter = (Letter(to=item.notify, outcome=outcome),) if item.notify else ()
+        book.update(**learning.decided(book.state, item, outcome, book.rules))
+        settled = Settled(head=item.head, requests=item.requests, outcome=outcome, settled_at=now)
+        book.update(
+            queue=queue.remove(book.state.queue, item.sequence),
+            letters=(*book.state.letters, *letter),
+            settled=(*book.state.settled, settled)[-MAX_SETTLED:],
+        )
+        if isinstance(outcome, CarEjected) and book.state.dev_dirty == item.sequence:
+            await self._heal_dev()
+
+    async def _request(self, cars: list[Testing], items: list[Queued]) -> LandCars | None:
+        """What to ask of the forge; None when the car can't land as it is and is tested anew."""
+        shas = [car.facts.sha for car in cars if car.facts]
+        bases, tested, tip = [car.base for car in cars], None, self._book.state.tip
+        if bases[0] != tip and tip is not None:
+            # Other lanes landed since. The same change on the present tip is a commit that nobody tested.
+            composed = (await self._calls.compose(tip, (rider_of(items[0]),)))[0]
+            if composed.facts is None or len(cars) > 1 or cars[0].dev is not None:
+                await self._tester.drop(tuple(cars))
+                return None
+            tested, shas, bases = shas[0], [composed.facts.sha], [tip]
+        override = any(item.override for item in items)
+        return LandCars(
+            repository=self._book.repository,
+            cars=tuple(
+                LandingCar(rider=rider_of(item), base=base, sha=sha, author=item.author, checks=car.passed)
+                for item, base, sha, car in zip(items, bases, shas, cars, strict=True)
+            ),
+            evidence="override" if override else "composed" if tested else "exact",
+            tested=tested,
+            at=workflow.now(),
+        )
+
+    async def _landed(self, car: Testing, item: Queued, receipt: Receipt) -> None:
+        book = self._book
+        landing = Landing(
+            change=item.change,
+            tested=car.facts.sha if car.facts else receipt.sha,
+            landed=receipt.sha,
+            before=receipt.base,
+            lanes=car.facts.lanes if car.facts else (),
+        )
+        book.update(queue=sighting.with_green(book.state))
+        dirty = book.state.dev_dirty
+        book.update(
+            tip=receipt.sha,
+            landings=(*book.state.landings, landing)[-MAX_LANDINGS:],
+            dev_dirty=None if dirty == item.sequence else dirty,
+            suspicion=None,
+            unaudited=book.state.unaudited + 1,
+        )
+        if book.state.freeze and book.state.freeze.owner == learning.RED_MAIN:
+            book.update(freeze=None)  # What landed was tested on the target, and is green.
+        await self.settle(item, CarLanded(change=item.change, receipt=receipt), car)
+
+    async def _not_landed(self, cars: list[Testing], item: Queued, error: ActivityError) -> str:
+        kind, _ = words.cause_of(error)
+        if kind == "TargetMoved":
+            return "the target moved"
+        if kind == "Conflict":
+            return "a change moved"
+        if cars[0].base != self._book.state.tip:
+            # Where it matters the target differs from what was tested: test it there.
+            await self._tester.drop(tuple(cars))
+            return ""
+        await self.settle(item, words.refused(item, error))
+        return ""
+
+    async def _heal_dev(self) -> None:
+        """Dev has what the target will not get: put it back."""
+        tip = self._book.state.tip
+        if tip is None:
+            return
+        test = CarTest(
+            train=workflow.info().workflow_id,
+            trial=self._book.state.next_trial,
+            repository=self._book.repository,
+            change=f"{self._book.repository}/{DEV}",
+            sha=tip,
+            kind="heal",
+        )
+        self._book.state = self._book.state.with_build(workflow.now())
+        await self._calls.start_test(test)

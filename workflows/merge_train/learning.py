@@ -1,0 +1,101 @@
+"""What a train makes of results and verdicts: a car's standing, the record behind its predictions. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+from leverframe.model.changes import CarLanded, CarOutcome, CheckResult
+from leverframe.model.topology import TrainRules
+from workflows.merge_train import record as records
+from workflows.merge_train import sighting
+from workflows.merge_train.queue import Queued
+from workflows.merge_train.record import Record
+from workflows.merge_train.state import Testing, TrainState
+
+DEV = "dev"
+
+RED_MAIN = "leverframe: the target is red"
+AUDIT = "leverframe: the audit"
+"""Owners of the freezes that nobody asked for."""
+
+
+def folded(car: Testing, results: tuple[CheckResult, ...]) -> Testing:
+    """The car after one more test of it has ended with these results."""
+    green = {result.check: result for result in (*car.passed, *results) if result.outcome == "passed"}
+    red = [result for result in results if result.outcome == "failed"]
+    silent = [result for result in results if result.outcome == "inconclusive"]
+    return car.model_copy(
+        update={
+            "running": False,
+            "early_red": False,
+            "passed": tuple(result for name, result in green.items() if name != DEV),
+            "dev": "passed" if car.dev and DEV in green else car.dev,
+            "red": red[-1] if red else car.red,
+            "silent": silent[-1] if silent else car.silent,
+            "failed_runs": car.failed_runs + bool(red),
+            "inconclusive_runs": car.inconclusive_runs + (bool(silent) and not red),
+        }
+    )
+
+
+def tip_is_doubtful(state: TrainState, check: str) -> bool:
+    """Whether the target itself might be red on this check.
+
+    A tip that this train landed was green. It is doubted all the same once a change has been blamed on it
+    for the same check: two in a row may have one reason.
+    """
+    if not state.landings or state.landings[-1].landed != state.tip:
+        return True
+    blamed = 0
+    for settled in reversed(state.settled):
+        if isinstance(settled.outcome, CarLanded):
+            break
+        blamed += settled.outcome.reason == "check_failed" and f"Check {check} " in settled.outcome.detail
+    return blamed > 0
+
+
+def run_ended(record: Record, car: Testing, results: tuple[CheckResult, ...], now: datetime) -> Record:
+    """The record after a test: how long it took, and whether a red of this very commit was a flake."""
+    took = (now - car.began_at).total_seconds() / 60 if car.began_at else 0.0
+    silent = any(result.outcome == "inconclusive" for result in results)
+    if not results or silent:
+        return record
+    green = all(result.outcome == "passed" for result in results)
+    # A red of a car that nobody knows to be good may be a flake or not.
+    return records.ran(record, minutes=took, flaked=car.failed_runs > 0 if green else None)
+
+
+def decided(state: TrainState, item: Queued, outcome: CarOutcome, rules: TrainRules) -> dict[str, Any]:
+    """The parts of the state that learn from a verdict: the record, and AIMD's clamp."""
+    landed = isinstance(outcome, CarLanded)
+    reason = "" if isinstance(outcome, CarLanded) else outcome.reason
+    if not landed and reason not in ("check_failed", "incompatible"):
+        return {}
+    entry = sighting.entry_of(item)
+    record = records.decided(
+        state.record,
+        entry,
+        landed=landed,
+        incompatible=reason == "incompatible",
+        among=len(state.queue.items) - 1,
+    )
+    row = 0 if landed else state.failures_in_a_row + 1
+    clamp = clamped(state.clamp, landed=landed, failures_in_a_row=row, rules=rules)
+    return {"record": record, "failures_in_a_row": row, "clamp": clamp}
+
+
+def lost(car: Testing) -> CheckResult | None:
+    """What a test that was lost says of the first check that it still owed."""
+    if car.facts is None or not car.missing_or_dev:
+        return None
+    return CheckResult(
+        check=car.missing_or_dev[0],
+        sha=car.facts.sha,
+        outcome="inconclusive",
+        seconds=0,
+        summary="the test was lost: it said nothing for hours",
+    )
+
+
+def clamped(clamp: int | None, *, landed: bool, failures_in_a_row: int, rules: TrainRules) -> int | None:
+    """Placeholder until the planner's."""
+    return clamp

@@ -1,0 +1,178 @@
+"""From what a train knows to what its planner sees: which cars stand on the tip, and how they fare. Pure."""
+
+from datetime import datetime
+
+from workflows.merge_train.lane import Entry, Path, Snapshot, Trial
+from workflows.merge_train.queue import Queue, Queued, changed
+from workflows.merge_train.state import Landing, Testing, TrainState
+
+
+def snapshot(state: TrainState, now: datetime) -> Snapshot:
+    """The lane as the planner sees it. Cars that stand on nothing that is true any more are left out."""
+    seen = [_trial(path, car, now) for path, car in paths(state).items()]
+    seen += [_trial((car.sequence,), car, now, overtaken=True) for car in suspects(state)]
+    trials = [trial for trial in seen if trial is not None]
+    return Snapshot(
+        entries=tuple(entry_of(item) for item in state.queue.items if item.leaving is None and item.looked),
+        trials=tuple(trials),
+        passed_before=tuple((item.sequence,) for item in state.queue.items if item.green_on),
+        mode=state.freeze.mode if state.freeze else "open",
+        builds_left=state.builds_left(now),
+        clamp=state.clamp,
+        now=now,
+    )
+
+
+def paths(state: TrainState) -> dict[Path, Testing]:
+    """Every car that stands on the tip or on another such car, by its path, in a fixed order."""
+    roots = _roots(state)
+    open_ = {item.sequence for item in state.queue.items if item.leaving is None}
+    found: dict[Path, Testing] = {}
+    above: dict[str, list[Testing]] = {}
+    for car in state.cars:
+        above.setdefault(car.base, []).append(car)
+    waiting: list[tuple[Path, str]] = [((), root) for root in roots]
+    while waiting:
+        below, base = waiting.pop(0)
+        for car in sorted(above.get(base, ()), key=lambda car: car.sequence):
+            path = (*below, car.sequence)
+            if car.sequence not in open_ or path in found or not _still_true(state, car, base):
+                continue
+            found[path] = car
+            if car.facts is not None:
+                waiting.append((path, car.facts.sha))
+    return found
+
+
+def suspects(state: TrainState) -> tuple[Testing, ...]:
+    """Cars that were red on a tip past which others have landed: settled, so they are judged there."""
+    standing = paths(state)
+    tips = {landing.before for landing in state.landings}
+    open_ = {item.sequence for item in state.queue.items if item.leaving is None}
+    return tuple(
+        car
+        for car in state.cars
+        if car.base in tips
+        and car.base != state.tip
+        and car.red is not None
+        and car.red.check in car.missing_or_dev
+        and car.sequence in open_
+        and (car.sequence,) not in standing
+    )
+
+
+def trial_of(state: TrainState, path: Path) -> Testing | None:
+    """The car behind a trial of the snapshot."""
+    if path in (standing := paths(state)):
+        return standing[path]
+    return next((car for car in suspects(state) if (car.sequence,) == path), None)
+
+
+def stale(state: TrainState) -> tuple[Testing, ...]:
+    """Cars that stand on nothing that is true any more."""
+    kept = {(car.sequence, car.base) for car in (*paths(state).values(), *suspects(state))}
+    return tuple(car for car in state.cars if (car.sequence, car.base) not in kept)
+
+
+def with_green(state: TrainState) -> Queue:
+    """The queue in which every change that is green on this tip, or above it, remembers so."""
+    names = {item.sequence: item.change for item in state.queue.items}
+    line = state.queue
+    for path, car in paths(state).items():
+        item = line.get(path[-1])
+        if item is not None and car.green:
+            below = tuple(names[sequence] for sequence in path[:-1] if sequence in names)
+            line = changed(line, item.model_copy(update={"green_on": state.tip, "green_with": below}))
+    return line
+
+
+def since(state: TrainState, base: str) -> tuple[Landing, ...] | None:
+    """What landed after that commit was the tip, as far as it is known; None when it never was."""
+    if base == state.tip:
+        return ()
+    for number in range(len(state.landings) - 1, -1, -1):
+        landing = state.landings[number]
+        if base in (landing.before, landing.tested) and _unbroken(state, number):
+            passed = base == landing.tested and base != landing.before
+            return state.landings[number + 1 :] if passed else state.landings[number:]
+    return None
+
+
+def partners(state: TrainState, item: Queued) -> tuple[str, ...]:
+    """What has landed since the change was last green, and was not below it then."""
+    landed = since(state, item.green_on) if item.green_on else None
+    return tuple(
+        landing.change for landing in landed or () if landing.change not in (item.change, *item.green_with)
+    )
+
+
+def _roots(state: TrainState) -> tuple[str, ...]:
+    """The tip, and where lanes are composed the earlier tips, newest first."""
+    if state.tip is None:
+        return ()
+    if state.rules is None or state.rules.lane_mode != "composed":
+        return (state.tip,)
+    earlier = [commit for landing in reversed(state.landings) for commit in (landing.tested, landing.before)]
+    return tuple(dict.fromkeys([state.tip, *earlier]))
+
+
+def _still_true(state: TrainState, car: Testing, base: str) -> bool:
+    """Whether the car's base is what it would land on, or differs from it only in lanes that it is not in."""
+    if base == state.tip or any(other.facts and other.facts.sha == base for other in state.cars):
+        return True
+    landed = since(state, base)
+    lanes = car.facts.lanes if car.facts else ()
+    return landed is not None and all(disjoint(lanes, landing.lanes) for landing in landed)
+
+
+def disjoint(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Whether two changes share no lane; one without a lane is in all of them."""
+    return bool(ours) and bool(theirs) and not set(ours) & set(theirs)
+
+
+def _unbroken(state: TrainState, number: int) -> bool:
+    """Whether from that landing on only this train moved the target."""
+    tips = [landing.before for landing in state.landings[number + 1 :]] + [state.tip]
+    return all(landing.landed == tip for landing, tip in zip(state.landings[number:], tips, strict=True))
+
+
+def entry_of(item: Queued) -> Entry:
+    """The item as the planner sees it."""
+    return Entry(
+        sequence=item.sequence,
+        priority=item.priority,
+        actor=item.actor,
+        lanes=item.lanes,
+        enqueued_at=item.enqueued_at,
+        solo=item.solo,
+        override=item.override is not None,
+    )
+
+
+def _trial(path: Path, car: Testing, now: datetime, *, overtaken: bool = False) -> Trial | None:
+    if car.facts is None:
+        return Trial(path=path, state="conflict", began_at=car.began_at or now)
+    common = {
+        "path": path,
+        "overtaken": overtaken,
+        "early_red": car.early_red,
+        "runs": max(1, car.runs),
+        "failed_runs": car.failed_runs,
+        "inconclusive_runs": car.inconclusive_runs,
+        "began_at": car.began_at or now,
+    }
+    if car.running:
+        return Trial(state="running", **common)
+    # Dev sees it only once its base is the tip; further back it is as good as proven.
+    if car.green and (car.dev != "waits" or len(path) > 1):
+        return Trial(state="passed", **common)
+    if car.red is not None and car.red.check in car.missing_or_dev:
+        return Trial(state="failed", **common)
+    if car.silent is not None and car.silent.check in car.missing_or_dev:
+        return Trial(state="inconclusive", **common)
+    return Trial(state="running", **common) if car.green else None
+
+
+def runners_in_use(state: TrainState) -> int:
+    """How many tests run now, those of cars that stand on nothing included."""
+    return sum(car.running for car in state.cars)

@@ -1,0 +1,206 @@
+"""What is under test: composing cars; starting, repeating and stopping their tests; hearing their reports."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.train import Composed, PlannedCheck, Rider
+    from workflows.merge_train import learning, sighting
+    from workflows.merge_train.book import Book
+    from workflows.merge_train.calls import Calls
+    from workflows.merge_train.car import DEV, CarReport, CarTest
+    from workflows.merge_train.lane import Eject, Path, Plan
+    from workflows.merge_train.queue import Queued
+    from workflows.merge_train.state import Suspicion, Testing, bounded
+
+
+class Tester:
+    """Carries out what a plan says of tests."""
+
+    def __init__(self, book: Book, calls: Calls) -> None:
+        self._book = book
+        self._calls = calls
+
+    async def carry_out(self, planned: Plan) -> bool:
+        """Cancel, repeat and start tests. True if anything was done."""
+        known = sighting.paths(self._book.state)
+        refuted = tuple(known[path] for path in planned.cancel if path in known)
+        await self.drop(refuted, forget=False)
+        busy = bool(refuted)
+        for path in planned.again:
+            car = sighting.trial_of(self._book.state, path)
+            busy |= car is not None and await self._begin(car, again=True)
+        for path in planned.start:
+            busy |= await self._start(path)
+        return await self._show_to_dev() or busy
+
+    async def drop(self, cars: tuple[Testing, ...], *, forget: bool = True) -> None:
+        """Stop the tests of these cars; `forget` the cars, too, that stand on nothing any more."""
+        for car in cars:
+            if car.running and car.facts is not None:
+                await self._calls.cancel_test(car.facts.sha, car.trial)
+            current = self._book.state.car(car.sequence, car.base)
+            if forget:
+                kept = tuple(one for one in self._book.state.cars if one is not current)
+                self._book.update(cars=kept)
+            elif current is not None:
+                self._book.keep(
+                    current.model_copy(update={"running": False, "runs": max(0, current.runs - 1)})
+                )
+
+    def heard(self, report: CarReport) -> None:
+        """Fold what a test says into its car. One about a car that is gone changes nothing."""
+        book = self._book
+        book.heard += 1
+        if self._about_the_tip(report):
+            return
+        car = next((car for car in book.state.cars if car.trial == report.trial and car.running), None)
+        if car is None or car.facts is None:
+            if any(result.check == DEV and result.outcome == "passed" for result in report.results):
+                book.update(dev_dirty=None)  # Dev has been put back.
+            return
+        if not report.finished:
+            book.keep(car.model_copy(update={"early_red": True}))
+            return
+        sha = car.facts.sha
+        sound = tuple(bounded(result) for result in report.results if result.sha == sha)
+        record = learning.run_ended(book.state.record, car, sound, workflow.now())
+        book.update(record=record)
+        book.keep(learning.folded(car, sound))
+
+    async def suspect(self, said: Eject) -> bool:
+        """Whether the change may be blamed: not before the target itself is seen green on that check."""
+        state = self._book.state
+        car = sighting.trial_of(state, said.path)
+        if said.reason not in ("check_failed", "incompatible") or car is None or car.red is None:
+            return False
+        check, suspicion = car.red.check, state.suspicion
+        if check == DEV or state.tip is None or not learning.tip_is_doubtful(state, check):
+            return False
+        if suspicion is None or (suspicion.tip, suspicion.check) != (state.tip, check):
+            await self._test_the_tip(car, check)
+        return self._book.state.suspicion is None or self._book.state.suspicion.outcome in (None, "failed")
+
+    async def _start(self, path: Path) -> bool:
+        """Compose whatever of the path is missing, and test its last car."""
+        if path not in sighting.paths(self._book.state) and not await self._compose(path):
+            return False
+        car = sighting.paths(self._book.state).get(path)
+        if car is None or car.facts is None or car.running or not car.missing:
+            return True  # It is known by now what there is to know.
+        return await self._begin(car)
+
+    async def _compose(self, path: Path) -> bool:
+        """Put the missing cars of a path together. False when nothing came of it."""
+        known = sighting.paths(self._book.state)
+        depth = max((depth for depth in range(1, len(path)) if path[:depth] in known), default=0)
+        below = known[path[:depth]] if depth else None
+        if below is not None and below.facts is None:
+            return False
+        base = below.facts.sha if below and below.facts else self._book.state.tip
+        items = [self._book.state.queue.get(sequence) for sequence in path[depth:]]
+        riders = tuple(rider_of(item) for item in items if item is not None)
+        if base is None or len(riders) < len(items):
+            return False
+        for one in await self._calls.compose(base, riders):
+            self._composed(one)
+        return True
+
+    def _composed(self, one: Composed) -> None:
+        item = self._book.state.queue.get(one.sequence)
+        if item is None:
+            return
+        facts = one.facts
+        self._book.keep(
+            Testing(
+                sequence=one.sequence,
+                base=one.base,
+                facts=facts,
+                conflict=one.conflict,
+                passed=facts.proven if facts else (),
+                dev="waits" if facts and facts.infrastructure else None,
+            )
+        )
+        if facts and item.lanes != facts.lanes:
+            self._book.keep_item(item.model_copy(update={"lanes": facts.lanes}))
+
+    async def _begin(self, car: Testing, *, again: bool = False) -> bool:
+        """Start the test of what is missing on this car."""
+        item = self._book.state.queue.get(car.sequence)
+        if item is None or car.facts is None:
+            return False
+        missing = set(car.missing)
+        checks = tuple(check for check in car.facts.required if check.name in missing)
+        if not checks and car.dev != "waits":
+            return False
+        await self._run(car, item, checks, again=again)
+        return True
+
+    async def _show_to_dev(self) -> bool:
+        """Apply the first change in line to dev, once all else about it is green and its base is the tip."""
+        state = self._book.state
+        first = next((item for item in state.queue.items if item.leaving is None), None)
+        car = sighting.paths(state).get((first.sequence,)) if first else None
+        held = state.freeze is not None and state.freeze.mode == "hold_landing"
+        if first is None or car is None or car.running or not car.green or car.dev != "waits" or held:
+            return False
+        if car.red is not None or car.silent is not None or state.dev_dirty not in (None, car.sequence):
+            return False  # The planner says whether it is tried again; dev may have to be put back first.
+        await self._run(car, first, (), again=False)
+        return True
+
+    async def _run(
+        self, car: Testing, item: Queued, checks: tuple[PlannedCheck, ...], *, again: bool
+    ) -> None:
+        if car.facts is None:
+            raise AssertionError(f"{item.change} has no car to test")
+        test = self._test(item.change, car.facts.sha, checks, again=again)
+        if test.kind == "dev":
+            self._book.update(dev_dirty=car.sequence)
+        began = {"trial": test.trial, "running": True, "early_red": False, "runs": car.runs + 1}
+        self._book.state = self._book.state.with_build(workflow.now())
+        self._book.keep(car.model_copy(update={**began, "began_at": workflow.now()}))
+        await self._calls.start_test(test)
+
+    async def _test_the_tip(self, car: Testing, check: str) -> None:
+        """Run the red check on the target itself, where no change can be at fault."""
+        tip = self._book.state.tip
+        if tip is None or car.facts is None:
+            return
+        checks = tuple(one for one in car.facts.required if one.name == check)
+        test = self._test(f"{self._book.repository}/tip", tip, checks, again=False)
+        self._book.state = self._book.state.with_build(workflow.now())
+        self._book.update(suspicion=Suspicion(tip=tip, check=check, trial=test.trial))
+        await self._calls.start_test(test)
+
+    def _test(self, change: str, sha: str, checks: tuple[PlannedCheck, ...], *, again: bool) -> CarTest:
+        return CarTest(
+            train=workflow.info().workflow_id,
+            trial=self._book.state.next_trial,
+            repository=self._book.repository,
+            change=change,
+            sha=sha,
+            kind="checks" if checks else "dev",
+            checks=checks,
+            again=again,
+        )
+
+    def _about_the_tip(self, report: CarReport) -> bool:
+        suspicion = self._book.state.suspicion
+        if suspicion is None or report.trial != suspicion.trial:
+            return False
+        if report.finished and report.results:
+            result = report.results[-1]
+            answered = {"outcome": result.outcome, "detail": result.summary}
+            self._book.update(suspicion=suspicion.model_copy(update=answered))
+        return True
+
+
+def rider_of(item: Queued) -> Rider:
+    """The item as what composes cars takes it."""
+    return Rider(
+        sequence=item.sequence,
+        change=item.change,
+        head=item.head,
+        at=item.enqueued_at,
+        override=item.override,
+    )

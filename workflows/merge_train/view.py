@@ -1,0 +1,272 @@
+"""The train as people see it: one value for the command line, the gateway and the Temporal UI. Pure."""
+
+from datetime import datetime
+from typing import Literal
+
+from leverframe.model.changes import CarLanded, NextAction
+from leverframe.model.frozen import Frozen, Instant, Sha
+from leverframe.model.topology import TrainRules
+from leverframe.model.trains import AuditFinding, Capability, Freeze
+from workflows.merge_train import sighting
+from workflows.merge_train.lane import Path, Plan
+from workflows.merge_train.planning import plan
+from workflows.merge_train.queue import Queued
+from workflows.merge_train.state import Settled, Testing, TrainState
+
+RECENT = 20
+
+CarState = Literal[
+    "waiting", "testing", "green", "red", "no_verdict", "conflict", "in_forge_queue", "leaving"
+]
+
+
+class CheckView(Frozen):
+    """One required check of a car."""
+
+    name: str
+    state: Literal["passed", "failed", "inconclusive", "missing"]
+
+
+class CarView(Frozen):
+    """One open change, and its car where it has one."""
+
+    position: int
+    """0 lands first."""
+    change: str
+    head: Sha
+    author: str
+    author_kind: Literal["person", "agent", "release"]
+    priority: Literal["hotfix", "promotion", "normal"]
+    state: CarState
+    car: Sha | None = None
+    below: tuple[str, ...] = ()
+    """The changes that its car stands on, lowest first; none when it stands on the target's tip."""
+    lanes: tuple[str, ...] = ()
+    """Empty means every lane."""
+    checks: tuple[CheckView, ...] = ()
+    runs: int = 0
+    enqueued_at: Instant
+    testing_since: Instant | None = None
+    overtaken: int = 0
+    override: tuple[str, ...] = ()
+    """The people who want it landed with fewer checks."""
+    why: str = ""
+    """What it waits for, in a sentence."""
+
+
+class EndedView(Frozen):
+    """One ride that has ended."""
+
+    change: str
+    head: Sha
+    outcome: Literal["landed", "ejected"]
+    reason: str
+    """The evidence of what landed; the typed reason of what was taken off."""
+    detail: str
+    next_action: NextAction | None = None
+    conflicts_with: tuple[str, ...] = ()
+    sha: Sha | None = None
+    receipt: int | None = None
+    at: Instant
+
+
+class TrainView(Frozen):
+    """Everything that is drawn or listed of one train."""
+
+    repository: str
+    tip: Sha | None
+    mode: Literal["open", "drain", "hold_landing", "hotfix_only"]
+    freeze: Freeze | None
+    track: Literal["built_in", "native"]
+    track_why: str
+    rules: TrainRules
+    runners_busy: int
+    window: int
+    """How many cars at the front are tested at once, as AIMD leaves it."""
+    cars: tuple[CarView, ...]
+    ended: tuple[EndedView, ...]
+    """Newest first."""
+    findings: tuple[AuditFinding, ...]
+    audited: Sha | None
+    looked_at: Instant | None
+
+
+class Explanation(Frozen):
+    """Where a change is, what it waits for, and how it fared."""
+
+    change: str
+    state: CarState | Literal["landed", "ejected", "unknown"]
+    words: str
+    car: CarView | None = None
+    ended: tuple[EndedView, ...] = ()
+    """Its earlier rides, newest first."""
+
+
+def view(repository: str, state: TrainState, now: datetime) -> TrainView:
+    """The train at this moment."""
+    rules = state.rules or TrainRules()
+    planned = plan(sighting.snapshot(state, now), rules, state.record)
+    return TrainView(
+        repository=repository,
+        tip=state.tip,
+        mode=state.freeze.mode if state.freeze else "open",
+        freeze=state.freeze,
+        track="native" if is_native(state) else "built_in",
+        track_why=_why_this_track(rules, state.capability),
+        rules=rules,
+        runners_busy=sighting.runners_in_use(state),
+        window=min(rules.window, state.clamp or rules.window),
+        cars=_cars(state, planned),
+        ended=tuple(_ended(settled) for settled in reversed(state.settled[-RECENT:])),
+        findings=state.findings,
+        audited=state.audited,
+        looked_at=state.looked_at,
+    )
+
+
+def explain(repository: str, state: TrainState, change: str, now: datetime) -> Explanation:
+    """One change, in words."""
+    shown = view(repository, state, now)
+    car = next((car for car in shown.cars if car.change == change and car.state != "leaving"), None)
+    ended = tuple(_ended(one) for one in reversed(state.settled) if one.outcome.change == change)
+    if car is not None:
+        return Explanation(change=change, state=car.state, words=_told(car), car=car, ended=ended)
+    if ended:
+        return Explanation(change=change, state=ended[0].outcome, words=ended[0].detail, ended=ended)
+    words = "The train does not know this change: enqueue it, or it left longer ago than the train remembers."
+    return Explanation(change=change, state="unknown", words=words)
+
+
+def is_native(state: TrainState) -> bool:
+    """Whether the forge's own queue carries the changes."""
+    rules = state.rules or TrainRules()
+    return rules.track == "native" or (
+        rules.track == "auto" and state.capability is not None and state.capability.native
+    )
+
+
+def _why_this_track(rules: TrainRules, capability: Capability | None) -> str:
+    if rules.track != "auto":
+        return f"The repository's rules say {rules.track}."
+    if capability is None:
+        return "There is no forge with a queue of its own."
+    return capability.why
+
+
+def _cars(state: TrainState, planned: Plan) -> tuple[CarView, ...]:
+    standing = sighting.paths(state)
+    names = {item.sequence: item.change for item in state.queue.items}
+    best: dict[int, tuple[Path, Testing]] = {}
+    for path, car in standing.items():
+        known = best.get(car.sequence)
+        # The one that counts most: on the tip before further back, tested before merely composed.
+        if known is None or (car.runs > 0, -len(path)) > (known[1].runs > 0, -len(known[0])):
+            best[car.sequence] = (path, car)
+    return tuple(
+        _car(position, item, best.get(item.sequence), names, planned)
+        for position, item in enumerate(state.queue.items)
+    )
+
+
+def _car(
+    position: int, item: Queued, known: tuple[Path, Testing] | None, names: dict[int, str], planned: Plan
+) -> CarView:
+    path, car = known or ((), None)
+    return CarView(
+        position=position,
+        change=item.change,
+        head=item.head,
+        author=item.author.name,
+        author_kind=item.author.kind,
+        priority=item.priority.name.lower(),
+        state=_state(item, car),
+        car=car.facts.sha if car and car.facts else None,
+        below=tuple(names.get(sequence, "?") for sequence in path[:-1]),
+        lanes=item.lanes,
+        checks=_checks(car),
+        runs=car.runs if car else 0,
+        enqueued_at=item.enqueued_at,
+        testing_since=car.began_at if car and car.running else None,
+        overtaken=item.overtaken,
+        override=item.override.people if item.override else (),
+        why=planned.waits.get(item.sequence, ""),
+    )
+
+
+def _state(item: Queued, car: Testing | None) -> CarState:
+    if item.leaving:
+        return "leaving"
+    if item.native:
+        return "in_forge_queue"
+    if car is None:
+        return "waiting"
+    if car.facts is None:
+        return "conflict"
+    if car.running:
+        return "testing"
+    if car.green and car.dev != "waits":
+        return "green"
+    if car.red is not None and car.red.check in car.missing_or_dev:
+        return "red"
+    return "no_verdict" if car.silent is not None else "waiting"
+
+
+def _checks(car: Testing | None) -> tuple[CheckView, ...]:
+    if car is None or car.facts is None:
+        return ()
+    green = {result.check for result in car.passed}
+    told: dict[str, Literal["failed", "inconclusive"]] = {}
+    if car.silent is not None:
+        told[car.silent.check] = "inconclusive"
+    if car.red is not None:
+        told[car.red.check] = "failed"
+    shown = [
+        CheckView(name=check.name, state="passed" if check.name in green else told.get(check.name, "missing"))
+        for check in car.facts.required
+    ]
+    if car.dev is not None:
+        shown.append(
+            CheckView(name="dev", state="passed" if car.dev == "passed" else told.get("dev", "missing"))
+        )
+    return tuple(shown)
+
+
+def _ended(settled: Settled) -> EndedView:
+    outcome = settled.outcome
+    common = {"change": outcome.change, "head": settled.head, "at": settled.settled_at}
+    if isinstance(outcome, CarLanded):
+        receipt = outcome.receipt
+        detail = f"Landed as {receipt.sha[:12]} with receipt {receipt.sequence} ({receipt.evidence})."
+        return EndedView(
+            outcome="landed",
+            reason=receipt.evidence,
+            detail=detail,
+            sha=receipt.sha,
+            receipt=receipt.sequence,
+            **common,
+        )
+    return EndedView(
+        outcome="ejected",
+        reason=outcome.reason,
+        detail=outcome.detail,
+        next_action=outcome.next_action,
+        conflicts_with=outcome.conflicts_with,
+        **common,
+    )
+
+
+def _told(car: CarView) -> str:
+    where = f"{car.change} is number {car.position + 1} in line"
+    stands = f"on {', '.join(car.below)} on the target" if car.below else "on the target itself"
+    its_car = f"Its car {(car.car or '')[:12]}, {stands},"
+    means = {
+        "waiting": "It is not under test.",
+        "testing": f"{its_car} is under test.",
+        "green": f"{its_car} is green.",
+        "red": f"{its_car} is red; nobody is blamed before that is confirmed.",
+        "no_verdict": f"{its_car} gave no verdict; it is tested again.",
+        "conflict": f"It does not apply {stands}; that is a verdict only once its base is decided.",
+        "in_forge_queue": "The forge's own queue has it.",
+        "leaving": "It is being taken off.",
+    }
+    return f"{where}. {means[car.state]} {car.why}".strip()
