@@ -32,7 +32,17 @@ from policies.people import Person
 from policies.question import Ending, Question
 
 Kind = Literal[
-    "changes", "track", "flags", "errors", "delivery", "metrics", "chat", "sandbox", "audit", "policy_source"
+    "changes",
+    "track",
+    "flags",
+    "errors",
+    "delivery",
+    "metrics",
+    "chat",
+    "sandbox",
+    "audit",
+    "policy_source",
+    "terraform",
 ]
 
 

@@ -1,16 +1,16 @@
 """Running repository code: checks of a car, and probes of a commit. Holds no credential."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
 from temporalio import activity
 
+from activities.artifacts import located
 from activities.failures import typed_failures
 from activities.ports import Sandbox
 from leverframe.model.changes import CheckResult
-from leverframe.model.errors import BadConfiguration, Conflict, NotFound, Refused
+from leverframe.model.errors import BadConfiguration, Conflict
 from leverframe.model.frozen import Frozen, Sha, Slug
 from leverframe.model.releases import Artifact
 from leverframe.model.topology import Check, Probe, Repository
@@ -109,14 +109,4 @@ class SandboxActivities:
         """The artifact's file, once it is shown to be the commit's and unchanged since it was built."""
         if artifact.sha != sha:
             raise Conflict(f"the artifact is of {artifact.sha[:12]}, the request is about {sha[:12]}")
-        path = (self._artifacts / artifact.path).resolve()
-        if not path.is_relative_to(self._artifacts.resolve()):
-            raise Refused(f"the artifact path {artifact.path!r} leaves the artifact directory")
-        try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            raise NotFound(f"no artifact {artifact.path!r} in the artifact directory") from None
-        if artifact.digest != f"sha256:{found}":
-            raise Conflict(f"the artifact {artifact.path!r} is not the one that was built: digest differs")
-        return path
+        return located(artifact, self._artifacts)

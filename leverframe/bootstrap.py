@@ -31,6 +31,7 @@ from activities.ports import (
     Sandbox,
     Track,
 )
+from activities.train_ports import Terraform
 from leverframe.model.errors import BadConfiguration
 from leverframe.model.topology import Repository
 from leverframe.settings import Settings
@@ -62,6 +63,7 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("audit", "store"): "activities.backends.audit_store",
         ("policy_source", "directory"): "activities.backends.policy_directory",
         ("policy_source", "git"): "activities.backends.policy_git",
+        ("terraform", "none"): "activities.backends.terraform_none",
     }
 )
 """Kind and name of each backend → the module that declares it."""
@@ -82,6 +84,7 @@ class Ports:
     sandbox: Sandbox
     audit: AuditLog
     policy_source: PolicySource
+    terraform: Terraform
 
 
 def assert_own_roots() -> None:
@@ -144,6 +147,7 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
         "sandbox": lambda: build_sandbox(settings),
         "audit": lambda: _build("audit", "store", store()),
         "policy_source": lambda: build_policy_source(settings),
+        "terraform": lambda: build_terraform(settings),
     }
 
 
@@ -248,6 +252,13 @@ def build_sandbox(settings: Settings) -> Sandbox:
     )
 
 
+def build_terraform(settings: Settings) -> Terraform:
+    """What applies infrastructure to dev. Raises BadConfiguration when a setting is missing."""
+    chosen = settings.terraform
+    declared = {each.name: each.infrastructure for each in settings.repositories if each.infrastructure}
+    return cast(Terraform, _build("terraform", chosen.backend, declared=declared))
+
+
 def build_policy_source(settings: Settings) -> PolicySource:
     """Where the policies come from. Raises BadConfiguration for a repository that is not declared."""
     chosen = settings.policies
@@ -269,6 +280,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.engine import EngineActivities  # noqa: PLC0415
     from activities.flags import FlagActivities  # noqa: PLC0415
     from activities.forge import ForgeActivities  # noqa: PLC0415
+    from activities.infrastructure import InfrastructureActivities  # noqa: PLC0415
     from activities.investigate import InvestigateActivities  # noqa: PLC0415
     from activities.ledger import LedgerActivities, LedgerDoor  # noqa: PLC0415
     from activities.look import LookActivities  # noqa: PLC0415
@@ -288,6 +300,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         TrainActivities(ports.changes, ports.track, declared),
         FlagActivities(ports.flags),
         DeliveryActivities(ports.delivery, ports.metrics, declared),
+        InfrastructureActivities(ports.terraform, ports.delivery, ports.track, declared, settings.artifacts),
         InvestigateActivities(ports.errors, ports.track, ports.changes, ports.flags, declared),
         LedgerActivities(ledger),
         PolicyActivities(ports.policy_source, ledger),

@@ -121,6 +121,47 @@ class SandboxSettings(Section):
     disk_mb: int = 256
 
 
+class TerraformCloudSettings(Section):
+    """Terraform Cloud (HCP Terraform) or Terraform Enterprise."""
+
+    url: str = Field(default="https://app.terraform.io", pattern=r"^https?://[^/]+/?$")
+    organisation: str = ""
+    token: SecretStr | None = None
+    """A team's or a user's token with permission to apply runs; an organisation's can't."""
+
+
+def _not_ours(name: str) -> str:
+    if name.startswith(("LEVERFRAME_", "TF_CLI_", "TF_REATTACH_")):
+        raise ValueError(f"{name} is not for Terraform: it holds our secrets, or would change what runs")
+    return name
+
+
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_not_ours)]
+
+
+class TerraformSettings(Section):
+    """What applies infrastructure to dev."""
+
+    backend: Literal["none", "command", "cloud"] = "none"
+    binary: str = ""
+    """With `command`: the program; empty takes `terraform`, else `tofu`, from PATH."""
+    providers: tuple[str, ...] = ()
+    """The providers that a tree may use: `hashicorp/aws`. What is built into Terraform always may be."""
+    modules: tuple[str, ...] = ()
+    """Sources of modules outside the tree that a tree may use, exactly as it writes them."""
+    state_backend: str = ""
+    """With `command`: the type of state backend that a tree must declare; empty takes any."""
+    backend_config: dict[str, str] = Field(default_factory=dict)
+    """With `command`: values of the state backend, over those of the tree; `{home}` is replaced."""
+    pass_environment: tuple[VariableName, ...] = ()
+    """With `command`: names of the variables that Terraform gets: dev's credentials."""
+    lock_seconds: int = Field(default=60, ge=0)
+    """With `command`: how long to wait for a state lock that somebody holds."""
+    stop_seconds: int = Field(default=60, ge=1)
+    """How long Terraform may take to write its state when it is stopped."""
+    cloud: TerraformCloudSettings = TerraformCloudSettings()
+
+
 class PolicySettings(Section):
     """Where policies come from."""
 
@@ -210,6 +251,7 @@ class Settings(BaseSettings):
     flags: FlagSettings = FlagSettings()
     delivery: DeliverySettings = DeliverySettings()
     sandbox: SandboxSettings = SandboxSettings()
+    terraform: TerraformSettings = TerraformSettings()
     policies: PolicySettings = PolicySettings()
     chat: ChatSettings = ChatSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -1,12 +1,11 @@
 """Artifacts: a built tar, checked against its digest and unpacked once per SHA."""
 
-import hashlib
 import shutil
-import tarfile
 import tempfile
 from pathlib import Path
 
-from leverframe.model.errors import BadInput, NotFound
+from activities.artifacts import located, unpack
+from leverframe.model.errors import BadInput, Conflict, NotFound, Refused
 from leverframe.model.releases import Artifact
 
 TREES_KEPT = 20
@@ -38,35 +37,22 @@ class Trees:
         tree = self._root / artifact.service / artifact.sha
         if tree.is_dir():
             return tree
-        source = self._checked(artifact)
+        try:
+            source = located(artifact, self._artifacts)
+        except (Conflict, Refused) as error:
+            raise BadInput(str(error)) from error
         tree.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=tree.parent))
         try:
-            with tarfile.open(source) as tar:
-                tar.extractall(partial, filter="data")
+            unpack(source, partial)
             partial.chmod(0o755)
             partial.rename(tree)
-        except (tarfile.TarError, OSError) as error:
-            if tree.is_dir():
-                return tree
-            raise BadInput(f"the artifact {artifact.path} can't be unpacked: {error}") from error
+        except OSError as error:
+            if not tree.is_dir():
+                raise BadInput(f"the artifact {artifact.path} can't be unpacked: {error}") from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return tree
-
-    def _checked(self, artifact: Artifact) -> Path:
-        source = (self._artifacts / artifact.path).resolve()
-        if not source.is_relative_to(self._artifacts.resolve()):
-            raise BadInput(f"the artifact path {artifact.path!r} leaves the artifact directory")
-        if not source.is_file():
-            raise NotFound(f"there is no artifact at {artifact.path!r}")
-        with source.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if f"sha256:{found}" != artifact.digest:
-            raise BadInput(
-                f"the artifact {artifact.path} is not what was built: its digest is sha256:{found}"
-            )
-        return source
 
     def prune(self, service: str, *, in_use: frozenset[str]) -> None:
         """Remove the oldest trees that nothing needs, past the number kept."""

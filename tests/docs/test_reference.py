@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Probe, Repository, Service
+from leverframe.model.topology import (
+    CanaryPlan,
+    CanaryStep,
+    Check,
+    Infrastructure,
+    Probe,
+    Repository,
+    Service,
+)
 from leverframe.settings import Settings, load
 from policies.schema import pages
 
@@ -80,7 +88,7 @@ def test_the_example_declares_a_repository_that_can_be_used(
     assert load().repository("shop").service.canary.steps[-1].percent == 100
 
 
-@pytest.mark.parametrize("model", [Repository, Check, Service, Probe, CanaryPlan, CanaryStep])
+@pytest.mark.parametrize("model", [Repository, Check, Infrastructure, Service, Probe, CanaryPlan, CanaryStep])
 def test_the_declared_repository_shows_every_field(model: type[BaseModel]) -> None:
     declared = tomllib.loads(_uncommented(EXAMPLE.read_text()))
     shown: set[str] = set()
