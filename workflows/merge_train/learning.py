@@ -10,6 +10,7 @@ from workflows.merge_train import sighting
 from workflows.merge_train.queue import Queued
 from workflows.merge_train.record import Record
 from workflows.merge_train.state import Testing, TrainState
+from workflows.merge_train.window import after_failed, after_landed
 
 DEV = "dev"
 
@@ -78,9 +79,8 @@ def decided(state: TrainState, item: Queued, outcome: CarOutcome, rules: TrainRu
         incompatible=reason == "incompatible",
         among=len(state.queue.items) - 1,
     )
-    row = 0 if landed else state.failures_in_a_row + 1
-    clamp = clamped(state.clamp, landed=landed, failures_in_a_row=row, rules=rules)
-    return {"record": record, "failures_in_a_row": row, "clamp": clamp}
+    moved = after_landed if landed else after_failed
+    return {"record": record, "clamp": moved(state.clamp, rules.window)}
 
 
 def lost(car: Testing) -> CheckResult | None:
@@ -94,8 +94,3 @@ def lost(car: Testing) -> CheckResult | None:
         seconds=0,
         summary="the test was lost: it said nothing for hours",
     )
-
-
-def clamped(clamp: int | None, *, landed: bool, failures_in_a_row: int, rules: TrainRules) -> int | None:
-    """Placeholder until the planner's."""
-    return clamp

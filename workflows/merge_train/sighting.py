@@ -18,7 +18,7 @@ def snapshot(state: TrainState, now: datetime) -> Snapshot:
         passed_before=tuple((item.sequence,) for item in state.queue.items if item.green_on),
         mode=state.freeze.mode if state.freeze else "open",
         builds_left=state.builds_left(now),
-        clamp=state.clamp,
+        clamp=state.clamp.limit,
         now=now,
     )
 

@@ -12,6 +12,7 @@ from leverframe.model.topology import TrainRules
 from leverframe.model.trains import AuditFinding, Capability, Freeze
 from workflows.merge_train.queue import Queue
 from workflows.merge_train.record import Record
+from workflows.merge_train.window import Clamp
 
 LOG_SHOWN = 2000
 PATHS_KEPT = 50
@@ -127,8 +128,7 @@ class TrainState(Frozen):
     next_trial: int = 1
     builds: dict[str, int] = Field(default_factory=dict)
     """Hour → how many tests began in it, for the last 24."""
-    clamp: int | None = None
-    failures_in_a_row: int = 0
+    clamp: Clamp = Clamp()
     record: Record = Record()
     landings: tuple[Landing, ...] = ()
     suspicion: Suspicion | None = None

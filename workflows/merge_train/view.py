@@ -115,7 +115,7 @@ def view(repository: str, state: TrainState, now: datetime) -> TrainView:
         track_why=_why_this_track(rules, state.capability),
         rules=rules,
         runners_busy=sighting.runners_in_use(state),
-        window=min(rules.window, state.clamp or rules.window),
+        window=min(rules.window, state.clamp.limit or rules.window),
         cars=_cars(state, planned),
         ended=tuple(_ended(settled) for settled in reversed(state.settled[-RECENT:])),
         findings=state.findings,
