@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from activities.backends.git_process import Git
 from activities.backends.track_compose import entry, tree_of
-from activities.backends.track_landing import receipts
+from activities.backends.track_receipts import receipts
 from leverframe.model.changes import Receipt
 from leverframe.model.errors import Conflict, NotFound
 from leverframe.model.facts import MAX_AUTHORS, LandedCommit
