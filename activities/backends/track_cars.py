@@ -18,6 +18,7 @@ from activities.backends.track_mirror import Mirror
 from activities.backends.track_refs import rejected
 from leverframe.model.changes import Car, Change, Conflicted
 from leverframe.model.errors import Refused
+from leverframe.model.facts import MAX_AUTHORS
 from leverframe.model.ids import short_hash
 from leverframe.model.trains import Method
 from leverframe.model.untrusted import Untrusted
@@ -29,8 +30,8 @@ _MAX_READ = 200
 """Commits of one change that are read for a squash's message."""
 
 _MAX_BODY = 8000
-_MAX_NAMED = 20
-"""Authors, and commits that it says it reverts, that a squash's message names."""
+_MAX_REVERTS = 20
+"""Commits that a squash's message says it reverts."""
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -185,12 +186,15 @@ def _squashed_message(change: Change, own: Sequence[_Own]) -> str:
     """
     body = Untrusted(change.body).for_model(_MAX_BODY).strip()
     reverts = dict.fromkeys(said for commit in own for said in _REVERTS.findall(commit.message))
-    missing = [f"{said}." for said in list(reverts)[:_MAX_NAMED] if said not in body]
+    missing = [f"{said}." for said in list(reverts)[:_MAX_REVERTS] if said not in body]
     trailers = (
         [f"Leverframe-Run: {own[0].run}"] if own and own[0].run and change.author.kind == "agent" else []
     )
-    people = {commit.email.lower(): commit for commit in reversed(own) if commit.email}
-    trailers += [f"Co-authored-by: {who.name} <{who.email}>" for who in list(people.values())[:_MAX_NAMED]]
+    people = dict[str, str]()
+    for commit in own:
+        if commit.email:
+            people.setdefault(commit.email.lower(), f"Co-authored-by: {commit.name} <{commit.email}>")
+    trailers += list(people.values())[:MAX_AUTHORS]
     trailers.append(f"Leverframe-Change: {change.id}")
     title = Untrusted(change.title).for_terminal(200)
     return "\n\n".join(part for part in (title, body, "\n".join(missing), "\n".join(trailers)) if part) + "\n"
@@ -213,9 +217,16 @@ def _word(text: str) -> str:
 
 
 def _rebased(git: Git, base: str, head: str, at: datetime) -> str | tuple[str, ...]:
-    """Each commit of the change again on `base`; one that changes nothing there is left out."""
-    onto = base
-    for commit, parent in _line(git, base, head):
+    """Each commit of the change again on `base`; one that changes nothing there is left out.
+
+    As `git rebase` does, it leaves out a commit whose patch is on the base already: what followed it there
+    may have changed the same lines.
+    """
+    onto, line = base, _line(git, base, head)
+    new = set(git.run("rev-list", "--cherry-pick", "--right-only", f"{base}...{head}", "--").text.split())
+    for commit, parent in line:
+        if commit not in new:
+            continue
         now, before, after = _trees(git, onto, parent, commit)
         tree = after if now == before else three_way(git, base=before, ours=now, theirs=after)
         if isinstance(tree, tuple):
