@@ -24,7 +24,11 @@ from leverframe.model.facts import FlagObservation, FlagState, LandedCommit, Rel
 from leverframe.model.frozen import Instant
 from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
 from leverframe.model.topology import Check, Probe, Repository
+<<<<<<< HEAD
 from leverframe.model.trains import AuditReport, Method
+=======
+from leverframe.model.trains import AuditReport, Method, Override
+>>>>>>> track
 from leverframe.model.untrusted import Untrusted
 from policies.audit import Head, Record
 from policies.documents import PolicySnapshot
@@ -116,14 +120,46 @@ class Track(Protocol):
     def compose(
         self, repository: Repository, *, change: Change, base: str, at: datetime, method: Method = "merge"
     ) -> Car | Conflicted:
-        """The change merged onto `base` without a worktree. Same inputs, same SHA."""
+        """The change composed onto `base` without a worktree. Same inputs, same SHA.
+
+        `base` is any commit that the remote has, the car of another change too. A car without `paths`
+        changes nothing there.
+
+        Raises:
+            NotFound: the remote lacks the base or the head.
+            Refused: the change can't be composed by this method, on whatever base.
+        """
         ...
 
-    def audit(self, repository: Repository, *, since: str | None) -> AuditReport: ...
+    def compose_stack(
+        self,
+        repository: Repository,
+        *,
+        changes: Sequence[tuple[Change, datetime]],
+        base: str,
+        method: Method = "merge",
+    ) -> list[Car | Conflicted]:
+        """A car for each change (with its `at`), each on the one before it, up to the first conflict.
 
-    def offer(self, repository: Repository, *, sha: str, branch: str) -> None: ...
+        Lowest first. A car without `paths` carries no other: the next one is on what lies below it. A
+        change that is refused ends the list before it, unless it is the first one. Raises as `compose`.
+        """
+        ...
 
-    def retract(self, repository: Repository, *, sha: str, branch: str) -> None: ...
+    def drop_cars(self, repository: Repository, *, keep: Sequence[str], before: datetime) -> list[str]:
+        """Take the refs of cars dated before then off the remote, never one in `keep`; returns whose.
+
+        A car is dated by the `at` that it was composed with.
+        """
+        ...
+
+    def offer(self, repository: Repository, *, sha: str, branch: str) -> None:
+        """Show a car as a branch, where the forge's CI sees it. Idempotent."""
+        ...
+
+    def retract(self, repository: Repository, *, branch: str) -> None:
+        """Take such a branch away; one that is gone is a success."""
+        ...
 
     def land(
         self,
@@ -133,16 +169,60 @@ class Track(Protocol):
         checks: Sequence[CheckResult],
         author: Author,
         at: datetime,
+        override: Override | None = None,
+        tested: Car | None = None,
     ) -> Receipt:
         """One atomic compare-and-swap push of the tested commit and its receipt.
 
-        Idempotent: a car that has landed returns the receipt it landed with. Verifies that every
-        required check passed on exactly `car.sha` and that the base is its ancestor.
+        Idempotent: a car that has landed returns the receipt it landed with. Verifies that the car is
+        what it says and that every check that the declaration requires passed on exactly `car.sha`.
+        The evidence is `exact`, but `override` with one: then the checks that it names are those required,
+        and `composed` with `tested`, the car of the same change that was tested on an earlier base and
+        whose `same_closure` the car has: then the checks are those of `tested.sha`.
 
         Raises:
             TargetMoved: the target is neither at the car's base nor contains the car.
-            Refused: the remote refuses the push for good.
+            Refused: something is not proven, or the remote refuses the push for good.
             Unavailable: the remote did not answer and looking could not settle what happened.
+        """
+        ...
+
+    def land_batch(
+        self,
+        repository: Repository,
+        *,
+        cars: Sequence[tuple[Car, Author]],
+        checks: Sequence[CheckResult],
+        at: datetime,
+    ) -> list[Receipt]:
+        """Stacked cars, lowest first, in one atomic push: all of them land, or none.
+
+        Every check that any of them requires must have passed on exactly the last one. Its receipt is
+        `exact`, the others are `covered` by it. Otherwise as `land`: one receipt for each car.
+        """
+        ...
+
+    def same_closure(self, repository: Repository, *, tested: str, landed: str, lanes: Sequence[str]) -> bool:
+        """Whether everything that these lanes build from is the same in both commits.
+
+        That is every path of one of the lanes and every path of no lane. No lanes are all lanes.
+        """
+        ...
+
+    def audit(self, repository: Repository, *, since: str | None, limit: int = 1000) -> AuditReport:
+        """Read the target from `since`, vouched for earlier, and say what no receipt proves.
+
+        Without `since` it reads from where the first receipt begins. At most `limit` commits of the
+        first-parent line are read, oldest first: `tip` is the last one, from which the next audit goes on.
+        """
+        ...
+
+    def audit_native(
+        self, repository: Repository, *, change: str, head: str, sha: str, base: str | None = None
+    ) -> AuditReport:
+        """Whether `sha`, which the forge's queue landed, is the change at `head` on `base` and nothing else.
+
+        `base` is the commit of the target below the change's own; its first parent unless told.
         """
         ...
 

@@ -29,7 +29,7 @@ from leverframe.model.changes import (
 from leverframe.model.errors import BadConfiguration, Conflict, NotFound, Refused
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
 from leverframe.model.topology import Check, Repository, TrainRules
-from leverframe.model.trains import AuditReport, Evidence, Override
+from leverframe.model.trains import AuditReport, Override
 
 RECENT_RECEIPTS = 200
 """How far back a change that has landed before is looked for."""
@@ -108,14 +108,20 @@ class LandingCar(Frozen):
     checks: tuple[CheckResult, ...]
 
 
+class Tested(Frozen):
+    """The commit that was tested, where another one lands."""
+
+    base: Sha
+    sha: Sha
+
+
 class LandCars(Frozen):
     """Put tested cars onto the target in one push; more than one only for a batch."""
 
     repository: Slug
     cars: tuple[LandingCar, ...] = Field(min_length=1)
-    evidence: Evidence = "exact"
-    tested: Sha | None = None
-    """With `composed`: the car that was tested on an earlier tip."""
+    tested: Tested | None = None
+    """The car of the same change that was tested on an earlier tip, past which other lanes have landed."""
     at: Instant
 
 
@@ -200,21 +206,28 @@ class TrainActivities:
     @with_pulse
     def compose(self, request: ComposeCars) -> list[Composed]:
         """One answer per rider, up to the first that makes no car. Same inputs, same SHAs."""
-        repository = self._repository(request.repository)
-        composed, base = [], request.base
-        for rider in request.riders:
-            answer = self._composed(repository, rider, base)
-            composed.append(answer)
-            if answer.facts is None:
-                break
-            base = answer.facts.sha
+        repository, composed, base = self._repository(request.repository), list[Composed](), request.base
+        stack = [(self._at_head(rider), rider.at) for rider in request.riders]
+        try:
+            cars = self._track.compose_stack(
+                repository, changes=stack, base=base, method=repository.train.method
+            )
+        except Refused as error:
+            return [_uncomposable(request.riders[0], base, error)]
+        for rider, car in zip(request.riders, cars, strict=False):
+            if isinstance(car, Conflicted) or not car.paths:
+                paths = car.paths if isinstance(car, Conflicted) else ()
+                return [*composed, Composed(sequence=rider.sequence, base=base, conflict=paths)]
+            facts = self._facts(repository, car, rider.override)
+            composed.append(Composed(sequence=rider.sequence, base=base, facts=facts))
+            base = car.sha
         return composed
 
     @activity.defn(name="land_cars")
     @typed_failures
     @with_pulse
     def land(self, request: LandCars) -> list[Receipt]:
-        """Compare-and-swap the target to the tested commit, one receipt per car.
+        """Compare-and-swap the target to the last car's commit, one receipt per car.
 
         Raises:
             TargetMoved: compose and test again.
@@ -222,10 +235,29 @@ class TrainActivities:
             Refused: not proven, or the remote says no for good.
         """
         repository = self._repository(request.repository)
-        cars = [self._car(repository, landing) for landing in request.cars]
+        for landing in request.cars:
+            ended = self._ended(repository, self._changes.change(landing.rider.change), landing.rider.head)
+            if isinstance(ended, CarEjected):
+                raise Conflict(ended.detail)
+        cars = [self._car(repository, one.rider, one.base, one.sha) for one in request.cars]
+        if len(cars) > 1:
+            return self._track.land_batch(
+                repository,
+                cars=[(car, landing.author) for car, landing in zip(cars, request.cars, strict=True)],
+                checks=request.cars[-1].checks,
+                at=request.at,
+            )
+        landing, tested = request.cars[0], request.tested
         return [
-            self._track.land(repository, car=car, checks=landing.checks, author=landing.author, at=request.at)
-            for landing, car in zip(request.cars, cars, strict=True)
+            self._track.land(
+                repository,
+                car=cars[0],
+                checks=landing.checks,
+                author=landing.author,
+                at=request.at,
+                override=landing.rider.override,
+                tested=self._car(repository, landing.rider, tested.base, tested.sha) if tested else None,
+            )
         ]
 
     @activity.defn(name="audit_target")
@@ -251,7 +283,7 @@ class TrainActivities:
         declared = self._repository(repository)
         if self._checks is not None:
             self._checks.cancel(declared, sha=sha)
-        self._track.retract(declared, sha=sha, branch=car_branch(declared.target, sha))
+        self._track.retract(declared, branch=car_branch(declared.target, sha))
 
     @activity.defn(name="forge_check")
     @typed_failures
@@ -283,26 +315,8 @@ class TrainActivities:
         found = repository.lanes_of(car.paths) if isinstance(car, Car) else ()
         return LanesOf(change=change.id, head=waiting.head, lanes=found)
 
-    def _composed(self, repository: Repository, rider: Rider, base: str) -> Composed:
-        change = self._changes.change(rider.change)
-        at_head = change.model_copy(update={"head": rider.head})
-        try:
-            car = self._track.compose(
-                repository, change=at_head, base=base, at=rider.at, method=repository.train.method
-            )
-        except Refused as error:
-            ended = CarEjected(
-                change=change.id,
-                reason="refused",
-                detail=f"The change can't be composed: {error}. Mend that and enqueue it again.",
-            )
-            return Composed(sequence=rider.sequence, base=base, ended=ended)
-        if isinstance(car, Conflicted) or not car.paths:
-            paths = car.paths if isinstance(car, Conflicted) else ()
-            return Composed(sequence=rider.sequence, base=base, conflict=paths)
-        return Composed(
-            sequence=rider.sequence, base=base, facts=self._facts(repository, car, rider.override)
-        )
+    def _at_head(self, rider: Rider) -> Change:
+        return self._changes.change(rider.change).model_copy(update={"head": rider.head})
 
     def _facts(self, repository: Repository, car: Car, override: Override | None) -> CarFacts:
         required = repository.required_checks(car.paths)
@@ -332,22 +346,13 @@ class TrainActivities:
             proven=tuple(proven[check.name] for check in required if check.name in proven),
         )
 
-    def _car(self, repository: Repository, landing: LandingCar) -> Car:
+    def _car(self, repository: Repository, rider: Rider, base: str, sha: str) -> Car:
         """The car with its paths: composed again, which gives the same commit, or it is another one."""
-        rider = landing.rider
-        change = self._changes.change(rider.change)
-        ended = self._ended(repository, change, rider.head)
-        if isinstance(ended, CarEjected):
-            raise Conflict(ended.detail)
         car = self._track.compose(
-            repository,
-            change=change.model_copy(update={"head": rider.head}),
-            base=landing.base,
-            at=rider.at,
-            method=repository.train.method,
+            repository, change=self._at_head(rider), base=base, at=rider.at, method=repository.train.method
         )
-        if isinstance(car, Conflicted) or car.sha != landing.sha:
-            raise Refused(f"composing {rider.change} again does not give {landing.sha[:12]}")
+        if isinstance(car, Conflicted) or car.sha != sha:
+            raise Refused(f"composing {rider.change} again does not give {sha[:12]}")
         return car
 
     def _ended(self, repository: Repository, change: Change, head: str) -> CarEjected | CarLanded | None:
@@ -378,6 +383,12 @@ class TrainActivities:
         if name not in self._repositories:
             raise NotFound(f"repository {name!r} is not declared")
         return self._repositories[name]
+
+
+def _uncomposable(rider: Rider, base: str, error: Refused) -> Composed:
+    detail = f"The change can't be composed: {error}. Mend that and enqueue it again."
+    ended = CarEjected(change=rider.change, reason="refused", detail=detail)
+    return Composed(sequence=rider.sequence, base=base, ended=ended)
 
 
 def car_branch(target: str, sha: str) -> str:

@@ -3,6 +3,7 @@
 What is previewed and what is pushed is composed by the same functions, on the target's tip.
 """
 
+import itertools
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,11 +13,15 @@ from activities.backends.git_process import IDENTITY, Git, the_sha
 from activities.backends.track_compose import commit_tree, is_ancestor, revert, tree_of, with_file
 from activities.backends.track_difference import patch_of
 from activities.backends.track_mirror import Mirror
+from activities.backends.track_receipts import receipts
 from activities.backends.track_refs import has_commit, message_of, rejected, tip_of
 from leverframe.model.changes import Author, Conflicted
 from leverframe.model.errors import Conflict, NotFound, Refused
 from leverframe.model.releases import Environment
 from leverframe.model.topology import Repository
+
+_RECEIPTS_READ = 200
+"""How far back the change of a commit is looked for."""
 
 RELEASE = Author(kind="release", name="leverframe")
 AGENT = Author(kind="agent", name=IDENTITY[0])
@@ -32,7 +37,7 @@ class Made(NamedTuple):
 def made_revert(
     git: Git, repository: Repository, onto: str, *, commit: str, message: str, at: datetime
 ) -> Made | Conflicted:
-    """A commit on `onto`, a commit of the target, that undoes `commit`.
+    """A commit on `onto`, a commit of the target, that undoes `commit`: the whole change, if it was rebased.
 
     Raises:
         NotFound: the target does not contain the commit.
@@ -41,12 +46,23 @@ def made_revert(
     """
     if not has_commit(git, the_sha(commit)) or not is_ancestor(git, commit, onto):
         raise NotFound(f"{repository.target} of {repository.name} does not contain {commit[:12]}")
-    tree = revert(git, commit, onto)
+    base, top = _whole(git, repository.target, commit)
+    tree = revert(git, top, onto, base=base)
     if isinstance(tree, tuple):
         return Conflicted(change=commit, base=onto, paths=tree)
     if tree == tree_of(git, onto):
         raise Conflict(f"{commit[:12]} is undone on {repository.target} already")
     return Made(onto, commit_tree(git, tree, onto, message=message_of(message), author=AGENT, at=at))
+
+
+def _whole(git: Git, target: str, commit: str) -> tuple[str | None, str]:
+    """Where the rebased change that a commit belongs to begins and ends; else the commit itself."""
+    for receipt in itertools.islice(receipts(git, target), _RECEIPTS_READ):
+        if receipt.method != "rebase" or not has_commit(git, receipt.sha):
+            continue
+        if is_ancestor(git, commit, receipt.sha) and not is_ancestor(git, commit, receipt.base):
+            return receipt.base, receipt.sha
+    return None, commit
 
 
 def made_overlay(

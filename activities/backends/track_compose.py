@@ -41,19 +41,25 @@ def merge(git: Git, ours: str, theirs: str) -> str | tuple[str, ...]:
     return tuple(sorted(set(conflicts))) if done.code == 1 else tree
 
 
-def revert(git: Git, commit: str, onto: str) -> str | tuple[str, ...]:
-    """The tree of `onto` without what `commit` did to its first parent, or the paths in conflict.
+def three_way(git: Git, *, base: str, ours: str, theirs: str) -> str | tuple[str, ...]:
+    """The tree `ours` with what lies between `base` and `theirs`, or the paths in conflict. All are trees.
 
     git 2.39 has no `merge-tree --merge-base`, so the wished-for base is made the real one: two
     throw-away commits, with the trees to merge, on a throw-away root with the base's tree.
     """
-    parent = git.run("rev-parse", "--verify", "--quiet", f"{commit}^1", allow=(0, 1)).text
+    root = _scratch(git, base)
+    return merge(git, _scratch(git, ours, root), _scratch(git, theirs, root))
+
+
+def revert(git: Git, commit: str, onto: str, *, base: str | None = None) -> str | tuple[str, ...]:
+    """The tree of `onto` without what `commit` did since `base`, or the paths in conflict.
+
+    `base` is the first parent unless told. Raises Refused for a first commit.
+    """
+    parent = base or git.run("rev-parse", "--verify", "--quiet", f"{commit}^1", allow=(0, 1)).text
     if not parent:
         raise Refused(f"{commit[:12]} is a first commit: there is nothing to go back to")
-    base = _scratch(git, tree_of(git, commit))
-    ours = _scratch(git, tree_of(git, onto), base)
-    theirs = _scratch(git, tree_of(git, parent), base)
-    return merge(git, ours, theirs)
+    return three_way(git, base=tree_of(git, commit), ours=tree_of(git, onto), theirs=tree_of(git, parent))
 
 
 def with_file(git: Git, commit: str, path: str, content: bytes) -> str:

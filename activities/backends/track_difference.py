@@ -18,10 +18,11 @@ MAX_PATH = 1000
 NO_CHANGE = "0" * 40
 """The `patch` of two equal trees: git has no id for it."""
 
-_OPTIONS = (
+OPTIONS = (
     "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--full-index", "--ignore-submodules=none",
     "--submodule=short", "--diff-algorithm=myers", "--no-relative", "--no-color",
 )  # fmt: skip
+"""What makes a difference depend on the two trees alone."""
 
 _CHANGES = {"A": "added", "M": "modified", "T": "modified", "D": "deleted"}
 _RAW = re.compile(rb":(\d{6}) (\d{6}) [0-9a-f]+ [0-9a-f]+ ([A-Z])")
@@ -33,7 +34,7 @@ def difference(git: Git, base: str, head: str) -> TreeDifference:
     Raises:
         BadInput: so many files differ that even their list can't be held.
     """
-    listed = git.run("diff-tree", "--raw", "--numstat", "-z", *_OPTIONS, base, head).out
+    listed = git.run("diff-tree", "--raw", "--numstat", "-z", *OPTIONS, base, head).out
     files = _deltas(listed.split(b"\0")[:-1])
     kept = tuple(file for file in files if len(file.path) <= MAX_PATH)[:MAX_FILES]
     return TreeDifference(
@@ -47,7 +48,7 @@ def patch_of(git: Git, base: str, head: str) -> str:
     The lines around a change are part of it; how far down in the file they stand is not.
     """
     with tempfile.TemporaryFile() as patch:
-        git.run("diff-tree", "--patch", "--unified=3", *_OPTIONS, base, head, into=patch)
+        git.run("diff-tree", "--patch", "--unified=3", *OPTIONS, base, head, into=patch)
         patch.seek(0, os.SEEK_SET)
         named = git.run("patch-id", "--verbatim", stdin=patch).text
     return named.partition(" ")[0] or NO_CHANGE

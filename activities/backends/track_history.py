@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from activities.backends.git_process import Git
 from activities.backends.track_compose import entry, tree_of
-from activities.backends.track_landing import receipts
+from activities.backends.track_receipts import receipts
 from leverframe.model.changes import Receipt
 from leverframe.model.errors import Conflict, NotFound
 from leverframe.model.facts import MAX_AUTHORS, LandedCommit
@@ -36,14 +36,16 @@ class _Brought(NamedTuple):
 
 
 _TRAILER = "%(trailers:key=Leverframe-Run,valueonly)"
-_FIELDS = ("%H", "%P", "%ct", "%s", "%ae", _TRAILER)
+_WITH = "%(trailers:key=Co-authored-by,valueonly)"
+_FIELDS = ("%H", "%P", "%ct", "%s", "%ae", _TRAILER, _WITH)
 
 
 def commits(git: Git, target: str, limit: int) -> list[LandedCommit]:
     """The newest commits of the target's first-parent line.
 
     Who did it is what the receipt says; a commit without one is an agent's if its trailer says so. Which
-    run did it is told only of an agent's receipt: anybody can write a trailer.
+    run did it is told only of an agent's receipt: anybody can write a trailer. Each commit of a rebased
+    change has the receipt of the change.
     """
     log = git.run(
         "log", "-z", "--first-parent", f"--max-count={limit}", f"--format={'%x00'.join(_FIELDS)}",
@@ -52,11 +54,15 @@ def commits(git: Git, target: str, limit: int) -> list[LandedCommit]:
     known: dict[str, Receipt] = {}
     for written in itertools.islice(receipts(git, target), limit):
         known.setdefault(written.sha, written)
-    landed = []
+    landed, rebased = [], None
     for at in range(0, len(log), len(_FIELDS)):
-        sha, told, seconds, subject, author, trailer = log[at : at + len(_FIELDS)]
-        receipt, parents = known.get(sha), told.split()
-        brought = _brought(git, parents) or [_Brought(sha, _line(author).lower(), _line(trailer))]
+        sha, told, seconds, subject, author, trailer, others = log[at : at + len(_FIELDS)]
+        if rebased is not None and rebased.base == sha:
+            rebased = None
+        receipt, parents = known.get(sha, rebased), told.split()
+        if receipt is not None and receipt.method == "rebase":
+            rebased = receipt
+        brought = _brought(git, parents) or _held(receipt, sha, author, trailer, others)
         landed.append(
             LandedCommit(
                 sha=sha,
@@ -87,8 +93,22 @@ def _brought(git: Git, parents: list[str]) -> list[_Brought]:
     ]
 
 
+def _held(receipt: Receipt | None, sha: str, author: str, trailer: str, others: str) -> list[_Brought]:
+    """What a commit with one parent consists of: a squash of ours names everybody, and its head's run."""
+    head, run = sha, _line(trailer)
+    people = [author]
+    if receipt is not None and receipt.method == "squash":
+        head, people = receipt.head, re.findall(r"<([^<>\n]+)>$", others, re.MULTILINE) or people
+    elif receipt is not None and receipt.method == "rebase" and receipt.sha == sha:
+        head = receipt.head
+    return [_Brought(head, _line(person).lower(), run) for person in people]
+
+
 def _run(receipt: Receipt | None, head: _Brought) -> str | None:
-    """The run behind a change that an agent landed: what the head that its receipt names says."""
+    """The run behind a change that an agent landed: what the head that its receipt names says.
+
+    Of a rebased change it is told of the last commit, which is its head again.
+    """
     if receipt is None or receipt.author.kind != "agent" or receipt.head != head.sha:
         return None
     return head.run or None

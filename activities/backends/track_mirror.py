@@ -4,16 +4,17 @@ The remote holds the truth; a mirror can be thrown away at any time and is made 
 """
 
 import fcntl
+import functools
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, Concatenate, ParamSpec, TypeVar
 
-from activities.backends.git_process import Git, HttpsLogin, MirrorCorrupted, the_sha
+from activities.backends.git_process import Git, HttpsLogin, MirrorCorrupted, classify, the_sha
 from leverframe.model.errors import BadConfiguration, NotFound
 from leverframe.model.topology import Repository
 
@@ -21,6 +22,25 @@ REFSPECS = tuple(f"+refs/{name}/*:refs/{name}/*" for name in ("heads", "tags", "
 
 _ATTRIBUTES = "* -export-ignore -export-subst -text -ident -filter -working-tree-encoding !diff merge\n"
 """Highest precedence: what a tree says about itself can't change how it is merged, compared or exported."""
+
+_HAS_NOT = re.compile(r"not our ref|unadvertised object|couldn't find remote ref", re.IGNORECASE)
+
+T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def on_a_fresh_mirror_again(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R]:
+    """Run once more when the mirror turned out damaged: it has been thrown away by then."""
+
+    @functools.wraps(method)
+    def wrapper(self: T, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except MirrorCorrupted:
+            return method(self, *args, **kwargs)
+
+    return wrapper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +96,18 @@ class Mirror:
             if missing := self._missing(shas):
                 raise NotFound(f"{self._repository.name} has no commit {missing[0]}")
             yield git
+
+    def obtain(self, git: Git, sha: str) -> bool:
+        """Whether the mirror has the commit, or gets it: a remote may have what no ref of it names."""
+        if not self._missing([sha]):
+            return True
+        told = git.run(
+            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--",
+            self.url, sha, allow=(0, 1, 128), secret_settings=self._secrets(),
+        )  # fmt: skip
+        if told.code and not _HAS_NOT.search(told.err):
+            raise classify("fetch", told)
+        return not self._missing([sha])
 
     def push(
         self, git: Git, refspecs: Sequence[str], *, expected: Mapping[str, str], atomic: bool = False

@@ -17,6 +17,11 @@ def tip_of(git: Git, branch: str) -> str:
     return found
 
 
+def tip_or_none(git: Git, ref: str) -> str | None:
+    """What a ref of the mirror points at, if it is there."""
+    return git.run("rev-parse", "--verify", "--quiet", ref, allow=(0, 1)).text or None
+
+
 def check_ref(git: Git, ref: str) -> None:
     """Raises BadInput for a name that git does not take; no other name reaches a command."""
     if not ref.isprintable() or git.run("check-ref-format", ref, allow=(0, 1)).code:

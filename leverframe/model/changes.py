@@ -77,6 +77,7 @@ class Car(Frozen):
     head: Sha
     paths: tuple[str, ...]
     """Paths that differ between base and car."""
+    method: Method = "merge"
 
 
 class Conflicted(Frozen):

@@ -12,7 +12,12 @@ from leverframe.model.errors import (
 )
 from leverframe.model.topology import Repository
 from tests.fakes.git_world import AT, GitWorld
-from tests.fakes.tracks import compose
+from tests.fakes.tracks import compose, land
+
+
+def kept(world: GitWorld) -> set[str]:
+    """The cars that the remote keeps."""
+    return set(world.git("for-each-ref", "--format=%(objectname)", "refs/train/main/cars").split())
 
 
 class TestCompose:
@@ -74,13 +79,14 @@ class TestCompose:
         result = track.compose(world.repository, change=world.change(head), base=base, at=AT)
         assert isinstance(result, Conflicted)
 
-    def test_a_car_is_kept_on_the_remote_until_the_next_attempt(
-        self, world: GitWorld, track: GitTrack
+    def test_a_car_is_kept_on_the_remote_until_it_is_in(
+        self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
         head = world.commit("work", {"new.py": "x\n"})
         first = compose(track, world, head)
         world.commit("main", {"other.py": "y\n"})
         second = compose(track, world, head)
-        refs = world.git("for-each-ref", "--format=%(objectname)", "refs/train/main/cars").split()
-        assert refs == [second.sha]
-        assert first.sha != second.sha
+        assert kept(world) == {first.sha, second.sha}
+        land(track, shop, second)
+        third = compose(track, world, world.commit("more", {"more.py": "x\n"}), number=2)
+        assert kept(world) == {first.sha, third.sha}

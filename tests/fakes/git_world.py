@@ -92,6 +92,10 @@ class GitWorld:
         """Run git on the bare repository."""
         return _git(self.remote, *arguments)
 
+    def plumb(self, *arguments: str, stdin: str) -> str:
+        """Run git on the bare repository with something to read."""
+        return _git(self.remote, *arguments, stdin=stdin)
+
     def hook(self, name: str, script: str) -> None:
         """Give the remote a server-side hook; an empty script takes it away."""
         path = self.remote / "hooks" / name
@@ -124,9 +128,13 @@ def passed(sha: str, check: str = "unit") -> CheckResult:
     return CheckResult(check=check, sha=sha, outcome="passed", seconds=1, summary="ok", log="lines")
 
 
-def _git(directory: Path, *arguments: str) -> str:
+def _git(directory: Path, *arguments: str, stdin: str = "") -> str:
     people = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "core.autocrlf=false"]
     done = subprocess.run(
-        ["git", *people, *arguments], cwd=directory, check=True, capture_output=True, text=True
+        ["git", *people, *arguments],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        input=stdin.encode(),
     )
-    return done.stdout.strip()
+    return done.stdout.decode().strip()

@@ -6,6 +6,7 @@ from pathlib import Path
 from activities.backends.track_git import GitTrack
 from leverframe.model.changes import Author, Car, Receipt
 from leverframe.model.topology import Repository
+from leverframe.model.trains import Method
 from tests.fakes.git_world import AT, GitWorld, passed
 
 ADA = Author(kind="person", name="ada")
@@ -18,11 +19,13 @@ def track_at(root: Path, home: str = "one", seconds: float = 30) -> GitTrack:
     return GitTrack(mirrors=root / home / "mirrors", artifacts=root / home / "artifacts", timeout=limit)
 
 
-def compose(track: GitTrack, world: GitWorld, head: str, **about: str | int) -> Car:
+def compose(
+    track: GitTrack, world: GitWorld, head: str, *, method: Method = "merge", **about: str | int
+) -> Car:
     """The car of a change with that head, on the target's tip."""
     shop = world.repository
     change = world.change(head, **about)  # type: ignore[arg-type]  # names match `change`'s
-    car = track.compose(shop, change=change, base=track.tip(shop), at=AT)
+    car = track.compose(shop, change=change, base=track.tip(shop), at=AT, method=method)
     assert isinstance(car, Car)
     return car
 

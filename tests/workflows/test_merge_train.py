@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ from leverframe.model.changes import (
     Car,
     CarEjected,
     CarLanded,
-    Change,
     Conflicted,
     Priority,
     Receipt,
@@ -79,9 +77,9 @@ class SlowTrack(GitTrack):
 
     may = threading.Event()
 
-    def compose(self, repository: Repository, *, change: Change, base: str, at: datetime) -> Car | Conflicted:
+    def compose(self, repository: Repository, **about: Any) -> Car | Conflicted:
         self.may.wait(60)
-        return super().compose(repository, change=change, base=base, at=at)
+        return super().compose(repository, **about)
 
 
 class LingersAtTheRelease(Interceptor):

@@ -80,8 +80,11 @@ class Driver:
                 return True
         if await self._red_main(planned.ejected):
             return True
-        heard = book.heard
-        if await self.tester.carry_out(planned) or book.heard != heard:
+        busy = await self.tester.carry_out(planned)
+        while self.tester.ended:
+            await self._lander.settle(*self.tester.ended.pop())
+            busy = True
+        if busy:
             return True
         if book.state.unaudited:
             await self._audit()

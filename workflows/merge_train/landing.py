@@ -4,7 +4,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.train import LandCars, LandingCar
+    from activities.train import LandCars, LandingCar, Tested
     from leverframe.model.changes import CarEjected, CarLanded, CarOutcome, Receipt
     from workflows.merge_train import learning, queue, sighting, words
     from workflows.merge_train.book import Book
@@ -91,15 +91,13 @@ class Lander:
             if composed.facts is None or len(cars) > 1 or cars[0].dev is not None:
                 await self._tester.drop(tuple(cars))
                 return None
-            tested, shas, bases = shas[0], [composed.facts.sha], [tip]
-        override = any(item.override for item in items)
+            tested, shas, bases = Tested(base=bases[0], sha=shas[0]), [composed.facts.sha], [tip]
         return LandCars(
             repository=self._book.repository,
             cars=tuple(
                 LandingCar(rider=rider_of(item), base=base, sha=sha, author=item.author, checks=car.passed)
                 for item, base, sha, car in zip(items, bases, shas, cars, strict=True)
             ),
-            evidence="override" if override else "composed" if tested else "exact",
             tested=tested,
             at=workflow.now(),
         )

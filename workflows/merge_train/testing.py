@@ -4,6 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.train import Composed, PlannedCheck, Rider
+    from leverframe.model.changes import CarOutcome
     from workflows.merge_train import learning, sighting
     from workflows.merge_train.book import Book
     from workflows.merge_train.calls import Calls
@@ -19,6 +20,8 @@ class Tester:
     def __init__(self, book: Book, calls: Calls) -> None:
         self._book = book
         self._calls = calls
+        self.ended: list[tuple[Queued, CarOutcome]] = []
+        """Changes that turned out not to be composable at all; for the driver to settle in the same step."""
 
     async def carry_out(self, planned: Plan) -> bool:
         """Cancel, repeat and start tests. True if anything was done."""
@@ -108,6 +111,9 @@ class Tester:
     def _composed(self, one: Composed) -> None:
         item = self._book.state.queue.get(one.sequence)
         if item is None:
+            return
+        if one.ended is not None:
+            self.ended.append((item, one.ended))
             return
         facts = one.facts
         self._book.keep(
