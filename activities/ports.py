@@ -24,11 +24,7 @@ from leverframe.model.facts import FlagObservation, FlagState, LandedCommit, Rel
 from leverframe.model.frozen import Instant
 from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
 from leverframe.model.topology import Check, Probe, Repository
-<<<<<<< HEAD
-from leverframe.model.trains import AuditReport, Method
-=======
 from leverframe.model.trains import AuditReport, Method, Override
->>>>>>> track
 from leverframe.model.untrusted import Untrusted
 from policies.audit import Head, Record
 from policies.documents import PolicySnapshot
