@@ -16,6 +16,7 @@ from activities.backends.changes_store import ChangesStore
 from activities.backends.store_sql import open_store
 from activities.backends.track_git import GitTrack
 from activities.forge import ForgeActivities
+from activities.sandbox import CheckRequest
 from activities.train import TrainActivities
 from leverframe.model.changes import Author, CarOutcome, Change, ChangeSpec, Enqueue, Priority
 from leverframe.model.ids import train_id
@@ -131,6 +132,15 @@ class Yard:
         receiver = await self.receiver()
         await self.enqueue(change, notify=(receiver.id,))
         return await receiver.result()
+
+    def red_with(self, *names: str) -> None:
+        """Every commit that has all of these files is red from now on."""
+
+        def verdict(request: CheckRequest) -> str | None:
+            files = self.world.git("ls-tree", "-r", "--name-only", request.sha).splitlines()
+            return "failed" if set(names) <= set(files) else None
+
+        self.sandbox.verdict = verdict
 
     def tip(self) -> str:
         return self.world.git("rev-parse", "main")

@@ -1,19 +1,24 @@
 """The one thing of a train that changes: its state, which messages and steps fold into."""
 
-from temporalio import workflow
+from collections.abc import Callable
+from datetime import datetime
 
-with workflow.unsafe.imports_passed_through():
-    from leverframe.model.topology import TrainRules
-    from workflows.merge_train import queue
-    from workflows.merge_train.queue import Queued
-    from workflows.merge_train.state import Testing, TrainState
+from leverframe.model.topology import TrainRules
+from workflows.merge_train import queue
+from workflows.merge_train.queue import Queued
+from workflows.merge_train.state import Testing, TrainState
 
 
 class Book:
     """A train's state. What was read before an `await` is read again after it: messages come in between."""
 
-    def __init__(self, repository: str, state: TrainState) -> None:
+    def __init__(
+        self, repository: str, state: TrainState, *, train: str, now: Callable[[], datetime]
+    ) -> None:
         self.repository = repository
+        self.train = train
+        """Workflow id: where tests report to."""
+        self.now = now
         self.state = state
         self.heard = 0
         """Grows with every message, so that a rest ends."""

@@ -29,11 +29,12 @@ STUCK = timedelta(hours=2)
 class Driver:
     """The steps of one train."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, calls: Calls) -> None:
+        """`calls` is everything outside; a test may give another world."""
         self._book = book
-        self._calls = Calls(book.repository)
-        self.tester = Tester(book, self._calls)
-        self._lander = Lander(book, self._calls, self.tester)
+        self._calls = calls
+        self.tester = Tester(book, calls)
+        self._lander = Lander(book, calls, self.tester)
         self._look_why = "the train begins"
 
     def look_soon(self, why: str) -> None:
@@ -46,11 +47,11 @@ class Driver:
         freeze = self._book.state.freeze
         if freeze is None or freeze.until is None:
             return most
-        return min(most, max(timedelta(seconds=1), freeze.until - workflow.now()))
+        return min(most, max(timedelta(seconds=1), freeze.until - self._book.now()))
 
     async def step(self) -> bool:
         """Do the next thing. False when there is nothing to do until somebody says something."""
-        state, now = self._book.state, workflow.now()
+        state, now = self._book.state, self._book.now()
         if state.letters:
             await self._calls.tell(state.letters[0].to, state.letters[0].outcome)
             self._book.update(letters=self._book.state.letters[1:])
@@ -128,7 +129,7 @@ class Driver:
         book.update(
             tip=sight.tip,
             rules=sight.rules,
-            looked_at=workflow.now(),
+            looked_at=self._book.now(),
             # What was there before this train is nobody's receipt: the proof begins here.
             audited=sight.tip if first else book.state.audited,
             unaudited=book.state.unaudited + moved,
@@ -154,7 +155,7 @@ class Driver:
         for car in self._book.state.cars:
             limit = sum(check.timeout_seconds for check in (car.facts.required if car.facts else ()))
             late = timedelta(seconds=limit) + STUCK
-            if car.running and car.began_at and workflow.now() - car.began_at > late:
+            if car.running and car.began_at and self._book.now() - car.began_at > late:
                 silent = learning.lost(car)
                 self._book.keep(learning.folded(car, (silent,) if silent else ()))
 
@@ -165,7 +166,7 @@ class Driver:
             return False
         reason = f"{suspicion.check} is red on the target itself ({suspicion.tip[:12]}): {suspicion.detail}"
         freeze = Freeze(
-            mode="hotfix_only", owner=learning.RED_MAIN, reason=reason[:500], since=workflow.now()
+            mode="hotfix_only", owner=learning.RED_MAIN, reason=reason[:500], since=self._book.now()
         )
         book.update(freeze=freeze)
         text = f"The train of {book.repository} carries only hotfixes. {reason}. Nobody was taken off for it."
@@ -196,7 +197,7 @@ class Driver:
             reason = f"the audit found {', '.join(sorted({one.kind for one in grave}))}; see `train audit`"
             book.update(
                 freeze=Freeze(
-                    mode="hold_landing", owner=learning.AUDIT, reason=reason[:500], since=workflow.now()
+                    mode="hold_landing", owner=learning.AUDIT, reason=reason[:500], since=self._book.now()
                 )
             )
         await self._calls.page(f"audit/{book.repository}/{book.state.tip}", text)

@@ -68,7 +68,7 @@ class Lander:
                 latest = self._book.state.queue.get(item.sequence) or item
                 await self._calls.release(releases, outcome.receipt, latest)
         # Read after the last wait: whoever asked until now is told, whoever asks later meets the outcome.
-        book, now, outcome = self._book, workflow.now(), slim(outcome)
+        book, now, outcome = self._book, self._book.now(), slim(outcome)
         item = book.state.queue.get(item.sequence) or item
         letter = (Letter(to=item.notify, outcome=outcome),) if item.notify else ()
         book.update(**learning.decided(book.state, item, outcome, book.rules))
@@ -99,7 +99,7 @@ class Lander:
                 for item, base, sha, car in zip(items, bases, shas, cars, strict=True)
             ),
             tested=tested,
-            at=workflow.now(),
+            at=self._book.now(),
         )
 
     async def _landed(self, car: Testing, item: Queued, receipt: Receipt) -> None:
@@ -143,12 +143,12 @@ class Lander:
         if tip is None:
             return
         test = CarTest(
-            train=workflow.info().workflow_id,
+            train=self._book.train,
             trial=self._book.state.next_trial,
             repository=self._book.repository,
             change=f"{self._book.repository}/{DEV}",
             sha=tip,
             kind="heal",
         )
-        self._book.state = self._book.state.with_build(workflow.now())
+        self._book.state = self._book.state.with_build(self._book.now())
         await self._calls.start_test(test)

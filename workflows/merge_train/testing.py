@@ -66,7 +66,7 @@ class Tester:
             return
         sha = car.facts.sha
         sound = tuple(bounded(result) for result in report.results if result.sha == sha)
-        record = learning.run_ended(book.state.record, car, sound, workflow.now())
+        record = learning.run_ended(book.state.record, car, sound, self._book.now())
         book.update(record=record)
         book.keep(learning.folded(car, sound))
 
@@ -163,8 +163,8 @@ class Tester:
         if test.kind == "dev":
             self._book.update(dev_dirty=car.sequence)
         began = {"trial": test.trial, "running": True, "early_red": False, "runs": car.runs + 1}
-        self._book.state = self._book.state.with_build(workflow.now())
-        self._book.keep(car.model_copy(update={**began, "began_at": workflow.now()}))
+        self._book.state = self._book.state.with_build(self._book.now())
+        self._book.keep(car.model_copy(update={**began, "began_at": self._book.now()}))
         await self._calls.start_test(test)
 
     async def _test_the_tip(self, car: Testing, check: str) -> None:
@@ -174,13 +174,13 @@ class Tester:
             return
         checks = tuple(one for one in car.facts.required if one.name == check)
         test = self._test(f"{self._book.repository}/tip", tip, checks, again=False)
-        self._book.state = self._book.state.with_build(workflow.now())
+        self._book.state = self._book.state.with_build(self._book.now())
         self._book.update(suspicion=Suspicion(tip=tip, check=check, trial=test.trial))
         await self._calls.start_test(test)
 
     def _test(self, change: str, sha: str, checks: tuple[PlannedCheck, ...], *, again: bool) -> CarTest:
         return CarTest(
-            train=workflow.info().workflow_id,
+            train=self._book.train,
             trial=self._book.state.next_trial,
             repository=self._book.repository,
             change=change,

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import attributes
     from workflows.merge_train import board, queue
     from workflows.merge_train.book import Book
+    from workflows.merge_train.calls import Calls
     from workflows.merge_train.car import CarReport
     from workflows.merge_train.driver import Driver
     from workflows.merge_train.messages import (
@@ -44,8 +45,8 @@ class MergeTrainWorkflow:
 
     @workflow.init
     def __init__(self, start: TrainStart) -> None:
-        self._book = Book(start.repository, start.state)
-        self._driver = Driver(self._book)
+        self._book = Book(start.repository, start.state, train=workflow.info().workflow_id, now=workflow.now)
+        self._driver = Driver(self._book, Calls(start.repository))
 
     @workflow.run
     async def run(self, start: TrainStart) -> None:
