@@ -198,6 +198,17 @@ class Track(Protocol):
         """
         ...
 
+    def receive(
+        self, repository: Repository, *, change: str, head: str, sha: str, author: Author, at: datetime
+    ) -> Receipt:
+        """Write the receipt of `sha`, which the forge's own queue landed. Idempotent; moves no branch.
+
+        Raises:
+            TargetMoved: the target does not contain the commit.
+            Refused: the remote takes no receipt, or the commit is a first one.
+        """
+        ...
+
     def same_closure(self, repository: Repository, *, tested: str, landed: str, lanes: Sequence[str]) -> bool:
         """Whether everything that these lanes build from is the same in both commits.
 

@@ -284,6 +284,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.investigate import InvestigateActivities  # noqa: PLC0415
     from activities.ledger import LedgerActivities, LedgerDoor  # noqa: PLC0415
     from activities.look import LookActivities  # noqa: PLC0415
+    from activities.native import NativeActivities  # noqa: PLC0415
     from activities.policies import PolicyActivities  # noqa: PLC0415
     from activities.reconcile import ReconcileActivities  # noqa: PLC0415
     from activities.report import ReportActivities  # noqa: PLC0415
@@ -298,6 +299,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     return _methods(
         ForgeActivities(ports.changes, ports.track, declared),
         TrainActivities(ports.changes, ports.track, declared),
+        NativeActivities(ports.changes, ports.track, declared),
         FlagActivities(ports.flags),
         DeliveryActivities(ports.delivery, ports.metrics, declared),
         InfrastructureActivities(ports.terraform, ports.delivery, ports.track, declared, settings.artifacts),

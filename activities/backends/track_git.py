@@ -11,6 +11,7 @@ from datetime import datetime
 from activities.backends import track_cars
 from activities.backends.git_process import IDENTITY, the_sha
 from activities.backends.track_branches import made_before, made_overlay, made_revert, pushed
+from activities.backends.track_compose import changed_paths, tree_of
 from activities.backends.track_landing import Landing
 from activities.backends.track_mirror import on_a_fresh_mirror_again
 from activities.backends.track_proof import prove
@@ -18,7 +19,7 @@ from activities.backends.track_reader import GitReader
 from activities.backends.track_refs import check_ref, message_of, rejected, tip_of
 from activities.ports import Backend
 from leverframe.model.changes import Author, Car, Change, CheckResult, Conflicted, Receipt
-from leverframe.model.errors import BadInput, Conflict
+from leverframe.model.errors import BadInput, Conflict, Refused
 from leverframe.model.releases import Environment
 from leverframe.model.topology import Repository
 from leverframe.model.trains import Evidence, Method, Override
@@ -125,6 +126,28 @@ class GitTrack(GitReader):
         ]
         wanted.append(_receipt(repository, top, cars[-1][1], at=at, evidence="exact", checks=shown))
         return Landing(mirror, repository, wanted).settle()
+
+    @on_a_fresh_mirror_again
+    def receive(
+        self, repository: Repository, *, change: str, head: str, sha: str, author: Author, at: datetime
+    ) -> Receipt:
+        """The receipt of what the forge's queue landed, written beside the target; the same one again."""
+        mirror = self._mirror(repository)
+        with mirror.containing(the_sha(sha), the_sha(head)) as git:
+            parents = git.run("rev-list", "--parents", "--max-count=1", sha).text.split()[1:]
+            if not parents:
+                raise Refused(f"{sha[:12]} is a first commit: no queue landed it")
+            car = Car(
+                change=change,
+                sha=sha,
+                base=parents[0],
+                tree=tree_of(git, sha),
+                head=head,
+                paths=changed_paths(git, parents[0], sha),
+                method="merge" if len(parents) > 1 else "squash",
+            )
+        wanted = _receipt(repository, car, author, at=at, evidence="native", checks=())
+        return Landing(mirror, repository, [wanted]).settle()[0]
 
     @on_a_fresh_mirror_again
     def revert_branch(

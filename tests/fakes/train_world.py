@@ -16,6 +16,7 @@ from activities.backends.changes_store import ChangesStore
 from activities.backends.store_sql import open_store
 from activities.backends.track_git import GitTrack
 from activities.forge import ForgeActivities
+from activities.native import NativeActivities
 from activities.sandbox import CheckRequest
 from activities.train import TrainActivities
 from leverframe.model.changes import Author, CarOutcome, Change, ChangeSpec, Enqueue, Priority
@@ -60,13 +61,14 @@ class Yard:
         repositories = {self.name: self.world.repository}
         forge = ForgeActivities(self.changes, self.track, repositories)
         train = TrainActivities(self.changes, self.track, repositories)
+        native = NativeActivities(self.changes, self.track, repositories)
         async with Worker(
             self.client,
             task_queue=HANDS,
             workflows=[MergeTrainWorkflow, CarWorkflow, CarReceiver, InstantRelease],
             activities=[
                 forge.describe, forge.export, forge.record_check, forge.settle_change, train.look,
-                train.compose, train.land, train.audit, self.tell,
+                train.compose, train.land, train.audit, native.capability, self.tell,
             ],
             activity_executor=self._threads,
             workflow_runner=unversioned(),

@@ -11,6 +11,14 @@ from temporalio.exceptions import ActivityError, FailureError, WorkflowAlreadySt
 with workflow.unsafe.imports_passed_through():
     from activities.chat import ChatActivities
     from activities.forge import ForgeActivities
+    from activities.native import (
+        HandOver,
+        NativeActivities,
+        NativeLook,
+        NativeSight,
+        Receive,
+        Received,
+    )
     from activities.pulse import heartbeat_timeout
     from activities.train import (
         ComposeCars,
@@ -26,7 +34,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.ids import car_test_id, release_id
     from leverframe.model.releases import ReleaseRequest
     from leverframe.model.topology import Repository
-    from leverframe.model.trains import AuditReport
+    from leverframe.model.trains import AuditReport, Capability
     from workflows import attributes
     from workflows.merge_train.car import LONG, PATIENT, SHORT, CarTest
     from workflows.merge_train.queue import Queued
@@ -79,6 +87,34 @@ class Calls:
             f"Read what {self._repository} builds", ForgeActivities.describe, self._repository
         )
         return None if repository.only_overlays(receipt.paths) else repository.service.name
+
+    async def capability(self) -> Capability:
+        """Whether the forge's own queue can carry the changes."""
+        return await self._by_hand(
+            "Ask whether the forge has a queue of its own", NativeActivities.capability, self._repository
+        )
+
+    async def native_enqueue(self, asked: HandOver) -> None:
+        """Hand a change over to the forge's queue."""
+        await self._by_hand(f"Hand {asked.change} over", NativeActivities.enqueue, asked)
+
+    async def native_dequeue(self, asked: HandOver) -> None:
+        """Take a change out of the forge's queue."""
+        await self._by_hand(f"Take {asked.change} back", NativeActivities.dequeue, asked)
+
+    async def native_look(self, asked: NativeLook) -> NativeSight:
+        """How the changes fare in the forge's queue."""
+        return await self._by_hand("Look at the forge's queue", NativeActivities.look, asked)
+
+    async def native_receive(self, landed: Receive) -> Received:
+        """The audit and the receipt of what the forge landed."""
+        return await self._by_hand(
+            f"Audit {landed.change}, landed as {landed.sha[:12]}", NativeActivities.receive, landed
+        )
+
+    def note(self, said: str) -> None:
+        """Something that only the log has to know."""
+        workflow.logger.warning("%s", said)
 
     async def page(self, key: str, text: str) -> None:
         """Tell people; when no chat answers, the train's page says it all the same."""

@@ -7,20 +7,25 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.train import LOOKED_AT, Sight, Waiting
-    from leverframe.model.trains import AuditFinding, Freeze, Override
+    from leverframe.model.trains import AuditFinding, AuditReport, Freeze, Override
     from workflows.merge_train import learning, sighting, words
     from workflows.merge_train.book import Book
     from workflows.merge_train.calls import Calls
     from workflows.merge_train.landing import Lander
     from workflows.merge_train.lane import Eject
     from workflows.merge_train.messages import Vouch
+    from workflows.merge_train.native import PATIENCE, Native
     from workflows.merge_train.planning import plan
     from workflows.merge_train.queue import Queued
     from workflows.merge_train.state import MAX_FINDINGS
     from workflows.merge_train.testing import Tester
+    from workflows.merge_train.view import is_native
 
 AUDIT_AFTER = 10
 """So many landings at the most go by before the target is audited, however busy the train is."""
+
+CAPABILITY_HOLDS = timedelta(hours=1)
+"""How long the forge's word on its own queue is believed."""
 
 STUCK = timedelta(hours=2)
 """A test that has said nothing for so long is counted as one without a verdict."""
@@ -35,6 +40,7 @@ class Driver:
         self._calls = calls
         self.tester = Tester(book, calls)
         self._lander = Lander(book, calls, self.tester)
+        self._native = Native(book, calls, self._lander)
         self._look_why = "the train begins"
 
     def look_soon(self, why: str) -> None:
@@ -45,6 +51,8 @@ class Driver:
     def patience(self, most: timedelta) -> timedelta:
         """How long nothing may happen before it is looked again."""
         freeze = self._book.state.freeze
+        if is_native(self._book.state) and any(item.native for item in self._book.state.queue.items):
+            most = min(most, PATIENCE)
         if freeze is None or freeze.until is None:
             return most
         return min(most, max(timedelta(seconds=1), freeze.until - self._book.now()))
@@ -58,12 +66,26 @@ class Driver:
         elif state.freeze and state.freeze.until and state.freeze.until <= now:
             self._book.update(freeze=None)
         elif leaving := next((item for item in state.queue.items if item.leaving), None):
+            if leaving.native:
+                await self._native.take_back(leaving)
             await self._lander.settle(leaving, words.left(leaving, leaving.leaving or "withdrawn"))
         elif self._look_why or any(not item.looked for item in state.queue.items):
             await self._look()
+        elif is_native(state):
+            return await self._handed_over()
         else:
             return await self._planned(now)
         return True
+
+    async def _handed_over(self) -> bool:
+        """One look at the forge's queue; then it is waited for. True while the target is to be audited."""
+        before = self._book.state
+        if report := await self._native.step():
+            await self._found(report)
+        if self._book.state.unaudited:
+            await self._audit()
+            return True
+        return self._book.state.queue != before.queue
 
     async def _planned(self, now: datetime) -> bool:
         """Carry out the plan: verdicts first, one at a time; then tests, all at once."""
@@ -107,12 +129,25 @@ class Driver:
             await self._strange(asked, error)
             return
         self._saw(sight, asked)
+        await self._ask_the_forge()
         for ended in sight.ended:
             item = next((one for one in asked if one.change == ended.change), None)
             if item is None or book.state.queue.get(item.sequence) is None:
                 continue
             await self._lander.settle(item, ended)
         self._forget_lost_tests()
+
+    async def _ask_the_forge(self) -> None:
+        """Learn whether the forge has a queue of its own, where that matters, now and then."""
+        book = self._book
+        asked = book.state.capability_asked_at
+        due = asked is None or book.now() - asked >= CAPABILITY_HOLDS
+        if book.rules.track == "built_in" or not due:
+            return
+        try:
+            book.update(capability=await self._calls.capability(), capability_asked_at=book.now())
+        except ActivityError as error:
+            self._calls.note(f"the forge does not say what it can do: {words.cause_of(error)[1]}")
 
     def _saw(self, sight: Sight, asked: list[Queued]) -> None:
         book = self._book
@@ -184,8 +219,12 @@ class Driver:
             book.update(unaudited=0)
             return
         book.update(audited=report.tip, unaudited=0)
-        if report.whole:
-            return
+        if not report.whole:
+            await self._found(report)
+
+    async def _found(self, report: AuditReport) -> None:
+        """The target is not what the receipts say: remember, freeze where it is grave, and tell people."""
+        book = self._book
         grave = tuple(one for one in report.findings if one.kind != "foreign_commit")
         frozen = grave or (report.findings if book.rules.foreign_commits == "freeze" else ())
         await self._alarm(frozen, words.audit_alarm(book.repository, report))

@@ -125,6 +125,7 @@ class TrainState(Frozen):
     freeze: Freeze | None = None
     capability: Capability | None = None
     """What the forge's own queue can do here; None when nobody has asked it."""
+    capability_asked_at: Instant | None = None
     next_trial: int = 1
     builds: dict[str, int] = Field(default_factory=dict)
     """Hour → how many tests began in it, for the last 24."""
