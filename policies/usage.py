@@ -288,9 +288,8 @@ class Usage:
     def reject(self, rejection: Rejection) -> None:
         """People said no; only the last time is kept."""
         name = (rejection.repository, rejection.service, rejection.subject, rejection.lever)
-        before = self._rejections.get(name)
-        if before is None or before.at < rejection.at:
-            self._rejections[name] = rejection
+        before = self._rejections.get(name, rejection)
+        self._rejections[name] = max(before, rejection, key=lambda each: each.at)
         about = name[1:]
         self._refused[about] = max(rejection.at, self._refused.get(about, rejection.at))
 

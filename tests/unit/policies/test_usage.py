@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leverframe.model.errors import BadInput
 from leverframe.model.outcomes import Outcome
-from leverframe.model.proposals import Cost, Lever
+from leverframe.model.proposals import Cost, Effect, Lever
 from policies.counting import scope_key
 from policies.documents import PolicySnapshot
 from policies.rules import Limit
 from policies.tally import Tally
 from policies.usage import Asking, Intent, Rejection, Sighting, Usage, UsageDocument, Use
-from tests.fakes.asks import NOON, ask, policy
+from tests.fakes.asks import BACK, NOON, OFF, ON, REVERT, ask, policy
 
 MINUTE = timedelta(minutes=1)
 HOURLY = "{id: hourly, scope: [repo], max: 3, window: 1h}"
@@ -191,7 +192,7 @@ def test_the_last_no_of_people_stands() -> None:
         )
     assert usage.last_rejection("shop", "A", Lever.FLIP_FLAG) == NOON - 5 * MINUTE
     assert usage.last_rejection("shop", "A", Lever.ROLL_BACK) is None
-    assert len(usage.document().rejections) == 1
+    assert [each.at for each in usage.document().rejections] == [NOON - 5 * MINUTE]
 
 
 def test_what_no_rule_sees_any_more_is_forgotten_and_the_rest_is_kept() -> None:
@@ -228,6 +229,20 @@ def test_an_index_built_from_its_own_document_is_the_same() -> None:
     )
     travelled = UsageDocument.model_validate_json(usage.document().model_dump_json())
     assert Usage(usage.snapshot, travelled).document() == usage.document()
+
+
+@pytest.mark.parametrize("effect", [OFF, ON, BACK, REVERT])
+def test_an_intent_knows_what_would_be_done_without_the_words_around_it(effect: Effect) -> None:
+    bare = effect.model_copy(update={"title": "", "body": ""}) if effect is REVERT else effect
+    assert Intent.of(ask(effect=effect)).effect() == bare
+
+
+def test_an_intent_that_names_nothing_to_do_is_refused_with_who_and_where() -> None:
+    intent = Intent.of(ask(effect=BACK)).model_copy(update={"commit": None})
+    with pytest.raises(
+        BadInput, match=r"^the intent of sentry_spike on SHOP-1 names neither a flag nor a commit$"
+    ):
+        intent.effect()
 
 
 def test_keys_that_do_not_fit_the_uses_are_refused() -> None:
