@@ -71,8 +71,7 @@ _CONFUSABLE = ("ARMENIAN", "CHEROKEE", "COPTIC", "CYRILLIC", "GREEK", "LISU")
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _malformed(path: str) -> bool:
-    raw, normal, _ = forms(path)
-    return any(_is_malformed(form) for form in {raw, normal})
+    return any(_is_malformed(form) for form in set(forms(path)))
 
 
 def _is_malformed(form: str) -> bool:
@@ -82,9 +81,9 @@ def _is_malformed(form: str) -> bool:
     """
     parts = form.split("/")
     return (
-        not 0 < len(form) <= MAX_PATH
+        len(form) > MAX_PATH
         or form.startswith("-")
-        or any(part in ("", ".", "..") or part != part.strip() or part.endswith(".") for part in parts)
+        or any(not part or part != part.strip() or part.endswith(".") for part in parts)
         or ":" in form
         or _SEPARATOR.search(form) is not None
         or _HIDDEN.search(form) is not None
@@ -102,7 +101,7 @@ def _mixed(path: str) -> bool:
     if path.isascii():
         return False
     for word in _WORD.findall(forms(path)[1]):
-        alphabets = {unicodedata.name(char, "").partition(" ")[0] for char in word}
+        alphabets = {unicodedata.name(char, char).partition(" ")[0] for char in word}
         if "LATIN" in alphabets and not alphabets.isdisjoint(_CONFUSABLE):
             return True
     return False
