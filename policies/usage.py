@@ -385,4 +385,4 @@ def _listing(record: _Record, use: Use) -> Tally:
 
 def _since(use: Use) -> datetime:
     """What a breaker orders it by: outcomes by when they were known, what is unsettled by its reservation."""
-    return use.at if use.outcome is None else use.ended_at or use.at
+    return use.ended_at or use.at

@@ -116,6 +116,12 @@ class TestAttention:
         assert isinstance(ledger.attend(other, NOON), Attended)
         assert isinstance(ledger.attend(self.question("approval/3"), NOON), Deferred)
 
+    def test_effects_use_nothing_up_of_peoples_attention(self) -> None:
+        ledger = under(policy(["{id: nights, scope: [agent], unit: escalations, max: 1, window: 8h}"]))
+        ledger.reserve(ask(), NOON)
+        assert isinstance(ledger.attend(self.question("approval/1"), NOON), Attended)
+        assert isinstance(ledger.attend(self.question("approval/2"), NOON), Deferred)
+
     def test_when_too_many_wait_for_the_digest_the_oldest_is_asked_about_again(self) -> None:
         ledger = under(self.LIMITED)
         for name in ("approval/0", "approval/1"):

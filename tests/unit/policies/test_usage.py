@@ -149,6 +149,14 @@ def test_a_breaker_sees_the_agents_outcomes_and_then_what_is_unsettled_where_its
     assert usage.history(usage.snapshot.documents[1], "stranger") == ()
 
 
+def test_a_breaker_sees_outcomes_in_the_order_in_which_they_became_known() -> None:
+    first, last = used(20, outcome=Outcome.LANDED), used(30, outcome=Outcome.FAILED)
+    last = last.model_copy(update={"ended_at": NOON})
+    for uses in ((first, last), (last, first)):
+        usage = Usage(policy(org=BREAKER), UsageDocument(uses=uses))
+        assert usage.history(usage.snapshot.documents[1], "sentry_spike") == (first, last)
+
+
 def test_a_breaker_sees_only_so_much_that_its_question_stays_quick() -> None:
     uses = [used(minutes, outcome=Outcome.LANDED) for minutes in range(1, 300)]
     usage = Usage(policy(org=BREAKER), UsageDocument(uses=(*uses, *(used(0) for _ in range(40)))))
@@ -322,6 +330,13 @@ def test_a_tally_agrees_with_a_plain_list(
 def test_a_tally_never_drops_a_row_that_is_not_there(minutes: int) -> None:
     tally = Tally()
     tally.add(NOON, ("a",), 5)
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="b"):
         tally.drop(NOON + minutes * MINUTE, ("b",))
     assert tally.total(None) == 5
+
+
+def test_an_empty_tally_has_no_newest_row() -> None:
+    tally = Tally()
+    assert tally.newest() is None
+    tally.add(NOON, ("a",))
+    assert tally.newest() == NOON
