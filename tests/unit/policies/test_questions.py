@@ -87,6 +87,15 @@ class TestAttention:
         assert isinstance(ledger.attend(self.question("approval/2"), later), Attended)
         assert isinstance(ledger.attend(self.question("approval/1"), later), Deferred)
 
+    def test_a_question_that_waits_for_the_digest_leaves_the_state_after_a_day(self) -> None:
+        ledger = under(self.LIMITED)
+        for name in ("approval/1", "approval/2"):
+            ledger.attend(self.question(name), NOON)
+        ledger.lapse(NOON + DAY - SECOND)
+        assert [each.question.approval for each in ledger.state.deferrals] == ["approval/2"]
+        ledger.lapse(NOON + DAY)
+        assert ledger.state.deferrals == ()
+
     def test_a_limit_that_is_installed_later_counts_the_questions_of_before(self) -> None:
         ledger = under(policy())
         ledger.attend(self.question("approval/1"), NOON)
@@ -149,6 +158,14 @@ class TestAnswers:
             assert kinds(unswept(same, NOON + DAY)) == ["answered"] * 2
             same.answered(answer(), NOON + DAY)
             assert kinds(same) == ["answered"] * 3
+
+    def test_the_end_of_a_question_leaves_the_state_after_a_day(self) -> None:
+        ledger = under(policy())
+        ledger.answered(answer(), NOON)
+        ledger.lapse(NOON + DAY - SECOND)
+        assert [each.approval for each in ledger.state.ended_questions] == ["approval/1"]
+        ledger.lapse(NOON + DAY)
+        assert ledger.state.ended_questions == ()
 
     def test_a_no_cools_the_subject_down_and_any_other_end_does_not(self) -> None:
         cooling = policy(org="cooldown: {after_rejection: 2h}\n")
