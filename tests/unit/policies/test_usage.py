@@ -205,10 +205,11 @@ def test_the_last_no_of_people_stands() -> None:
 
 def test_what_no_rule_sees_any_more_is_forgotten_and_the_rest_is_kept() -> None:
     rules = "storm: {window: 1h, max_subjects: 5}\ncooldown: {after_rejection: 2h}\n"
-    usage = Usage(policy([ATTENTION], org=rules))
+    weekly = "{id: weekly, max: 9, window: 7d}"
+    usage = Usage(policy([ATTENTION, weekly], org=rules))
     for minutes, subject in ((60, "old"), (59, "new")):
         at = NOON - minutes * MINUTE
-        usage.see(Sighting(repository="shop", service="shop", subject=subject, at=at))
+        usage.see(Sighting(repository="shop", service="till", subject=subject, at=at))
     for minutes, subject in ((120, "old"), (119, "new")):
         at = NOON - minutes * MINUTE
         usage.reject(
@@ -221,7 +222,7 @@ def test_what_no_rule_sees_any_more_is_forgotten_and_the_rest_is_kept() -> None:
     assert [each.subject for each in kept.sightings] == ["new"]
     assert [each.subject for each in kept.rejections] == ["new"]
     assert [each.approval for each in kept.questions] == ["new"]
-    assert usage.subjects("shop", NOON - 90 * MINUTE) == [(NOON - 59 * MINUTE, ("shop", "new"))]
+    assert usage.subjects("shop", NOON - 90 * MINUTE) == [(NOON - 59 * MINUTE, ("till", "new"))]
     assert usage.last_rejection("shop", "old", Lever.FLIP_FLAG) is None
     assert taken(usage, "attention", group="sre-oncall") == 1
 
