@@ -11,9 +11,9 @@ from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Cost, Effect, Lever
 from policies.counting import scope_key
 from policies.documents import PolicySnapshot
-from policies.rules import Limit
+from policies.rules import Autonomy, Limit
 from policies.tally import Tally
-from policies.usage import Asking, Intent, Rejection, Sighting, Usage, UsageDocument, Use
+from policies.usage import Asking, Demotion, Intent, Pause, Rejection, Sighting, Usage, UsageDocument, Use
 from tests.fakes.asks import BACK, NOON, OFF, ON, REVERT, ask, policy
 
 MINUTE = timedelta(minutes=1)
@@ -228,16 +228,15 @@ def test_what_no_rule_sees_any_more_is_forgotten_and_the_rest_is_kept() -> None:
 
 
 def test_an_index_built_from_its_own_document_is_the_same() -> None:
-    usage = Usage(
-        policy([HOURLY, ATTENTION]),
-        UsageDocument(
-            uses=(used(1), used(9, outcome=Outcome.FAILED)),
-            questions=(asking("a"),),
-            sightings=(Sighting(repository="shop", service="shop", subject="A", at=NOON),),
-        ),
+    known = UsageDocument(
+        uses=(used(1), used(9, outcome=Outcome.FAILED)),
+        questions=(asking("a"),),
+        sightings=(Sighting(repository="shop", service="shop", subject="A", at=NOON),),
+        pauses=(Pause(by="ada", reason="incident", since=NOON),),
+        demotions=(Demotion(agent="one", to=Autonomy.OFF, since=NOON, reason="badly"),),
     )
-    travelled = UsageDocument.model_validate_json(usage.document().model_dump_json())
-    assert Usage(usage.snapshot, travelled).document() == usage.document()
+    assert Usage(policy([HOURLY, ATTENTION]), known).document() == known
+    assert UsageDocument.model_validate_json(known.model_dump_json()) == known
 
 
 @pytest.mark.parametrize("effect", [OFF, ON, BACK, REVERT])
@@ -336,8 +335,8 @@ def test_a_tally_never_drops_a_row_that_is_not_there(minutes: int) -> None:
     assert tally.total(None) == 5
 
 
-def test_an_empty_tally_has_no_newest_row() -> None:
+def test_an_empty_tally_has_no_newest_row_and_a_row_counts_once_unless_said_otherwise() -> None:
     tally = Tally()
     assert tally.newest() is None
     tally.add(NOON, ("a",))
-    assert tally.newest() == NOON
+    assert (tally.newest(), tally.total(None)) == (NOON, 1)
