@@ -193,6 +193,7 @@ def test_each_freeze_in_force_is_a_finding_unless_it_excepts_the_lever() -> None
         Verdict.DENY,
         "org.yaml:6",
     )
+    assert (weekend.observed, weekend.limit) == ("frozen: nobody is there", "outside the freeze")
     assert weekend.retry_at == datetime(2026, 3, 9, 7, tzinfo=UTC)
     assert weekend.remedy == "Wait until 2026-03-09 07:00:00 UTC, or except the lever at org.yaml:6."
     assert (party.rule, party.source) == ("org.freeze.party", "org.yaml:12")

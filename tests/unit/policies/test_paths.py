@@ -128,8 +128,14 @@ def test_only_plain_files_change_and_none_becomes_executable(old: str, new: str,
 
 def test_files_that_nobody_looked_at_are_denied() -> None:
     (found,) = protected(intent(difference("shop/a.py", omitted=7)))
-    assert (found.rule, found.verdict, found.source) == ("protected.unseen", Verdict.DENY, "built in")
-    assert "7 more files" in found.observed
+    assert found == Finding(
+        rule="protected.unseen",
+        verdict=Verdict.DENY,
+        observed="7 more files than are looked at",
+        limit="every file of the difference is looked at",
+        remedy="Split the change.",
+        source="built in",
+    )
 
 
 def test_the_protected_list_holds_for_every_lever_that_changes_files() -> None:
@@ -266,7 +272,15 @@ def test_a_binary_file_passes_only_without_a_cap_on_lines() -> None:
 
 def test_a_merge_request_without_its_difference_is_denied() -> None:
     documents = policy().documents
-    assert [finding.rule for finding in unspecified(documents, intent(None))] == ["protected.difference"]
+    (found,) = unspecified(documents, intent(None))
+    assert found == Finding(
+        rule="protected.difference",
+        verdict=Verdict.DENY,
+        observed="not known what would change",
+        limit="the difference between two trees",
+        remedy="Ask again with the difference that the merge request would make.",
+        source="built in",
+    )
     assert list(unspecified(documents, intent(difference()))) == []
     assert list(unspecified(documents, intent(None, OFF))) == []
 
@@ -285,8 +299,10 @@ def _without(levers: str, repos: dict[str, str] | None = None) -> tuple[PolicyDo
 def test_what_is_not_bounded_is_named_with_where_it_would_stand() -> None:
     bare = "levers:\n  open_merge_request:\n    paths:\n      deny: [docs/**]\n"
     paths, diff = unspecified(_without(bare), intent(difference()))
+    assert paths.observed == "no file says which paths are allowed"
     assert paths.limit == "`paths.allow` of `open_merge_request` in org.yaml or in the agent's file"
     assert (paths.remedy, paths.source) == ("Add `paths.allow` to the lever in org.yaml.", "org.yaml:7")
+    assert diff.observed == "no file says how large a change may be"
     assert diff.limit == "`diff` of `open_merge_request` in org.yaml or in the agent's file"
     assert (diff.remedy, diff.source) == ("Add `diff` to the lever in org.yaml.", "org.yaml:6")
 
