@@ -196,7 +196,7 @@ class Book:
 
     def _for_breakers(self, at: datetime, entry: Entry) -> bool:
         """Whether a breaker can read the outcome, which was known at `at`."""
-        return any((at, entry.id) in self._outcomes.get(record, ()) for record in self._records(entry))
+        return any((at, entry.id) in self._outcomes[record] for record in self._records(entry))
 
     def _records(self, entry: Entry) -> list[tuple[str, str]]:
         """The breakers that look at the effect, each by its file, and the agent."""

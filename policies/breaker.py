@@ -41,20 +41,21 @@ def standing(settings: Breaker, uses: Sequence[Use], now: datetime) -> Standing:
     """
     outcomes: deque[bool] = deque(maxlen=settings.of_last)
     opened_at: datetime | None = None
-    proven, newest = True, None
-    for newest, good, use in _settled(settings, uses, now):
+    settled = _settled(settings, uses, now)
+    for ended_at, good, use in settled:
         if good is None:
             continue
         outcomes.append(not good)
         if good:
-            proven = proven or (opened_at is not None and use.at >= opened_at + settings.open_for)
+            if opened_at is not None and use.at >= opened_at + settings.open_for:
+                opened_at = None
         # Bad news after it opened prolongs it, even of an effect that was on its way already.
-        elif not proven or sum(outcomes) >= settings.bad:
-            opened_at, proven = newest, False
-    if opened_at is None or proven:
+        elif opened_at is not None or sum(outcomes) >= settings.bad:
+            opened_at = ended_at
+    if opened_at is None:
         return Standing("closed", None, tripped=False)
     state: Literal["open", "half open"] = "open" if now < opened_at + settings.open_for else "half open"
-    return Standing(state, opened_at, tripped=opened_at == newest)
+    return Standing(state, opened_at, tripped=opened_at == settled[-1][0])
 
 
 def _settled(

@@ -7,7 +7,6 @@ clocks skip comes right after the gap; one that they repeat comes once, the firs
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -47,7 +46,7 @@ def frozen(freeze: Freeze, now: datetime) -> bool:
     """Whether the freeze is in force: from its beginning on, and no more at its end."""
     if freeze.since is not None and freeze.until is not None:
         return freeze.since <= now < freeze.until
-    return any(begins <= now for begins in islice(_beginnings(freeze, now), 1))
+    return next(_beginnings(freeze, now)) <= now
 
 
 def thaw(freeze: Freeze, now: datetime) -> datetime | None:
@@ -68,7 +67,10 @@ def thaw(freeze: Freeze, now: datetime) -> datetime | None:
 
 
 def _beginnings(freeze: Freeze, now: datetime) -> Iterator[datetime]:
-    """The occurrences that are not over yet and all later ones, oldest first; UTC."""
+    """The occurrences that are not over yet and all later ones, oldest first; UTC.
+
+    There is one: an expression whose time never comes is refused.
+    """
     earliest = now.astimezone(UTC) - _lasts(freeze)
     zone = ZoneInfo(freeze.tz)
     for begins in CronSim(str(freeze.cron), (earliest - _CLOCK_CHANGE).astimezone(zone)):
@@ -78,4 +80,4 @@ def _beginnings(freeze: Freeze, now: datetime) -> Iterator[datetime]:
 
 
 def _lasts(freeze: Freeze) -> timedelta:
-    return freeze.duration or timedelta(0)
+    return freeze.duration or timedelta()

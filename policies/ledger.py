@@ -34,7 +34,6 @@ from policies.reservations import (
     Deferred,
     Entry,
     Installed,
-    LedgerStart,
     LedgerState,
     PauseRequest,
     PauseState,
@@ -46,6 +45,7 @@ from policies.reservations import (
     ShadowScore,
     Standing,
     Withdrawn,
+    packed,
 )
 from policies.retention import MAX_CARRIED, MEMORY
 from policies.rules import Autonomy
@@ -73,7 +73,7 @@ class Ledger:
         """`carried`: the bytes of the state when packed, if they are known."""
         self.book = Book(state)
         self._carried = MAX_CARRIED if carried is None else carried
-        self._grown = MEASURE_AFTER if carried is None else 0
+        self._grown = 0
         """At most so many bytes more than were carried when that was last measured."""
         self._measured_at: datetime | None = None
         self.head = state.audit_head
@@ -332,12 +332,10 @@ class Ledger:
 
     def _bytes(self, now: datetime) -> int:
         """What the state needs when packed, or more. It is packed only when that could be too much."""
-        if self._carried + self._grown < MAX_CARRIED:
-            return self._carried + self._grown
-        waited = self._measured_at is None or now >= self._measured_at + SWEEP_EVERY
-        if self._grown >= MEASURE_AFTER or waited:
-            self._carried, self._grown = LedgerStart.of("", self.state).size, 0
-            self._measured_at = now
+        if self._carried + self._grown >= MAX_CARRIED:
+            waited = self._measured_at is None or now >= self._measured_at + SWEEP_EVERY
+            if waited or self._grown >= MEASURE_AFTER:
+                self._carried, self._grown, self._measured_at = len(packed(self.state)), 0, now
         return self._carried + self._grown
 
     def _advance(self, now: datetime) -> None:

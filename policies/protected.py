@@ -71,8 +71,7 @@ _CONFUSABLE = ("ARMENIAN", "CHEROKEE", "COPTIC", "CYRILLIC", "GREEK", "LISU")
 
 @functools.lru_cache(maxsize=_REMEMBERED)
 def _malformed(path: str) -> bool:
-    raw, normal, _ = forms(path)
-    return any(_is_malformed(form) for form in {raw, normal})
+    return any(_is_malformed(form) for form in set(forms(path)))
 
 
 def _is_malformed(form: str) -> bool:
@@ -82,9 +81,9 @@ def _is_malformed(form: str) -> bool:
     """
     parts = form.split("/")
     return (
-        not 0 < len(form) <= MAX_PATH
+        len(form) > MAX_PATH
         or form.startswith("-")
-        or any(part in ("", ".", "..") or part != part.strip() or part.endswith(".") for part in parts)
+        or any(not part or part != part.strip() or part.endswith(".") for part in parts)
         or ":" in form
         or _SEPARATOR.search(form) is not None
         or _HIDDEN.search(form) is not None
@@ -102,22 +101,18 @@ def _mixed(path: str) -> bool:
     if path.isascii():
         return False
     for word in _WORD.findall(forms(path)[1]):
-        alphabets = {unicodedata.name(char, "").partition(" ")[0] for char in word}
+        alphabets = {unicodedata.name(char, char).partition(" ")[0] for char in word}
         if "LATIN" in alphabets and not alphabets.isdisjoint(_CONFUSABLE):
             return True
     return False
 
 
-def _named(*globs: str) -> Callable[[FileDelta], bool]:
+@functools.lru_cache(maxsize=8 * _REMEMBERED)
+def _named(path: str, *globs: str) -> bool:
     """Whether the path's normal form matches one of the globs, which are lower case and write `.yml` only."""
-
-    @functools.lru_cache(maxsize=_REMEMBERED)
-    def covers(path: str) -> bool:
-        form = forms(path)[2]
-        form = form.removesuffix(".yaml") + ".yml" if form.endswith(".yaml") else form
-        return any(matches(form, glob) for glob in globs)
-
-    return lambda file: covers(file.path)
+    form = forms(path)[2]
+    form = form.removesuffix(".yaml") + ".yml" if form.endswith(".yaml") else form
+    return any(matches(form, glob) for glob in globs)
 
 
 def _in_dot_folder(file: FileDelta) -> bool:
@@ -152,7 +147,8 @@ PROTECTED = (
     ),
     Protection(
         "ci",
-        _named(
+        lambda file: _named(
+            file.path,
             "**/.github/**",
             "**/.gitlab/**",
             "**/*.gitlab-ci.yml",
@@ -181,13 +177,22 @@ PROTECTED = (
         ),
         "no CI configuration",
     ),
-    Protection("git", _named("**/.git*", "**/.git/**", "**/.lfsconfig", "**/.mailmap"), "nothing git obeys"),
+    Protection(
+        "git",
+        lambda file: _named(file.path, "**/.git*", "**/.git/**", "**/.lfsconfig", "**/.mailmap"),
+        "nothing git obeys",
+    ),
     Protection("dot_folder", _in_dot_folder, "no folder whose name begins with a dot"),
-    Protection("owners", _named("**/codeowners", "**/owners", "**/owners_aliases"), "no ownership"),
-    Protection("policies", _named("policies", "**/policies/**"), "no policies"),
+    Protection(
+        "owners",
+        lambda file: _named(file.path, "**/codeowners", "**/owners", "**/owners_aliases"),
+        "no ownership",
+    ),
+    Protection("policies", lambda file: _named(file.path, "policies", "**/policies/**"), "no policies"),
     Protection(
         "agent_instructions",
-        _named(
+        lambda file: _named(
+            file.path,
             "**/agents*.md",
             "**/claude*.md",
             "**/gemini*.md",
@@ -213,7 +218,8 @@ PROTECTED = (
     ),
     Protection(
         "lock_file",
-        _named(
+        lambda file: _named(
+            file.path,
             "**/*.lock",
             "**/*.lockb",
             "**/*.lockfile",

@@ -316,8 +316,7 @@ class LedgerStart(Frozen):
         kept = list(unkept)
         while len(policies := _packed(_SNAPSHOTS.dump_json(kept)) if kept else "") > MAX_POLICY_BYTES:
             del kept[0]
-        packed = _packed(state.model_dump_json().encode())
-        return cls(organisation=organisation, packed=packed, packed_policies=policies)
+        return cls(organisation=organisation, packed=packed(state), packed_policies=policies)
 
     @property
     def size(self) -> int:
@@ -339,6 +338,11 @@ class LedgerStart(Frozen):
             return parse(zlib.decompress(base64.b64decode(packed)))
         except (binascii.Error, zlib.error, ValidationError) as error:
             raise BadInput(f"the ledger of {self.organisation} carries a state that can't be read") from error
+
+
+def packed(state: LedgerState) -> str:
+    """The state as `LedgerStart` carries it."""
+    return _packed(state.model_dump_json().encode())
 
 
 def _packed(plain: bytes) -> str:

@@ -25,14 +25,9 @@ class Tally:
         return len(self._rows)
 
     def add(self, at: datetime, key: Key, amount: int = 1) -> None:
-        """One more row. Later than all others, as is usual, it costs nothing else."""
-        row = (at, key)
-        if not self._rows or row > self._rows[-1]:
-            self._totals.append((self._totals[-1] if self._totals else self._dropped) + amount)
-            self._rows.append(row)
-            return
-        position = bisect_left(self._rows, row)
-        self._rows.insert(position, row)
+        """One more row. Later than all others, as is usual, it moves none of them."""
+        position = bisect_left(self._rows, (at, key))
+        self._rows.insert(position, (at, key))
         self._totals.insert(position, self._before(position) + amount)
         self._shift(position + 1, amount)
 

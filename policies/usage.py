@@ -288,9 +288,8 @@ class Usage:
     def reject(self, rejection: Rejection) -> None:
         """People said no; only the last time is kept."""
         name = (rejection.repository, rejection.service, rejection.subject, rejection.lever)
-        before = self._rejections.get(name)
-        if before is None or before.at < rejection.at:
-            self._rejections[name] = rejection
+        before = self._rejections.get(name, rejection)
+        self._rejections[name] = max(before, rejection, key=lambda each: each.at)
         about = name[1:]
         self._refused[about] = max(rejection.at, self._refused.get(about, rejection.at))
 
@@ -386,4 +385,4 @@ def _listing(record: _Record, use: Use) -> Tally:
 
 def _since(use: Use) -> datetime:
     """What a breaker orders it by: outcomes by when they were known, what is unsettled by its reservation."""
-    return use.at if use.outcome is None else use.ended_at or use.at
+    return use.ended_at or use.at

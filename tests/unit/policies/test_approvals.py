@@ -151,6 +151,13 @@ class TestApproval:
         assert isinstance(ledger.reserve(approved(ask("run/2", effect=ON)), NOON), Allowed)
         assert [spent.approval for spent in ledger.state.spent_approvals] == ["approval/1"]
 
+    def test_an_approval_that_was_used_stays_used_until_it_expires(self) -> None:
+        ledger, late = under(policy()), NOON + timedelta(minutes=29)
+        ledger.reserve(approved(ask(effect=ON)), NOON)
+        ledger.lapse(late)
+        again = ledger.reserve(approved(ask("run/2", effect=ON)), late)
+        assert again.findings[-1].observed == "used before"
+
     def test_what_people_lifted_is_kept_until_the_reservation_ends(self) -> None:
         released, done = under(policy()), under(policy())
         for ledger in (released, done):

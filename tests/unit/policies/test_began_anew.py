@@ -191,6 +191,15 @@ def test_records_that_were_chained_again_still_count_as_unwritten() -> None:
     assert isinstance(ledger.reserve(ask("run/last"), LATER), Allowed)
 
 
+def test_a_ledger_that_began_anew_has_room_for_as_many_records_as_any_other() -> None:
+    ledger = Ledger(LedgerState(snapshot=policy()))
+    ledger.follow(lost()[-1].as_head(), LATER)
+    ledger.resume(EVERYTHING, LATER)
+    while isinstance(ledger.reserve(ask(f"run/{len(ledger.unwritten)}"), LATER), Allowed):
+        pass
+    assert len(ledger.unwritten) == MAX_UNWRITTEN
+
+
 def test_a_candidate_policy_begins_anew_where_the_ledger_did() -> None:
     log, ledger = lost(), Ledger(LedgerState())
     ledger.install(policy(), LATER)

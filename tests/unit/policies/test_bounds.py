@@ -236,6 +236,9 @@ class TestBounds:
         ledger.reserve(ask("run/1/0"), NOON)
         later = NOON + timedelta(hours=1)
         assert unswept(ledger, later).state.parked
+        silent = restarted(ledger)
+        silent.lapse(later)
+        assert not silent.state.parked
         ledger.reserve(ask("run/1/0"), later)
         assert [parked.since for parked in ledger.state.parked] == [later]
 

@@ -1,5 +1,7 @@
 """Freezes: when they are in force, over changes of the clocks too, and when they end."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -77,6 +79,25 @@ def test_a_single_freeze_ends_before_its_last_instant() -> None:
         False, True, True, False,
     ]  # fmt: skip
     assert thaw(once, since) == until
+
+
+@pytest.fixture
+def in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock is New York's."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_new_york")
+def test_an_end_is_said_in_utc_whatever_the_clock_of_the_machine() -> None:
+    once = freeze(since=berlin(2026, 12, 24), until=berlin(2026, 12, 27))
+    for rule, now in ((once, berlin(2026, 12, 25)), (freeze(**WEEKEND), berlin(2026, 3, 7))):
+        end = thaw(rule, now)
+        assert end is not None
+        assert f"{end:%Z}" == "UTC"
 
 
 def test_occurrences_that_touch_or_overlap_end_together() -> None:
@@ -172,6 +193,7 @@ def test_each_freeze_in_force_is_a_finding_unless_it_excepts_the_lever() -> None
         Verdict.DENY,
         "org.yaml:6",
     )
+    assert (weekend.observed, weekend.limit) == ("frozen: nobody is there", "outside the freeze")
     assert weekend.retry_at == datetime(2026, 3, 9, 7, tzinfo=UTC)
     assert weekend.remedy == "Wait until 2026-03-09 07:00:00 UTC, or except the lever at org.yaml:6."
     assert (party.rule, party.source) == ("org.freeze.party", "org.yaml:12")

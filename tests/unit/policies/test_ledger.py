@@ -30,6 +30,7 @@ from tests.fakes.ledgers import (
     TO_ON,
     approved,
     kinds,
+    restarted,
     rules,
     settled,
     under,
@@ -142,6 +143,15 @@ class TestLife:
         assert isinstance(ledger.reserve(ask("run/2"), late), Denied)
         ledger.settle(settled("run/1", Outcome.FAILED), late)
         assert isinstance(ledger.reserve(ask("run/2"), late), Allowed)
+
+    def test_what_nobody_committed_lapses_in_the_next_run_too(self) -> None:
+        ledger = under(policy())
+        ledger.reserve(ask(), NOON)
+        again = restarted(ledger)
+        assert again.next_lapse() == NOON + LEASE
+        again.lapse(NOON + LEASE)
+        assert again.known("run/1").phase is Phase.LAPSED
+        assert again.next_lapse() is None
 
     def test_a_reservation_that_was_never_made_is_not_found(self) -> None:
         ledger = under(policy())

@@ -35,6 +35,13 @@ def test_when_more_is_used_than_the_limit_allows_all_of_the_excess_has_to_pass()
     assert (finding.observed, finding.retry_at) == ("4 in 1h with this one", NOON + 50 * MINUTE)
 
 
+def test_what_has_left_the_window_takes_no_part_in_when_it_is_free_again() -> None:
+    """A longer window of another limit still remembers it."""
+    snapshot = policy(["{id: one, max: 1, window: 1h}", "{id: many, max: 9, window: 1d}"])
+    (finding,) = judge(snapshot, ask(), use(ask(subject="A"), 90), use(ask(subject="B"), 30)).findings
+    assert (finding.observed, finding.retry_at) == ("2 in 1h with this one", NOON + 30 * MINUTE)
+
+
 @pytest.mark.parametrize(
     ("scope", "other", "together"),
     [

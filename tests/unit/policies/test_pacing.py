@@ -161,7 +161,7 @@ def test_an_agent_never_reacts_to_agents_when_no_file_says_that_it_may() -> None
     assert judge(policy(), ask()).findings == ()
     (finding,) = judge(policy(), ask(lineage=["run/0"])).findings
     assert (finding.rule, finding.verdict, finding.limit) == ("org.lineage", Verdict.DENY, "at most 0")
-    assert finding.source == "org.yaml:1"
+    assert (finding.observed, finding.source) == ("1 effects of agents led here", "org.yaml:1")
     assert judge(policy(agent="lineage: {max_depth: 1}\n"), ask(lineage=["run/0"])).findings == ()
 
 

@@ -7,6 +7,7 @@ from leverframe.model.proposals import Effect
 from policies.decision import Finding, Verdict
 from policies.documents import PolicyDocument, parse
 from policies.paths import findings, protected, unspecified
+from policies.protected import covers_folder
 from policies.usage import Intent
 from tests.fakes.asks import BACK, OFF, REVERT, ask, delta, difference, policy
 
@@ -127,8 +128,14 @@ def test_only_plain_files_change_and_none_becomes_executable(old: str, new: str,
 
 def test_files_that_nobody_looked_at_are_denied() -> None:
     (found,) = protected(intent(difference("shop/a.py", omitted=7)))
-    assert (found.rule, found.verdict, found.source) == ("protected.unseen", Verdict.DENY, "built in")
-    assert "7 more files" in found.observed
+    assert found == Finding(
+        rule="protected.unseen",
+        verdict=Verdict.DENY,
+        observed="7 more files than are looked at",
+        limit="every file of the difference is looked at",
+        remedy="Split the change.",
+        source="built in",
+    )
 
 
 def test_the_protected_list_holds_for_every_lever_that_changes_files() -> None:
@@ -146,6 +153,11 @@ def test_a_finding_names_the_first_paths_safely_and_counts_the_rest() -> None:
         finding for finding in protected(intent(difference(*hostile))) if finding.rule.endswith("ci")
     )
     assert found.observed == "Jenkinsfile0, Jenkinsfile1, Jenkinsfile2 and 2 more"
+
+
+def test_a_finding_names_no_path_at_length_and_says_so_when_nothing_of_it_can_be_seen() -> None:
+    (found,) = said("paths: {allow: []}", difference("a" * 80, "b" * 81, "\u200b\u202e"))
+    assert found.observed == f"{'a' * 80}, {'b' * 79}…, (nothing visible)"
 
 
 @pytest.mark.parametrize(("count", "more"), [(1, ""), (3, ""), (4, " and 1 more")])
@@ -185,6 +197,22 @@ def test_a_denied_path_is_denied_in_any_case_and_width(path: str) -> None:
     assert found[0].observed == path
 
 
+def test_a_wildcard_in_a_denied_path_stands_for_what_is_written_there_and_for_what_it_is_read_as() -> None:
+    for glob, path in (("stra?e/**", "straße/a.py"), ("stra??e/**", "straße/a.py")):
+        (found,) = said(f"paths: {{deny: ['{glob}']}}", difference(path))
+        assert found.observed == path
+
+
+def test_a_path_that_may_not_change_is_told_with_every_pattern_and_where_they_stand() -> None:
+    indent = "\n" + 6 * " "
+    lists = ("allow:", "- shop/**", "- tests/**", "deny:", "- docs/**", "- shop/fees/**")
+    outside, caught = said("paths:" + "".join(indent + line for line in lists), difference("docs/a.md"))
+    assert (outside.limit, outside.source) == ("only shop/**, tests/**", "org.yaml:8")
+    assert (caught.limit, caught.source) == ("not docs/**, shop/fees/**", "org.yaml:11")
+    assert outside.remedy == ("Let a person change these files, or add them to `paths.allow` at org.yaml:8.")
+    assert caught.remedy == "Let a person change these files, or narrow `paths.deny` at org.yaml:11."
+
+
 def test_what_is_allowed_is_spelled_as_it_is_written() -> None:
     assert said("paths: {allow: ['shop/**']}", difference("SHOP/a.py")) != []
     assert said("paths: {allow: ['shop/**']}", difference("ｓhop/a.py")) != []
@@ -204,6 +232,24 @@ def test_files_and_lines_are_counted_against_their_caps(cap: str, exceeded: list
     found = said(f"diff: {cap}", difference("shop/a.py", "shop/b.py"))
     assert [finding.rule.rpartition(".")[2] for finding in found] == exceeded
     assert all(finding.verdict is Verdict.DENY for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "tail"), [("", "."), (", on_exceed: escalate", ", or ask a person to approve it.")]
+)
+def test_a_change_that_is_too_large_is_told_how_large_it_may_be_and_where_that_stands(
+    more: str, tail: str
+) -> None:
+    cap = f"diff:\n      max_files: 1\n      max_lines: 5{more.replace(', ', chr(10) + 6 * ' ')}"
+    files, lines = said(cap, difference("shop/a.py", "shop/b.py"))
+    assert [each.rule for each in (files, lines)] == [
+        "org.levers.open_merge_request.diff.max_files",
+        "org.levers.open_merge_request.diff.max_lines",
+    ]
+    assert (files.observed, files.limit, files.source) == ("2 files", "at most 1 files", "org.yaml:8")
+    assert files.remedy == f"Split the change, or raise `max_files` at org.yaml:8{tail}"
+    assert (lines.observed, lines.limit, lines.source) == ("6 lines", "at most 5 lines of text", "org.yaml:9")
+    assert lines.remedy == f"Split the change, or raise `max_lines` at org.yaml:9{tail}"
 
 
 def test_files_that_are_not_kept_count_against_the_cap() -> None:
@@ -226,7 +272,15 @@ def test_a_binary_file_passes_only_without_a_cap_on_lines() -> None:
 
 def test_a_merge_request_without_its_difference_is_denied() -> None:
     documents = policy().documents
-    assert [finding.rule for finding in unspecified(documents, intent(None))] == ["protected.difference"]
+    (found,) = unspecified(documents, intent(None))
+    assert found == Finding(
+        rule="protected.difference",
+        verdict=Verdict.DENY,
+        observed="not known what would change",
+        limit="the difference between two trees",
+        remedy="Ask again with the difference that the merge request would make.",
+        source="built in",
+    )
     assert list(unspecified(documents, intent(difference()))) == []
     assert list(unspecified(documents, intent(None, OFF))) == []
 
@@ -240,6 +294,37 @@ def _without(levers: str, repos: dict[str, str] | None = None) -> tuple[PolicyDo
     for name, lines in (repos or {}).items():
         files[f"repos/{name}.yaml"] = f"version: 1\nlayer: repo\n{head}{lines}"
     return parse(files).documents
+
+
+def test_what_is_not_bounded_is_named_with_where_it_would_stand() -> None:
+    bare = "levers:\n  open_merge_request:\n    paths:\n      deny: [docs/**]\n"
+    paths, diff = unspecified(_without(bare), intent(difference()))
+    assert paths.observed == "no file says which paths are allowed"
+    assert paths.limit == "`paths.allow` of `open_merge_request` in org.yaml or in the agent's file"
+    assert (paths.remedy, paths.source) == ("Add `paths.allow` to the lever in org.yaml.", "org.yaml:7")
+    assert diff.observed == "no file says how large a change may be"
+    assert diff.limit == "`diff` of `open_merge_request` in org.yaml or in the agent's file"
+    assert (diff.remedy, diff.source) == ("Add `diff` to the lever in org.yaml.", "org.yaml:6")
+
+
+@pytest.mark.parametrize(
+    ("folder", "covered"),
+    [
+        ("policies", True),
+        ("/policies/", True),
+        ("platform/Policies", True),
+        (".leverframe", True),
+        ("src", False),
+        ("policiesX", False),
+        ("", False),
+        (".", False),
+        ("src/../policies", False),
+    ],
+)
+def test_a_folder_is_out_of_reach_when_no_agent_can_change_what_lies_in_it(
+    folder: str, covered: bool
+) -> None:
+    assert covers_folder(folder) is covered
 
 
 def test_paths_and_size_must_be_bounded_by_the_organisation_or_the_agent() -> None:

@@ -87,6 +87,15 @@ class TestAttention:
         assert isinstance(ledger.attend(self.question("approval/2"), later), Attended)
         assert isinstance(ledger.attend(self.question("approval/1"), later), Deferred)
 
+    def test_a_question_that_waits_for_the_digest_leaves_the_state_after_a_day(self) -> None:
+        ledger = under(self.LIMITED)
+        for name in ("approval/1", "approval/2"):
+            ledger.attend(self.question(name), NOON)
+        ledger.lapse(NOON + DAY - SECOND)
+        assert [each.question.approval for each in ledger.state.deferrals] == ["approval/2"]
+        ledger.lapse(NOON + DAY)
+        assert ledger.state.deferrals == ()
+
     def test_a_limit_that_is_installed_later_counts_the_questions_of_before(self) -> None:
         ledger = under(policy())
         ledger.attend(self.question("approval/1"), NOON)
@@ -116,6 +125,12 @@ class TestAttention:
         assert isinstance(ledger.attend(other, NOON), Attended)
         assert isinstance(ledger.attend(self.question("approval/3"), NOON), Deferred)
 
+    def test_effects_use_nothing_up_of_peoples_attention(self) -> None:
+        ledger = under(policy(["{id: nights, scope: [agent], unit: escalations, max: 1, window: 8h}"]))
+        ledger.reserve(ask(), NOON)
+        assert isinstance(ledger.attend(self.question("approval/1"), NOON), Attended)
+        assert isinstance(ledger.attend(self.question("approval/2"), NOON), Deferred)
+
     def test_when_too_many_wait_for_the_digest_the_oldest_is_asked_about_again(self) -> None:
         ledger = under(self.LIMITED)
         for name in ("approval/0", "approval/1"):
@@ -143,6 +158,14 @@ class TestAnswers:
             assert kinds(unswept(same, NOON + DAY)) == ["answered"] * 2
             same.answered(answer(), NOON + DAY)
             assert kinds(same) == ["answered"] * 3
+
+    def test_the_end_of_a_question_leaves_the_state_after_a_day(self) -> None:
+        ledger = under(policy())
+        ledger.answered(answer(), NOON)
+        ledger.lapse(NOON + DAY - SECOND)
+        assert [each.approval for each in ledger.state.ended_questions] == ["approval/1"]
+        ledger.lapse(NOON + DAY)
+        assert ledger.state.ended_questions == ()
 
     def test_a_no_cools_the_subject_down_and_any_other_end_does_not(self) -> None:
         cooling = policy(org="cooldown: {after_rejection: 2h}\n")

@@ -135,6 +135,13 @@ class TestObserve:
         assert entry.intent.difference is not None
         assert (entry.intent.difference.files, entry.intent.difference.total_files) == ((), 2)
 
+    def test_an_observation_is_remembered_for_a_day_after_the_last_rule_saw_it(self) -> None:
+        ledger = self.observed(ask(), limits=["{id: weekly, max: 9, window: 7d}"])
+        ledger.lapse(NOON + 8 * DAY - SECOND)
+        assert [entry.id for entry in ledger.state.shadow] == ["run/1"]
+        ledger.lapse(NOON + 8 * DAY)
+        assert ledger.state.shadow == ()
+
     def test_the_oldest_observation_gives_way_and_with_it_its_place(self) -> None:
         ledger = self.observed(ask(), limits=[f"{{id: many, max: {MAX_SHADOWS}, window: 30d}}"])
         [one] = ledger.state.shadow

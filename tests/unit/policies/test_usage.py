@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leverframe.model.errors import BadInput
 from leverframe.model.outcomes import Outcome
-from leverframe.model.proposals import Cost, Lever
+from leverframe.model.proposals import Cost, Effect, Lever
 from policies.counting import scope_key
 from policies.documents import PolicySnapshot
-from policies.rules import Limit
+from policies.rules import Autonomy, Limit
 from policies.tally import Tally
-from policies.usage import Asking, Intent, Rejection, Sighting, Usage, UsageDocument, Use
-from tests.fakes.asks import NOON, ask, policy
+from policies.usage import Asking, Demotion, Intent, Pause, Rejection, Sighting, Usage, UsageDocument, Use
+from tests.fakes.asks import BACK, NOON, OFF, ON, REVERT, ask, policy
 
 MINUTE = timedelta(minutes=1)
 HOURLY = "{id: hourly, scope: [repo], max: 3, window: 1h}"
@@ -148,6 +149,14 @@ def test_a_breaker_sees_the_agents_outcomes_and_then_what_is_unsettled_where_its
     assert usage.history(usage.snapshot.documents[1], "stranger") == ()
 
 
+def test_a_breaker_sees_outcomes_in_the_order_in_which_they_became_known() -> None:
+    first, last = used(20, outcome=Outcome.LANDED), used(30, outcome=Outcome.FAILED)
+    last = last.model_copy(update={"ended_at": NOON})
+    for uses in ((first, last), (last, first)):
+        usage = Usage(policy(org=BREAKER), UsageDocument(uses=uses))
+        assert usage.history(usage.snapshot.documents[1], "sentry_spike") == (first, last)
+
+
 def test_a_breaker_sees_only_so_much_that_its_question_stays_quick() -> None:
     uses = [used(minutes, outcome=Outcome.LANDED) for minutes in range(1, 300)]
     usage = Usage(policy(org=BREAKER), UsageDocument(uses=(*uses, *(used(0) for _ in range(40)))))
@@ -191,15 +200,16 @@ def test_the_last_no_of_people_stands() -> None:
         )
     assert usage.last_rejection("shop", "A", Lever.FLIP_FLAG) == NOON - 5 * MINUTE
     assert usage.last_rejection("shop", "A", Lever.ROLL_BACK) is None
-    assert len(usage.document().rejections) == 1
+    assert [each.at for each in usage.document().rejections] == [NOON - 5 * MINUTE]
 
 
 def test_what_no_rule_sees_any_more_is_forgotten_and_the_rest_is_kept() -> None:
     rules = "storm: {window: 1h, max_subjects: 5}\ncooldown: {after_rejection: 2h}\n"
-    usage = Usage(policy([ATTENTION], org=rules))
+    weekly = "{id: weekly, max: 9, window: 7d}"
+    usage = Usage(policy([ATTENTION, weekly], org=rules))
     for minutes, subject in ((60, "old"), (59, "new")):
         at = NOON - minutes * MINUTE
-        usage.see(Sighting(repository="shop", service="shop", subject=subject, at=at))
+        usage.see(Sighting(repository="shop", service="till", subject=subject, at=at))
     for minutes, subject in ((120, "old"), (119, "new")):
         at = NOON - minutes * MINUTE
         usage.reject(
@@ -212,22 +222,35 @@ def test_what_no_rule_sees_any_more_is_forgotten_and_the_rest_is_kept() -> None:
     assert [each.subject for each in kept.sightings] == ["new"]
     assert [each.subject for each in kept.rejections] == ["new"]
     assert [each.approval for each in kept.questions] == ["new"]
-    assert usage.subjects("shop", NOON - 90 * MINUTE) == [(NOON - 59 * MINUTE, ("shop", "new"))]
+    assert usage.subjects("shop", NOON - 90 * MINUTE) == [(NOON - 59 * MINUTE, ("till", "new"))]
     assert usage.last_rejection("shop", "old", Lever.FLIP_FLAG) is None
     assert taken(usage, "attention", group="sre-oncall") == 1
 
 
 def test_an_index_built_from_its_own_document_is_the_same() -> None:
-    usage = Usage(
-        policy([HOURLY, ATTENTION]),
-        UsageDocument(
-            uses=(used(1), used(9, outcome=Outcome.FAILED)),
-            questions=(asking("a"),),
-            sightings=(Sighting(repository="shop", service="shop", subject="A", at=NOON),),
-        ),
+    known = UsageDocument(
+        uses=(used(1), used(9, outcome=Outcome.FAILED)),
+        questions=(asking("a"),),
+        sightings=(Sighting(repository="shop", service="shop", subject="A", at=NOON),),
+        pauses=(Pause(by="ada", reason="incident", since=NOON),),
+        demotions=(Demotion(agent="one", to=Autonomy.OFF, since=NOON, reason="badly"),),
     )
-    travelled = UsageDocument.model_validate_json(usage.document().model_dump_json())
-    assert Usage(usage.snapshot, travelled).document() == usage.document()
+    assert Usage(policy([HOURLY, ATTENTION]), known).document() == known
+    assert UsageDocument.model_validate_json(known.model_dump_json()) == known
+
+
+@pytest.mark.parametrize("effect", [OFF, ON, BACK, REVERT])
+def test_an_intent_knows_what_would_be_done_without_the_words_around_it(effect: Effect) -> None:
+    bare = effect.model_copy(update={"title": "", "body": ""}) if effect is REVERT else effect
+    assert Intent.of(ask(effect=effect)).effect() == bare
+
+
+def test_an_intent_that_names_nothing_to_do_is_refused_with_who_and_where() -> None:
+    intent = Intent.of(ask(effect=BACK)).model_copy(update={"commit": None})
+    with pytest.raises(
+        BadInput, match=r"^the intent of sentry_spike on SHOP-1 names neither a flag nor a commit$"
+    ):
+        intent.effect()
 
 
 def test_keys_that_do_not_fit_the_uses_are_refused() -> None:
@@ -307,6 +330,13 @@ def test_a_tally_agrees_with_a_plain_list(
 def test_a_tally_never_drops_a_row_that_is_not_there(minutes: int) -> None:
     tally = Tally()
     tally.add(NOON, ("a",), 5)
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="b"):
         tally.drop(NOON + minutes * MINUTE, ("b",))
     assert tally.total(None) == 5
+
+
+def test_an_empty_tally_has_no_newest_row_and_a_row_counts_once_unless_said_otherwise() -> None:
+    tally = Tally()
+    assert tally.newest() is None
+    tally.add(NOON, ("a",))
+    assert (tally.newest(), tally.total(None)) == (NOON, 1)
