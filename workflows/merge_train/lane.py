@@ -46,6 +46,9 @@ class Trial(Frozen):
     inconclusive_runs: int = Field(default=0, ge=0)
     began_at: Instant
     """When the present run began."""
+    overtaken: bool = False
+    """A suspect past which others have landed: its base is a tip that was. Its repetition goes on there,
+    since that base is settled, too: a second red is a verdict, a pass only clears it to be tested anew."""
 
 
 class Snapshot(Frozen):

@@ -1,0 +1,250 @@
+"""The planner: what a train does next, from one snapshot. Pure, and the only place that judges.
+
+Every event is only a reason to plan again, so duplicates and late ones change nothing. The parts: `line`
+(who waits for whom), `beliefs` (what the tests say), `attribution` (verdicts and landings), `speculation`
+(which trial is needed how likely), `batching`, and here how they make one plan under each strategy.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from leverframe.model.changes import Priority
+from leverframe.model.topology import TrainRules
+from workflows.merge_train.attribution import Verdicts, judged, landable
+from workflows.merge_train.beliefs import Beliefs, believed
+from workflows.merge_train.lane import Path, Plan, Snapshot, Trial
+from workflows.merge_train.line import Line, lined_up
+from workflows.merge_train.predictor import ByRecord, Predictor
+from workflows.merge_train.record import Record
+from workflows.merge_train.speculation import best_first, likeliest
+
+BY_RECORD = ByRecord()
+
+PREEMPTS = 4.0
+"""A trial without a runner takes one from a running trial that is needed so many times less likely."""
+
+_DECISIVE = ("passed", "failed", "conflict", "inconclusive", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """One snapshot as the parts of the planner see it."""
+
+    snapshot: Snapshot
+    rules: TrainRules
+    line: Line
+    trials: tuple[Trial, ...]
+    beliefs: Beliefs
+    verdicts: Verdicts
+
+
+def plan(snapshot: Snapshot, rules: TrainRules, record: Record, predictor: Predictor = BY_RECORD) -> Plan:
+    """What to do now. The same snapshot always gives the same plan, however its trials are ordered.
+
+    A plan with a landing or an ejection starts nothing: carry it out and plan again.
+    """
+    trials = _once_each(snapshot.trials)
+    full = lined_up(snapshot.entries, composed=rules.lane_mode == "composed")
+    verdicts = judged(full, trials, snapshot.passed_before, rules)
+    if verdicts.ejected:
+        gone = {ejected.sequence for ejected in verdicts.ejected}
+        return Plan(ejected=verdicts.ejected, cancel=_with_any(trials, gone))
+    line = _allowed(full, snapshot)
+    land = None
+    if snapshot.mode != "hold_landing":
+        batches = rules.batch > 1 and rules.strategy in ("batch", "speculate")
+        land = landable(line, trials, verdicts.suspects, batches=batches)
+    if land is not None:
+        return Plan(land=land)
+    beliefs = believed(line, trials, snapshot.passed_before, record, predictor)
+    return _tested(_Scene(snapshot, rules, line, trials, beliefs, verdicts), full)
+
+
+def _once_each(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
+    """Each path once, as far as it is known to have come; in the order of the paths."""
+
+    def known(trial: Trial) -> tuple[object, ...]:
+        reds = (not trial.early_red, -trial.failed_runs, -trial.inconclusive_runs)
+        state = _DECISIVE.index(trial.state)
+        return trial.path, trial.overtaken, -trial.runs, state, reds, trial.began_at
+
+    kept: dict[Path, Trial] = {}
+    for trial in sorted(trials, key=known):
+        kept.setdefault(trial.path, trial)
+    return tuple(kept.values())
+
+
+def _with_any(trials: tuple[Trial, ...], gone: set[int]) -> tuple[Path, ...]:
+    return tuple(
+        trial.path for trial in trials if trial.state == "running" and not gone.isdisjoint(trial.path)
+    )
+
+
+def _allowed(full: Line, snapshot: Snapshot) -> Line:
+    """The line of those who may be tested and land now: in `hotfix_only` nobody waits for the others."""
+    if snapshot.mode != "hotfix_only":
+        return full
+    hot = sum((entry.priority == Priority.HOTFIX) << at for at, entry in enumerate(full.entries))
+    ahead = tuple(before & hot for before in full.ahead)
+    return Line(full.entries, full.place, ahead)
+
+
+def _tested(scene: _Scene, full: Line) -> Plan:
+    """The trials of a plan without verdicts."""
+    bench = _Bench(scene)
+    for trial in scene.trials:
+        if trial.state != "running":
+            continue
+        read = full.read(trial.path)
+        needed = 1.0 if trial.overtaken else _needed(scene, trial.path)
+        if read is None and not trial.overtaken:
+            bench.cancel.append(trial.path)
+        else:
+            bench.running[trial.path] = needed
+    for path in scene.verdicts.again:
+        bench.repeat(path, 1.0)
+    for wanted, path in _candidates(scene, bench):
+        bench.offer(path, wanted)
+    return Plan(
+        cancel=tuple(sorted(bench.cancel)),
+        again=tuple(bench.again),
+        start=tuple(bench.start),
+        waits=_waits(scene, bench),
+    )
+
+
+def _needed(scene: _Scene, path: Path) -> float:
+    read = scene.line.read(path)
+    if read is None:
+        return 0.0
+    return scene.beliefs.needed(scene.line.ahead[read[1]], read[0])
+
+
+class _Bench:
+    """The runners: who has one, and who gets one. Mutable while one plan is made."""
+
+    def __init__(self, scene: _Scene) -> None:
+        self.scene = scene
+        self.running: dict[Path, float] = {}
+        self.cancel: list[Path] = []
+        self.again: list[Path] = []
+        self.start: list[Path] = []
+        self.left = scene.snapshot.builds_left
+        self.out_of_budget = False
+        self.out_of_runners = False
+
+    @property
+    def free(self) -> int:
+        """Runners that nothing has or gets yet."""
+        most = 1 if self.scene.rules.strategy == "serial" else self.scene.rules.runners
+        return most - len(self.running) - len(self.again) - len(self.start)
+
+    def repeat(self, path: Path, needed: float) -> None:
+        """Run it once more if there is, or can be, a runner for it."""
+        if self._runner(needed):
+            self.again.append(path)
+
+    def offer(self, path: Path, needed: float) -> bool:
+        """Start it if budget and runners allow."""
+        spare = self.left is None or self.left > 0
+        if not spare and not self._first_in_line(path):
+            self.out_of_budget = True
+            return False
+        if not self._runner(needed):
+            return False
+        if self.left is not None:
+            self.left = max(0, self.left - 1)
+        self.start.append(path)
+        return True
+
+    def _first_in_line(self, path: Path) -> bool:
+        first = next(iter(_open_places(self.scene)), None)
+        return len(path) == 1 and first is not None and self.scene.line.place[path[0]] == first
+
+    def _runner(self, needed: float) -> bool:
+        if self.free > 0:
+            return True
+        path, least = min(self.running.items(), key=lambda one: (one[1], one[0]), default=((), 1.0))
+        if path and least * PREEMPTS < needed:
+            del self.running[path]
+            self.cancel.append(path)
+            return True
+        self.out_of_runners = True
+        return False
+
+
+def _open_places(scene: _Scene) -> Iterator[int]:
+    """The places that may be tested now, first to land first."""
+    hot = scene.snapshot.mode == "hotfix_only"
+    for at, entry in enumerate(scene.line.entries):
+        if not hot or entry.priority == Priority.HOTFIX:
+            yield at
+
+
+def _width(scene: _Scene) -> int:
+    """How many changes at the front may be under test."""
+    rules, clamp = scene.rules, scene.snapshot.clamp
+    if rules.strategy == "serial":
+        return 1
+    if rules.strategy == "window" or clamp is None:
+        return rules.window
+    return min(rules.window, clamp)
+
+
+def _candidates(scene: _Scene, bench: _Bench) -> Iterator[tuple[float, Path]]:
+    """What is worth a runner and has none, best first."""
+    chosen = [at for at, _ in zip(_open_places(scene), range(_width(scene)), strict=False)]
+    known = {trial.path: trial for trial in scene.trials}
+    limit = scene.rules.runners + len(known) + 1
+    threshold = scene.rules.needed_ppm / 1_000_000
+    if scene.rules.strategy == "speculate":
+        found = best_first(scene.line, scene.beliefs, chosen, threshold, limit)
+    else:
+        found = likeliest(scene.line, scene.beliefs, chosen, 0.0)
+    for wanted in found:
+        path = scene.line.path(wanted.base, wanted.place)
+        if _startable(known.get(path)):
+            yield wanted.needed, path
+    if scene.rules.strategy == "speculate":
+        yield from _screens(scene, bench, chosen)
+
+
+def _startable(trial: Trial | None) -> bool:
+    return trial is None or (trial.overtaken and trial.state == "passed")
+
+
+def _screens(scene: _Scene, bench: _Bench, chosen: list[int]) -> Iterator[tuple[float, Path]]:
+    """Tests on the tip of changes that nothing is known of, while runners are idle."""
+    seen = {path[-1] for path in bench.running} | {path[-1] for path in bench.start}
+    seen |= {trial.path[-1] for trial in scene.trials}
+    for at in chosen:
+        sequence = scene.line.entries[at].sequence
+        if sequence in seen or scene.beliefs.proven >> at & 1 or bench.free <= 0:
+            continue
+        yield 0.0, (sequence,)
+
+
+def _waits(scene: _Scene, bench: _Bench) -> dict[int, str]:
+    """Why each change that is not under test is not."""
+    under = {path[-1] for path in (*bench.running, *bench.again, *bench.start)}
+    green = {trial.path for trial in scene.trials if trial.state == "passed" and len(trial.path) == 1}
+    width, said = _width(scene), {}
+    position = {at: number for number, at in enumerate(_open_places(scene))}
+    for at, entry in enumerate(scene.line.entries):
+        if entry.sequence in under:
+            continue
+        number = position.get(at)
+        if number is None:
+            why = "Only hotfixes are tested while the train is frozen for them."
+        elif (entry.sequence,) in green:
+            why = "It is green, and lands once those before it are decided."
+        elif number >= width:
+            why = f"{number} changes are before it, and {width} at the front are tested at once."
+        elif bench.out_of_budget:
+            why = "The budget for builds is used up; only the first in line is tested."
+        elif bench.out_of_runners:
+            why = "Every runner tests something that is needed more likely."
+        else:
+            why = "Who lands before it is too uncertain for a test to count yet."
+        said[entry.sequence] = why
+    return said
