@@ -67,7 +67,7 @@ class Demand:
     targets: int = 1
     touched: int = 1
     """How many of the targets one change touches."""
-    neighbours: int = 15
+    neighbours: int = 8
     """With so many arrivals before it a change may conflict."""
     hours: float = 16.0
     seed: int = 0
@@ -87,7 +87,7 @@ class Demand:
             targets = tuple(sorted(dice.sample(names, self.touched))) if self.targets > 1 else ()
             clashes = frozenset(
                 other.number
-                for other in arrivals[-self.neighbours :]
+                for other in arrivals[max(0, len(arrivals) - self.neighbours) :]
                 if dice.random() < self.conflict and _meet(targets, other.targets)
             )
             arrivals.append(

@@ -156,7 +156,12 @@ class World:
         """Those that this trial is the first to test: more than one in a batch."""
         known = {trial.path for trial in self.trials}
         length = len(path)
-        while self.rules.strategy == "batch" and length > 1 and path[: length - 1] not in known:
+        while (
+            self.rules.strategy in ("batch", "speculate")
+            and self.rules.batch > 1
+            and length > 1
+            and path[: length - 1] not in known
+        ):
             length -= 1
         return path[length - 1 :]
 

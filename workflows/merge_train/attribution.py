@@ -4,11 +4,14 @@ Only a trial whose base is settled judges its change: a path of one. Everything 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from leverframe.model.topology import TrainRules
 from workflows.merge_train.beliefs import red
 from workflows.merge_train.lane import Eject, Land, Path, Trial
 from workflows.merge_train.line import Line, places
+
+Reason = Literal["check_failed", "incompatible", "check_inconclusive", "conflict"]
 
 RUNS_WITHOUT_WORD = 3
 """A change whose checks gave no verdict so often leaves: nothing says that it is at fault."""
@@ -50,7 +53,7 @@ def judged(
     )
 
 
-def _reason(trial: Trial, rules: TrainRules, *, green_before: bool) -> str | None:
+def _reason(trial: Trial, rules: TrainRules, *, green_before: bool) -> Reason | None:
     match trial.state:
         case "conflict":
             return "conflict"

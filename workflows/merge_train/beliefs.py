@@ -27,13 +27,29 @@ PAIRS = 40
 
 
 @dataclass(frozen=True, slots=True)
+class Accusation:
+    """A red path: at least one of these members does not land, or it was a flake."""
+
+    members: int
+    """The set of places that may be to blame."""
+    flake: float
+    """The chance that all of its runs were flakes, if nobody is to blame."""
+    chance: float
+    """The chance of the red before it was seen."""
+
+
+@dataclass(frozen=True, slots=True)
 class Beliefs:
     """What to think of the changes in a line, by place."""
 
     lands: tuple[float, ...]
-    """The chance to land, behind those who are likely to."""
+    """The chance to land, behind those who are likely to, after all evidence."""
+    alone: tuple[float, ...]
+    """The same chance before the red paths are weighed."""
+    accusations: tuple[Accusation, ...]
+    """The red paths that no other one explains."""
     likely: int
-    """The set of places that land rather than not."""
+    """The set of places that land in the likeliest explanation of everything that is red."""
     proven: int
     """The set of places that were in a passed path: good in themselves."""
     together: tuple[int, ...]
@@ -43,10 +59,25 @@ class Beliefs:
         """The chance that exactly `base` lands out of `ahead`: that a test on it will count."""
         chance = 1.0
         for at in places(ahead):
-            chance *= self.lands[at] if base >> at & 1 else 1 - self.lands[at]
-            if chance < 1e-9:
+            chance *= self.alone[at] if base >> at & 1 else 1 - self.alone[at]
+            if chance < 1e-12:
                 return 0.0
-        return chance
+        return min(1.0, chance * self.explained(ahead, base))
+
+    def explained(self, ahead: int, base: int) -> float:
+        """How much likelier the red paths make it that exactly `base` lands out of `ahead`."""
+        factor = 1.0
+        for one in self.accusations:
+            if not one.members & ahead:
+                continue
+            if one.members & ahead & ~base:
+                factor /= one.chance
+            else:
+                quiet = 1 - one.flake
+                for at in places(one.members & ~ahead):
+                    quiet *= self.alone[at]
+                factor *= (1 - quiet) / one.chance
+        return factor
 
 
 def red(trial: Trial) -> bool:
@@ -69,17 +100,22 @@ def believed(
     clash = predictor.clashing(record)
     faults: list[float] = []
     likely = 0
-    for at, chance in enumerate(passing):
-        good = 1.0 if proven >> at & 1 and chance > 0 else chance
+    for at, known in enumerate(passing):
+        good = 1.0 if proven >> at & 1 and known > 0 else known
         strangers = (line.ahead[at] & likely & ~together[at]).bit_count() if clash else 0
-        lands = good * (1 - clash) ** min(strangers, PAIRS)
-        faults.append(1 - lands)
-        likely |= (lands >= 0.5) << at
+        chance = good * (1 - clash) ** min(strangers, PAIRS)
+        faults.append(1 - chance)
+        likely |= (chance >= 0.5) << at
     reds = _reds(line, trials, max(predictor.flaking(record), NEVER))
+    alone = tuple(1 - fault for fault in faults)
+    accusations: tuple[Accusation, ...] = ()
     if reds:
-        _accuse(reds, passing, faults, _Proofs(proven, together), clash)
-        likely = sum((fault <= 0.5) << at for at, fault in enumerate(faults))
-    return Beliefs(tuple(1 - fault for fault in faults), likely, proven, together)
+        shares = [_shares(one, passing, faults, _Proofs(proven, together), clash) for one in reds]
+        accusations = _accusations(reds, shares, alone)
+        likely = _explanation(accusations, alone, likely)
+        _accuse(reds, shares, faults)
+    chances = tuple(1 - fault for fault in faults)
+    return Beliefs(chances, alone, accusations, likely, proven, together)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +173,42 @@ def _reds(line: Line, trials: tuple[Trial, ...], flake: float) -> list[_Red]:
     return sorted(found, key=lambda one: (one.members[-1], one.members, one.flake))[:REDS]
 
 
-def _accuse(
-    reds: list[_Red], passing: tuple[float, ...], faults: list[float], proofs: _Proofs, clash: float
-) -> None:
+def _accusations(
+    reds: list[_Red], shares: list[dict[int, float]], alone: tuple[float, ...]
+) -> tuple[Accusation, ...]:
+    """The red paths with the fewest suspects; a red that contains one of them says nothing more."""
+    found: dict[int, float] = {}
+    for one, share in zip(reds, shares, strict=True):
+        members = sum(1 << at for at in share)
+        if members:
+            found[members] = min(found.get(members, 1.0), one.flake)
+    least = [
+        members
+        for members in found
+        if not any(other != members and other & members == other for other in found)
+    ]
+    told = []
+    for members in sorted(least):
+        quiet = 1 - found[members]
+        for at in places(members):
+            quiet *= alone[at]
+        told.append(Accusation(members, found[members], 1 - quiet))
+    return tuple(told)
+
+
+def _explanation(accusations: tuple[Accusation, ...], alone: tuple[float, ...], likely: int) -> int:
+    """Who lands when each red path is explained by the one in it who is most likely to blame."""
+    for one in accusations:
+        if one.members & ~likely:
+            continue
+        worst = min(places(one.members), key=lambda at: (alone[at], -at))
+        if (1 - alone[worst]) > one.flake * alone[worst]:
+            likely &= ~(1 << worst)
+    return likely
+
+
+def _accuse(reds: list[_Red], shares: list[dict[int, float]], faults: list[float]) -> None:
     """Move the faults' chances by what the red paths say, in place."""
-    shares = [_shares(one, passing, faults, proofs, clash) for one in reds]
     prior = {at: _odds(faults[at]) for share in shares for at in share}
     weights = [dict.fromkeys(share, 1.0) for share in shares]
     odds = dict(prior)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from leverframe.model.changes import Priority
 from leverframe.model.topology import TrainRules
 from workflows.merge_train.attribution import Verdicts, judged, landable
+from workflows.merge_train.batching import covered, grouped, longest
 from workflows.merge_train.beliefs import Beliefs, believed
 from workflows.merge_train.lane import Path, Plan, Snapshot, Trial
 from workflows.merge_train.line import Line, lined_up
@@ -22,6 +23,10 @@ BY_RECORD = ByRecord()
 
 PREEMPTS = 4.0
 """A trial without a runner takes one from a running trial that is needed so many times less likely."""
+
+SCREENS = 0.0
+GROUPS = 0.0
+HEDGES = 0.0
 
 _DECISIVE = ("passed", "failed", "conflict", "inconclusive", "running")
 
@@ -194,23 +199,43 @@ def _width(scene: _Scene) -> int:
 def _candidates(scene: _Scene, bench: _Bench) -> Iterator[tuple[float, Path]]:
     """What is worth a runner and has none, best first."""
     chosen = [at for at, _ in zip(_open_places(scene), range(_width(scene)), strict=False)]
-    known = {trial.path: trial for trial in scene.trials}
-    limit = scene.rules.runners + len(known) + 1
-    threshold = scene.rules.needed_ppm / 1_000_000
-    if scene.rules.strategy == "speculate":
-        found = best_first(scene.line, scene.beliefs, chosen, threshold, limit)
-    else:
-        found = likeliest(scene.line, scene.beliefs, chosen, 0.0)
-    for wanted in found:
-        path = scene.line.path(wanted.base, wanted.place)
-        if _startable(known.get(path)):
-            yield wanted.needed, path
-    if scene.rules.strategy == "speculate":
+    rules, line, beliefs = scene.rules, scene.line, scene.beliefs
+    threshold = rules.needed_ppm / 1_000_000 if rules.strategy == "speculate" else 0.0
+    tested = frozenset(trial.path for trial in scene.trials if not _startable(trial))
+    singles = list(likeliest(line, beliefs, chosen))
+    live = [
+        trial.path for trial in scene.trials if trial.state in ("running", "passed") and not trial.overtaken
+    ]
+    served = covered(line, live, singles)
+    most = 1
+    if rules.strategy in ("batch", "speculate"):
+        waiting = [one for one in singles if not served >> one.place & 1]
+        most = (
+            longest(beliefs, waiting, bench.free, rules.batch)
+            if not GROUPS
+            else min(int(GROUPS), rules.batch)
+        )
+    found = [
+        (one, path)
+        for one, path in grouped(line, beliefs, singles, tested, served if most > 1 else 0, most)
+        if one.needed >= threshold
+    ]
+    if rules.strategy == "speculate":
+        found += [
+            (one, line.path(one.base, one.place))
+            for one in best_first(line, beliefs, chosen, max(threshold, HEDGES))
+            if one.base != singles[chosen.index(one.place)].base
+        ]
+        found.sort(key=lambda one: (-one[0].needed, one[0].place, one[0].base))
+    for one, path in found:
+        if path not in tested:
+            yield one.needed, path
+    if scene.rules.strategy == "speculate" and SCREENS:
         yield from _screens(scene, bench, chosen)
 
 
-def _startable(trial: Trial | None) -> bool:
-    return trial is None or (trial.overtaken and trial.state == "passed")
+def _startable(trial: Trial) -> bool:
+    return trial.overtaken and trial.state == "passed"
 
 
 def _screens(scene: _Scene, bench: _Bench, chosen: list[int]) -> Iterator[tuple[float, Path]]:

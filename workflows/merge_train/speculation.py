@@ -1,11 +1,10 @@
-"""Speculation: which trial is needed how likely. Lazy best-first search over who of those ahead will land.
+"""Speculation: which trial is needed how likely, given who of those ahead will land.
 
-For one change the likeliest base holds everybody ahead who lands rather than not. Every other base flips
-some of them, and costs the odds of each flip; walked in the order of these costs, with "one more flip"
-and "the next flip in the place of the last" as successors, bases come out likeliest first, none twice.
+For one change the likeliest base holds everybody ahead who lands in the likeliest explanation of what is
+red. Every other base blames somebody else for a red, or doubts one more change; each is needed with a
+smaller chance, and the chances of all bases of one change add up to one.
 """
 
-import heapq
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,10 @@ from dataclasses import dataclass
 from workflows.merge_train.beliefs import Beliefs
 from workflows.merge_train.line import Line, places
 
-SURE = 1e-9
+SURE = 1e-12
+
+DOUBTED = 6
+"""So many changes are doubted beside the likeliest explanation, the least likely to land first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class Wanted:
     place: int
 
 
-def likeliest(line: Line, beliefs: Beliefs, chosen: Iterable[int], threshold: float) -> Iterator[Wanted]:
-    """For each chosen place, in order, its likeliest base; only those at or above the threshold."""
+def likeliest(line: Line, beliefs: Beliefs, chosen: Iterable[int]) -> Iterator[Wanted]:
+    """For each chosen place, in order, its likeliest base."""
     reckoned, log_held = 0, 0.0
     for at in chosen:
         ahead = line.ahead[at]
@@ -35,53 +37,35 @@ def likeliest(line: Line, beliefs: Beliefs, chosen: Iterable[int], threshold: fl
         else:
             fresh, start = ahead, 0.0
         for other in places(fresh):
-            lands = beliefs.lands[other]
-            start += math.log(max(lands, 1 - lands, SURE))
+            lands = beliefs.alone[other]
+            start += math.log(max(lands if beliefs.likely >> other & 1 else 1 - lands, SURE))
         reckoned, log_held = ahead, start
-        needed = math.exp(start)
-        if needed >= threshold:
-            yield Wanted(needed, ahead & beliefs.likely, at)
+        base = ahead & beliefs.likely
+        yield Wanted(min(1.0, math.exp(start) * beliefs.explained(ahead, base)), base, at)
 
 
-def best_first(
-    line: Line, beliefs: Beliefs, chosen: Iterable[int], threshold: float, limit: int
-) -> Iterator[Wanted]:
-    """Every trial that is needed with at least this chance, likeliest first; at most `limit`.
-
-    Among equals the earlier change comes first.
-    """
-    heap: list[tuple[float, int, tuple[int, ...], int]] = [
-        (-first.needed, first.place, (), first.base) for first in likeliest(line, beliefs, chosen, threshold)
-    ]
-    heapq.heapify(heap)
-    flips: dict[int, list[tuple[float, int]]] = {}
-    while heap and limit > 0:
-        negative, at, flipped, best = heapq.heappop(heap)
-        base = best
-        if at not in flips:
-            flips[at] = _flips(beliefs, line.ahead[at], threshold / -negative)
-        costs = flips[at]
-        for number in flipped:
-            base ^= 1 << costs[number][1]
-        limit -= 1
-        yield Wanted(-negative, base, at)
-        following = flipped[-1] + 1 if flipped else 0
-        if following < len(costs):
-            more = -negative * costs[following][0]
-            if more >= threshold:
-                heapq.heappush(heap, (-more, at, (*flipped, following), best))
-            if flipped:
-                swapped = -negative / costs[flipped[-1]][0] * costs[following][0]
-                if swapped >= threshold:
-                    heapq.heappush(heap, (-swapped, at, (*flipped[:-1], following), best))
+def best_first(line: Line, beliefs: Beliefs, chosen: Iterable[int], threshold: float) -> list[Wanted]:
+    """Every trial needed with at least this chance, likeliest first; among equals the earlier change."""
+    found: list[Wanted] = []
+    for first in likeliest(line, beliefs, chosen):
+        if first.needed < threshold * 0.2:
+            continue
+        found += (one for one in _others(line, beliefs, first) if one.needed >= threshold)
+        if first.needed >= threshold:
+            found.append(first)
+    return sorted(found, key=lambda one: (-one.needed, one.place, one.base))
 
 
-def _flips(beliefs: Beliefs, ahead: int, least: float) -> list[tuple[float, int]]:
-    """What each flip multiplies the chance by, dearest last; flips that lead nowhere are left out."""
-    found = []
-    for other in places(ahead):
-        lands = beliefs.lands[other]
-        ratio = min(lands, 1 - lands) / max(lands, 1 - lands)
-        if ratio >= least and ratio > SURE:
-            found.append((ratio, other))
-    return sorted(found, key=lambda flip: (-flip[0], flip[1]))
+def _others(line: Line, beliefs: Beliefs, first: Wanted) -> Iterator[Wanted]:
+    """The bases next to the likeliest one: another culprit for a red, or one more change in doubt."""
+    ahead = line.ahead[first.place]
+    bases = set()
+    for one in beliefs.accusations:
+        blamed = one.members & ~beliefs.likely
+        for at in places(one.members & ahead & beliefs.likely):
+            bases.add((first.base | blamed & ahead) & ~(1 << at))
+        bases.add(first.base | blamed & ahead)
+    doubted = sorted(places(ahead), key=lambda at: (abs(beliefs.lands[at] - 0.5), at))[:DOUBTED]
+    bases |= {first.base ^ 1 << at for at in doubted}
+    for base in sorted(bases - {first.base}):
+        yield Wanted(beliefs.needed(ahead, base), base, first.place)
