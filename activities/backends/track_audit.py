@@ -214,8 +214,11 @@ def _against_change(
             "what landed can't be compared with it",
         )
     trees, tree = _expected(git, base, head, methods), tree_of(git, sha)
+    same = same_patch(git, base=base, sha=sha, head=head)
+    if same and tree in trees:
+        return None
     difference = stat_of(git, trees[0], tree) if trees else stat_of(git, base, sha)
-    if not same_patch(git, base=base, sha=sha, head=head):
+    if not same:
         return AuditFinding(
             kind="patch_differs",
             sha=sha,
@@ -224,8 +227,6 @@ def _against_change(
             "lines were added or taken away that the change leaves alone",
             difference=difference,
         )
-    if tree in trees:
-        return None
     expected = f"the tree {trees[0][:12]}" if trees else "a conflict, or nothing that can be composed"
     return AuditFinding(
         kind="tree_differs",

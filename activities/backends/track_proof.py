@@ -73,6 +73,8 @@ def _stacked(cars: Sequence[Car]) -> None:
 
 def _as_it_says(git: Git, car: Car) -> None:
     """Tree, paths and parents are those of its method, on its base."""
+    if not car.paths:
+        raise Refused(f"{car.sha[:12]} changes nothing on {car.base[:12]}: there is nothing to land")
     if not is_ancestor(git, car.base, car.sha) or not _has_the_shape(git, car):
         raise Refused(f"{car.sha[:12]} is not built on its base {car.base[:12]} by {car.method}")
     if tree_of(git, car.sha) != car.tree:
@@ -80,8 +82,6 @@ def _as_it_says(git: Git, car: Car) -> None:
     paths = changed_paths(git, car.base, car.sha)
     if paths != car.paths:
         raise Refused(f"{car.sha[:12]} changes other paths than its car says")
-    if not paths:
-        raise Refused(f"{car.sha[:12]} changes nothing on {car.base[:12]}: there is nothing to land")
 
 
 def _has_the_shape(git: Git, car: Car) -> bool:

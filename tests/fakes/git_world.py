@@ -1,6 +1,7 @@
 """A bare repository with a shop-like history, and people who push to it."""
 
 import subprocess
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,6 +89,30 @@ class GitWorld:
         _git(self._clone, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
         return self.git("rev-parse", f"refs/heads/{branch}")
 
+    def write(
+        self,
+        branch: str,
+        files: Mapping[str, str | None],
+        *,
+        message: str = "work",
+        start: str = "main",
+        author: str = "Ada <ada@example.com>",
+    ) -> str:
+        """As `commit`, but made inside the bare repository: ten times as fast, without a push and its hooks."""
+        known = self.git("for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}")
+        who = f"Ada <ada@example.com> {int(time.time())} +0000"
+        lines = [
+            f"commit refs/heads/{branch}",
+            "mark :1",
+            f"author {author}{who[who.index('>') + 1 :]}",
+            f"committer {who}",
+            _data(f"{message.strip()}\n"),
+            f"from {known or start}^0",
+        ]
+        for path, content in files.items():
+            lines.append(f"D {path}" if content is None else f"M 100644 inline {path}\n{_data(content)}")
+        return self.plumb("fast-import", "--quiet", stdin="\n".join([*lines, "get-mark :1", ""]))
+
     def git(self, *arguments: str) -> str:
         """Run git on the bare repository."""
         return _git(self.remote, *arguments)
@@ -121,6 +146,10 @@ class GitWorld:
                 "opened_at": AT,
             }
         )
+
+
+def _data(text: str) -> str:
+    return f"data {len(text.encode())}\n{text}"
 
 
 def passed(sha: str, check: str = "unit") -> CheckResult:
