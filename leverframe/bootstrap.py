@@ -64,6 +64,8 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("policy_source", "directory"): "activities.backends.policy_directory",
         ("policy_source", "git"): "activities.backends.policy_git",
         ("terraform", "none"): "activities.backends.terraform_none",
+        ("terraform", "command"): "activities.backends.terraform_command",
+        ("terraform", "cloud"): "activities.backends.terraform_cloud",
     }
 )
 """Kind and name of each backend → the module that declares it."""
@@ -256,7 +258,25 @@ def build_terraform(settings: Settings) -> Terraform:
     """What applies infrastructure to dev. Raises BadConfiguration when a setting is missing."""
     chosen = settings.terraform
     declared = {each.name: each.infrastructure for each in settings.repositories if each.infrastructure}
-    return cast(Terraform, _build("terraform", chosen.backend, declared=declared))
+    if chosen.backend == "none":
+        return cast(Terraform, _build("terraform", "none", declared=declared))
+    rules = {"providers": chosen.providers, "modules": chosen.modules}
+    if chosen.backend == "cloud":
+        account = dict(chosen.cloud)
+        return cast(Terraform, _build("terraform", "cloud", **rules, **account, declared=declared))
+    return cast(
+        Terraform,
+        _build(
+            "terraform",
+            "command",
+            **rules,
+            plugins=settings.home / "terraform" / "providers",
+            backend_config={name: settings.place(text) for name, text in chosen.backend_config.items()},
+            **chosen.model_dump(
+                include={"binary", "state_backend", "pass_environment", "lock_seconds", "stop_seconds"}
+            ),
+        ),
+    )
 
 
 def build_policy_source(settings: Settings) -> PolicySource:
