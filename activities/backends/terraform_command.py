@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from activities.backends.terraform_confinement import own_processes
 from activities.backends.terraform_process import run
 from activities.backends.terraform_session import Ended, Means, Session, StalePlan
 from activities.backends.terraform_tree import TreeRules, refusals
@@ -45,6 +46,7 @@ class TerraformCommand:
         pass_environment: Sequence[str] = (),
         lock_seconds: int = 60,
         stop_seconds: float = 60,
+        confined: bool = True,
     ) -> None:
         self._binary = binary
         self._rules = TreeRules(
@@ -55,6 +57,7 @@ class TerraformCommand:
         self._lock_seconds = lock_seconds
         self._stop_seconds = stop_seconds
         self._plugins = plugins
+        self._confined = confined
 
     def apply(
         self, infrastructure: Infrastructure, *, tree: Path, sha: str, heartbeat: Callable[[], None]
@@ -105,7 +108,8 @@ class TerraformCommand:
                 remedy="set them for the hands worker, or take them out of terraform.pass_environment",
             )
         providers = ", ".join(self._rules.providers) or "none but the built-in one"
-        return Health(ok=True, detail=f"{said}; providers allowed: {providers}")
+        sees = "only its own processes" if self._confined and own_processes() else "this worker's variables"
+        return Health(ok=True, detail=f"{said}; providers allowed: {providers}; it can see {sees}")
 
     @contextmanager
     def _session(
@@ -116,6 +120,7 @@ class TerraformCommand:
             raise Ended("failed", f"the tree may not be applied: {found[0]}", "\n".join(found))
         means = Means(
             binary=self._found(),
+            prefix=own_processes() if self._confined else (),
             rules=self._rules,
             backend_config=self._backend_config,
             environment={name: os.environ[name] for name in self._passed if name in os.environ},

@@ -53,6 +53,8 @@ class Means:
     """What the settings give to every run."""
 
     binary: str
+    prefix: tuple[str, ...] = ()
+    """What confines each command: `terraform_confinement`."""
     rules: TreeRules
     backend_config: Mapping[str, str] = field(default_factory=dict, repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -175,7 +177,7 @@ class Session:
 
     def _run(self, *arguments: str) -> Finished:
         return run(
-            [self._means.binary, *arguments],
+            [*self._means.prefix, self._means.binary, *arguments],
             directory=self._place,
             environment=self._environment,
             seconds=max(0.0, self._deadline - time.monotonic()),

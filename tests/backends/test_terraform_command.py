@@ -1,12 +1,14 @@
 """Infrastructure by the local program: the real one, wherever it can be made to do what is tested."""
 
 import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from activities.backends import terraform_command
+from activities.backends.terraform_confinement import own_processes
 from activities.backends.terraform_session import Ended, Means, Session
 from activities.backends.terraform_tree import TreeRules
 from leverframe.model.changes import CheckResult
@@ -166,11 +168,12 @@ def test_a_command_that_does_not_stop_when_asked_is_killed_with_all_it_started(d
 
 
 def test_an_interrupted_worker_asks_its_command_to_stop(dev: Dev) -> None:
-    note = dev.root / "asked"
-    program = dev.program(f"trap 'touch {note}; exit 1' INT; sleep 60 & wait\n")
+    note, ready = dev.root / "asked", dev.root / "ready"
+    program = dev.program(f"trap 'touch {note}; exit 1' INT; touch {ready}; sleep 60 & wait\n")
 
     def cancelled() -> None:
-        raise InterruptedError
+        if ready.exists():
+            raise InterruptedError
 
     with pytest.raises(InterruptedError):
         applied(dev, binary=program, heartbeat=cancelled)
@@ -275,6 +278,25 @@ def test_passed_values_are_not_in_the_log(dev: Dev, monkeypatch: pytest.MonkeyPa
     assert result.outcome == "failed"
     assert "a-secret-colour" not in result.log
     assert "***" in result.log
+
+
+@real_terraform
+@pytest.mark.parametrize("confined", [True, False])
+def test_the_language_of_the_tree_does_not_see_the_worker_that_runs_it(dev: Dev, confined: bool) -> None:
+    """Where the machine allows no namespaces this can't hold, and `doctor` says so."""
+    if confined and not own_processes():
+        pytest.skip("this machine allows no process namespace")
+    seen = f'fileexists("/proc/{os.getpid()}/environ") ? "seen" : "hidden"'
+    dev.write({"infra/more.tf": f'resource "terraform_data" "worker" {{\n  input = {seen}\n}}\n'})
+    assert applied(dev, confined=confined).outcome == "passed"
+    assert dev.state()["terraform_data.worker"] == ("hidden" if confined else "seen")
+
+
+def test_a_confined_command_is_asked_to_stop_like_any_other(dev: Dev) -> None:
+    note = dev.root / "asked"
+    program = dev.program_at("apply", f"trap 'touch {note}; exit 1' INT; sleep 60 & wait")
+    result = applied(dev, seconds=1, binary=program, confined=True)
+    assert (result.outcome, note.exists()) == ("inconclusive", True)
 
 
 @real_terraform

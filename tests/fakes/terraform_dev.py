@@ -59,8 +59,10 @@ class Dev:
     def terraform(self, **options: object) -> TerraformCommand:
         """The port with its state in this world."""
         place = {"workspace_dir": str(self.states), "path": str(self.root / "default.tfstate")}
-        given: dict[str, object] = {"lock_seconds": 0, "stop_seconds": 20, "backend_config": place, **options}
-        return TerraformCommand(plugins=self.root / "providers", **given)  # type: ignore[arg-type]
+        usual: dict[str, object] = {"lock_seconds": 0, "stop_seconds": 20, "backend_config": place}
+        # Stand-ins that kill themselves can't be the first process of a namespace.
+        usual["confined"] = "binary" not in options
+        return TerraformCommand(plugins=self.root / "providers", **(usual | options))  # type: ignore[arg-type]
 
     def state(self) -> dict[str, object]:
         """Address → the value that dev has."""
