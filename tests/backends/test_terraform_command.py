@@ -2,6 +2,9 @@
 
 import fcntl
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from leverframe.model.changes import CheckResult
 from leverframe.model.errors import BadConfiguration, Refused, Unavailable
 from tests.fakes.terraform_dev import MAIN, SHA, Dev, beat, real_terraform
 
+ROOT = Path(__file__).resolve().parents[2]
 LOCAL_EXEC = '  provisioner "local-exec" {\n    command = "exit 1"\n  }\n'
 
 
@@ -28,6 +32,14 @@ def applied(
 ) -> CheckResult:
     infrastructure = dev.infrastructure.model_copy(update={"timeout_seconds": seconds})
     return dev.terraform(**options).apply(infrastructure, tree=dev.tree, sha=SHA, heartbeat=heartbeat)
+
+
+def until(there: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for what another process does; fails after a generous while."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def drifted(dev: Dev, **options: object) -> tuple[str, ...]:
@@ -130,6 +142,27 @@ def test_a_run_that_is_killed_around_its_apply_is_planned_anew_and_goes_on(
     again = applied(dev)
     assert (again.outcome, again.summary) == ("passed", then)
     assert dev.state() == {"terraform_data.bucket": "one"}
+
+
+@real_terraform
+def test_an_apply_whose_worker_is_killed_ends_by_itself_and_is_found_done(dev: Dev) -> None:
+    ready, go, done = (dev.root / name for name in ("ready", "go", "done"))
+    wait = f"touch {ready}; while [ ! -e {go} ]; do sleep 0.02; done"
+    program = dev.program_before("apply", f'{wait}; terraform "$@"; touch {done}; exit')
+    code = (
+        "import sys; from pathlib import Path; from tests.fakes.terraform_dev import Dev, SHA, beat; "
+        "dev = Dev(Path(sys.argv[1])); dev.terraform(binary=sys.argv[2]).apply("
+        "dev.infrastructure, tree=dev.tree, sha=SHA, heartbeat=beat)"
+    )
+    own = os.environ | {"TMPDIR": str(dev.root)}
+    worker = subprocess.Popen([sys.executable, "-c", code, str(dev.root), program], cwd=ROOT, env=own)
+    until(ready.exists)
+    worker.kill()
+    worker.wait()
+    go.touch()
+    until(done.exists)
+    assert dev.state() == {"terraform_data.bucket": "one"}
+    assert applied(dev).summary == "nothing to change: dev is as the commit says"
 
 
 @real_terraform

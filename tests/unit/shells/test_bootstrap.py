@@ -17,7 +17,14 @@ from activities.backends.terraform_none import NoTerraform
 from activities.ports import Backend
 from leverframe import bootstrap
 from leverframe.model.errors import BadConfiguration
-from leverframe.settings import ChangesSettings, ChatSettings, GithubSettings, Settings, TerraformSettings
+from leverframe.settings import (
+    ChangesSettings,
+    ChatSettings,
+    GithubSettings,
+    Settings,
+    TerraformCloudSettings,
+    TerraformSettings,
+)
 from tests.fakes.github_setup import declared as a_repository
 
 
@@ -163,13 +170,14 @@ def test_terraform_is_built_as_it_is_set(settings: Settings, backend: str, built
 
 
 def test_terraform_cloud_needs_an_organisation_and_a_token(settings: Settings) -> None:
-    given: dict[str, object] = {"backend": "cloud"}
+    half = TerraformSettings.model_validate({"backend": "cloud"})
     with pytest.raises(BadConfiguration, match="give organisation and token"):
-        chosen = TerraformSettings.model_validate(given)
-        bootstrap.build_terraform(settings.model_copy(update={"terraform": chosen}))
-    given["cloud"] = {"organisation": "acme", "token": "x"}
-    whole = settings.model_copy(update={"terraform": TerraformSettings.model_validate(given)})
-    assert isinstance(bootstrap.build_terraform(whole), TerraformCloud)
+        bootstrap.build_terraform(settings.model_copy(update={"terraform": half}))
+    whole = half.model_copy(
+        update={"cloud": TerraformCloudSettings(organisation="acme", token=SecretStr("x"))}
+    )
+    built = bootstrap.build_terraform(settings.model_copy(update={"terraform": whole}))
+    assert isinstance(built, TerraformCloud)
 
 
 @pytest.mark.parametrize(
