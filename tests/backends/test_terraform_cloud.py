@@ -159,6 +159,12 @@ def test_a_run_of_a_car_that_is_gone_makes_way(cloud: FakeCloud, tree: Path) -> 
     assert gone.status == "discarded"
 
 
+def test_a_run_of_a_car_that_is_gone_is_left_to_end_once_it_changes_dev(cloud: FakeCloud, tree: Path) -> None:
+    gone = cloud.queue(f"Leverframe applies {OTHER}", status="applying")
+    assert applied(cloud, tree, infrastructure=IN_A_HURRY).outcome == "inconclusive"
+    assert gone.status == "applying"
+
+
 def test_a_run_of_somebody_else_is_waited_for_and_never_touched(cloud: FakeCloud, tree: Path) -> None:
     theirs = cloud.queue("Mallory tries something", status="planned")
     result = applied(cloud, tree, infrastructure=PLACE.model_copy(update={"timeout_seconds": 0.05}))
