@@ -115,20 +115,24 @@ class InfrastructureActivities:
 
         Raises: as `apply_to_dev`; Refused: Terraform can't plan the tip.
         """
-        declared, infrastructure, terraform = self._declared(repository)
+        return self.drift_of(repository)
+
+    def drift_of(self, repository: str) -> DriftReport:
+        """The same for a command, which runs outside the engine and gets our own errors."""
+        declared, infrastructure = self._declared(repository)
         sha = self._track.tip(declared)
         with self._tree(self._track.export(declared, sha), sha) as tree:
-            addresses = terraform.drift(infrastructure, tree=tree, sha=sha, heartbeat=_beat)
+            addresses = self._terraform.drift(infrastructure, tree=tree, sha=sha, heartbeat=_beat)
         return DriftReport(
             repository=repository, sha=sha, workspace=infrastructure.workspace, addresses=addresses
         )
 
     def _applied(self, request: InfrastructureRequest) -> CheckResult:
-        repository, infrastructure, terraform = self._declared(request.repository)
+        repository, infrastructure = self._declared(request.repository)
         began = time.monotonic()
         with self._tree(request.artifact, request.sha) as tree:
             before, _ = self._look(repository)
-            applied = terraform.apply(infrastructure, tree=tree, sha=request.sha, heartbeat=_beat)
+            applied = self._terraform.apply(infrastructure, tree=tree, sha=request.sha, heartbeat=_beat)
         if applied.outcome == "passed":
             applied = self._healthy(repository, infrastructure, applied, before)
         return applied.model_copy(update={"check": CHECK, "seconds": round(time.monotonic() - began, 3)})
@@ -174,7 +178,7 @@ class InfrastructureActivities:
         if activity.is_worker_shutdown():
             raise Unavailable("this worker is stopping; the wait for dev goes on elsewhere")
 
-    def _declared(self, name: str) -> tuple[Repository, Infrastructure, Terraform]:
+    def _declared(self, name: str) -> tuple[Repository, Infrastructure]:
         if name not in self._repositories:
             raise BadConfiguration(f"repository {name!r} is not declared")
         repository = self._repositories[name]
@@ -182,7 +186,7 @@ class InfrastructureActivities:
             raise BadConfiguration(
                 f"repository {name!r} declares no infrastructure: add [repositories.infrastructure]"
             )
-        return repository, repository.infrastructure, self._terraform
+        return repository, repository.infrastructure
 
     @contextmanager
     def _tree(self, artifact: Artifact, sha: str) -> Iterator[Path]:

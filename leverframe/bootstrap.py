@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from activities.backends.github_account import GithubAccount
     from activities.forms import Forms
+    from activities.infrastructure import InfrastructureActivities
     from policies.documents import PolicySnapshot
 
 Activity = Callable[..., object]
@@ -64,6 +65,8 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("policy_source", "directory"): "activities.backends.policy_directory",
         ("policy_source", "git"): "activities.backends.policy_git",
         ("terraform", "none"): "activities.backends.terraform_none",
+        ("terraform", "command"): "activities.backends.terraform_command",
+        ("terraform", "cloud"): "activities.backends.terraform_cloud",
     }
 )
 """Kind and name of each backend → the module that declares it."""
@@ -137,12 +140,7 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
         "track": lambda: build_track(settings),
         "flags": lambda: build_flags(settings),
         "errors": lambda: _build("errors", "store", store()),
-        "delivery": lambda: _build(
-            "delivery",
-            settings.delivery.backend,
-            admin_url=settings.delivery.admin_url,
-            ports={"production": settings.delivery.production_port, "dev": settings.delivery.dev_port},
-        ),
+        "delivery": lambda: build_delivery(settings),
         "metrics": lambda: build_metrics(settings),
         "sandbox": lambda: build_sandbox(settings),
         "audit": lambda: _build("audit", "store", store()),
@@ -219,6 +217,13 @@ def build_flags(settings: Settings) -> Flags:
     return cast(Flags, _build("flags", settings.flags.backend, path))
 
 
+def build_delivery(settings: Settings) -> Delivery:
+    """The environments."""
+    chosen = settings.delivery
+    ports = {"production": chosen.production_port, "dev": chosen.dev_port}
+    return cast(Delivery, _build("delivery", chosen.backend, admin_url=chosen.admin_url, ports=ports))
+
+
 def build_metrics(settings: Settings) -> Metrics:
     """Where health documents come from."""
     template = settings.delivery.admin_url.rstrip("/") + "/health/release/{service}"
@@ -256,7 +261,38 @@ def build_terraform(settings: Settings) -> Terraform:
     """What applies infrastructure to dev. Raises BadConfiguration when a setting is missing."""
     chosen = settings.terraform
     declared = {each.name: each.infrastructure for each in settings.repositories if each.infrastructure}
-    return cast(Terraform, _build("terraform", chosen.backend, declared=declared))
+    if chosen.backend == "none":
+        return cast(Terraform, _build("terraform", "none", declared=declared))
+    rules = {"providers": chosen.providers, "modules": chosen.modules}
+    if chosen.backend == "cloud":
+        account = dict(chosen.cloud)
+        return cast(Terraform, _build("terraform", "cloud", **rules, **account, declared=declared))
+    return cast(
+        Terraform,
+        _build(
+            "terraform",
+            "command",
+            **rules,
+            plugins=settings.home / "terraform" / "providers",
+            backend_config={name: settings.place(text) for name, text in chosen.backend_config.items()},
+            **chosen.model_dump(
+                include={"binary", "state_backend", "pass_environment", "lock_seconds", "stop_seconds"}
+            ),
+        ),
+    )
+
+
+def build_infrastructure(settings: Settings) -> "InfrastructureActivities":
+    """Dev of the declared repositories, for a command that looks at it. Raises BadConfiguration."""
+    from activities.infrastructure import InfrastructureActivities  # noqa: PLC0415 - loads when it is used
+
+    return InfrastructureActivities(
+        build_terraform(settings),
+        build_delivery(settings),
+        build_track(settings),
+        _by_name(settings),
+        settings.artifacts,
+    )
 
 
 def build_policy_source(settings: Settings) -> PolicySource:

@@ -78,8 +78,8 @@ class Plan(BaseModel):
     def provisioners(self) -> tuple[str, ...]:
         """Addresses of resources that would run a command of the tree."""
         return tuple(
-            Untrusted(resource.address).for_terminal()
-            for resource in _resources(self.configuration.root_module)
+            Untrusted(address).for_terminal()
+            for address, resource in _resources(self.configuration.root_module)
             if resource.provisioners
         )
 
@@ -99,8 +99,10 @@ def _acts(change: _Change) -> bool:
     return not set(change.actions) <= {"no-op", "read"}
 
 
-def _resources(module: _Module) -> Iterator[_Resource]:
-    yield from module.resources
-    for call in module.module_calls.values():
+def _resources(module: _Module, within: str = "") -> Iterator[tuple[str, _Resource]]:
+    """Every resource with its address; the plan has addresses within the module."""
+    for resource in module.resources:
+        yield f"{within}{resource.address}", resource
+    for name, call in module.module_calls.items():
         if call.module is not None:
-            yield from _resources(call.module)
+            yield from _resources(call.module, f"{within}module.{name}.")

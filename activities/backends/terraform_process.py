@@ -86,17 +86,17 @@ def _watch(
     deadline = time.monotonic() + seconds
     next_beat = 0.0
     while True:
+        now = time.monotonic()
+        if now >= next_beat:
+            next_beat = now + _BEAT_SECONDS
+            heartbeat()
         with suppress(subprocess.TimeoutExpired):
             child.wait(_TICK_SECONDS)
             return None
-        now = time.monotonic()
         if now >= deadline:
             return "time"
         if any(os.fstat(stream.fileno()).st_size > _MOST_OUTPUT for stream in streams):
             return "output"
-        if now >= next_beat:
-            next_beat = now + _BEAT_SECONDS
-            heartbeat()
 
 
 def _stop(child: "subprocess.Popen[bytes]", seconds: float, heartbeat: Callable[[], None]) -> None:

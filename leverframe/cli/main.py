@@ -11,6 +11,7 @@ from leverframe.cli import (
     demo,
     doctor,
     flags,
+    infrastructure,
     ledger,
     policy,
     processes,
@@ -53,7 +54,7 @@ def leverframe(
     """Options of every command."""
 
 
-for group in (runs, approvals, changes, flags, train, releases, policy, ledger, audit):
+for group in (runs, approvals, changes, flags, train, releases, infrastructure, policy, ledger, audit):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 app.command()(approvals.approve)

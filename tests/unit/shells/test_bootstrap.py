@@ -11,10 +11,20 @@ from temporalio import activity
 
 from activities.backends.changes_github import GithubChanges
 from activities.backends.github_account import GithubAccount
+from activities.backends.terraform_cloud import TerraformCloud
+from activities.backends.terraform_command import TerraformCommand
+from activities.backends.terraform_none import NoTerraform
 from activities.ports import Backend
 from leverframe import bootstrap
 from leverframe.model.errors import BadConfiguration
-from leverframe.settings import ChangesSettings, ChatSettings, GithubSettings, Settings
+from leverframe.settings import (
+    ChangesSettings,
+    ChatSettings,
+    GithubSettings,
+    Settings,
+    TerraformCloudSettings,
+    TerraformSettings,
+)
 from tests.fakes.github_setup import declared as a_repository
 
 
@@ -145,6 +155,37 @@ def test_a_place_on_github_is_an_owner_and_a_name(place: str) -> None:
 def test_the_sandbox_queue_has_the_sandbox_activities_and_no_other(settings: Settings) -> None:
     names = {activity_name(each) for each in bootstrap.sandbox_activities(settings)}
     assert names == {"run_check", "run_probes"}
+
+
+def test_dev_can_be_applied_healed_and_compared(settings: Settings) -> None:
+    holder = bootstrap.build_infrastructure(settings)
+    names = {activity_name(getattr(holder, name)) for name in ("apply_to_dev", "heal_dev", "drift")}
+    assert names == {"apply_to_dev", "heal_dev", "drift"}
+
+
+@pytest.mark.parametrize(("backend", "built"), [("none", NoTerraform), ("command", TerraformCommand)])
+def test_terraform_is_built_as_it_is_set(settings: Settings, backend: str, built: type) -> None:
+    chosen = TerraformSettings.model_validate({"backend": backend})
+    assert isinstance(bootstrap.build_terraform(settings.model_copy(update={"terraform": chosen})), built)
+
+
+def test_terraform_cloud_needs_an_organisation_and_a_token(settings: Settings) -> None:
+    half = TerraformSettings.model_validate({"backend": "cloud"})
+    with pytest.raises(BadConfiguration, match="give organisation and token"):
+        bootstrap.build_terraform(settings.model_copy(update={"terraform": half}))
+    whole = half.model_copy(
+        update={"cloud": TerraformCloudSettings(organisation="acme", token=SecretStr("x"))}
+    )
+    built = bootstrap.build_terraform(settings.model_copy(update={"terraform": whole}))
+    assert isinstance(built, TerraformCloud)
+
+
+@pytest.mark.parametrize(
+    "name", ["LEVERFRAME_CHANGES__GITHUB__TOKEN", "TF_CLI_ARGS", "A B", "TF_REATTACH_PROVIDERS"]
+)
+def test_terraform_is_never_given_our_secrets_or_what_changes_its_commands(name: str) -> None:
+    with pytest.raises(ValidationError):
+        TerraformSettings(pass_environment=(name,))
 
 
 def activity_name(method: bootstrap.Activity) -> str | None:
