@@ -40,3 +40,6 @@ async def look(client: Client, repository: Repository, reason: str, request_id: 
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise Unavailable(f"the engine answered {error.status.name}") from error
+    except RuntimeError as error:
+        # What a lazy client raises that can't connect.
+        raise Unavailable("the engine can't be reached") from error

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,22 @@ class ProjectState:
         if self.remote is None:
             return (older, newer) in self.contained
         return self.git("merge-base", older, newer, ok=(0, 1)) == older
+
+    def make_up(self, *parents: str) -> str:
+        """A made-up commit that contains its parents and what they contain."""
+        made = sha1(f"{next(self.ids)}".encode(), usedforsecurity=False).hexdigest()
+        self.commits.add(made)
+        before = {older for older, newer in self.contained if newer in parents}
+        self.contained |= {(older, made) for older in before.union(parents)}
+        return made
+
+    def move(self, branch: str, sha: str, before: str) -> None:
+        """The branch goes from one commit to another."""
+        if self.remote is not None:
+            self.git("update-ref", f"refs/heads/{branch}", sha, before)
+        else:
+            assert self.branches[branch] == before
+            self.branches[branch] = sha
 
     def note(self, iid: int, body: str, author: Json, *, system: bool = False) -> Json:
         made = {

@@ -1,4 +1,4 @@
-"""GitLab's merge trains over a real repository: each car is a commit, on top of the one before.
+"""GitLab's merge trains: each car is a commit on the one before, made by git where there is a repository.
 
 Written from https://docs.gitlab.com/ci/pipelines/merge_trains/. Nothing moves by itself: tests end pipelines,
 and `refresh` is what GitLab's background work does then.
@@ -19,7 +19,6 @@ class Trains:
     def __init__(self, project: ProjectState, version: tuple[int, int]) -> None:
         self._project = project
         self._version = version
-        self._clock = 0
 
     def add(self, iid: int) -> CarState:
         """A place at the end, which gets its pipeline at once."""
@@ -84,11 +83,14 @@ class Trains:
         seen = self._project.merge_request(car.iid)
         car.base, car.sha, car.status = base, self._compose(seen, base), "fresh"
         ref = f"refs/merge-requests/{car.iid}/train"
-        self._project.git("update-ref", ref, car.sha)
+        if self._project.remote is not None:
+            self._project.git("update-ref", ref, car.sha)
         car.pipeline = self._project.pipeline(car.sha, ref, "merge_request_event")
 
     def _compose(self, seen: MergeRequestState, base: str) -> str:
         assert seen.sha is not None
+        if self._project.remote is None:
+            return self._project.make_up(base, seen.sha)
         tree = self._tree(base, seen.sha)
         if self._project.settings["merge_method"] == "merge":
             return self._commit(tree, f"Merge branch '{seen.branch}' into '{seen.target}'", base, seen.sha)
@@ -115,20 +117,14 @@ class Trains:
         return tree
 
     def _commit(self, tree: str, message: str, *parents: str) -> str:
-        self._clock += 1
         after = [word for parent in parents for word in ("-p", parent)]
-        return self._project.git("commit-tree", tree, *after, "-m", message, at=self._clock)
+        return self._project.git("commit-tree", tree, *after, "-m", message, at=next(self._project.ids))
 
     def _merge(self, car: CarState, target: str) -> None:
         seen, method = self._project.merge_request(car.iid), self._project.settings["merge_method"]
         assert car.sha is not None
-        landed = car.sha
-        if method == "merge":
-            # The merge is made anew: the same tree, in another commit than the one that was tested.
-            tree = self._project.git("rev-parse", f"{car.sha}^{{tree}}")
-            parents = self._project.git("log", "-1", "--format=%P", car.sha).split()
-            landed = self._commit(tree, f"Merge branch '{seen.branch}' into '{target}'", *parents)
-        self._project.git("update-ref", f"refs/heads/{target}", landed, car.base or "")
+        landed = self._anew(seen, car.sha) if method == "merge" else car.sha
+        self._project.move(target, landed, car.base or "")
         seen.state, seen.waits, car.status = "merged", False, "merged"
         seen.status = "not_open"
         seen.merge_commit = landed if method != "ff" else None
@@ -136,6 +132,14 @@ class Trains:
         following = self.riding(target)
         if following and following[0].base == car.sha:
             following[0].base = landed
+
+    def _anew(self, seen: MergeRequestState, tested: str) -> str:
+        """The merge is made once more: the same tree, in another commit than the one that was tested."""
+        if self._project.remote is None:
+            return self._project.make_up(tested)
+        tree = self._project.git("rev-parse", f"{tested}^{{tree}}")
+        parents = self._project.git("log", "-1", "--format=%P", tested).split()
+        return self._commit(tree, f"Merge branch '{seen.branch}' into '{seen.target}'", *parents)
 
     def _told(self, conflict: Conflicts) -> str:
         if self._version >= (19, 1):
