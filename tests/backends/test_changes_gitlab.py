@@ -10,8 +10,7 @@ from sqlalchemy import Engine
 from activities.backends.changes_gitlab import GitlabChanges
 from activities.backends.store_sql import metadata, open_store
 from activities.failures import as_application_error
-from activities.forge import ComposeRequest, ForgeActivities, LandRequest
-from leverframe.model.changes import Author, Car, CarLanded, ChangeSpec, CheckResult, Priority
+from leverframe.model.changes import Author, ChangeSpec, CheckResult, Priority
 from leverframe.model.errors import (
     BadConfiguration,
     BadInput,
@@ -21,10 +20,10 @@ from leverframe.model.errors import (
     Refused,
     Unavailable,
 )
-from tests.fakes.git_world import AT, GitWorld, passed
+from tests.fakes.git_world import GitWorld, passed
 from tests.fakes.gitlab import FakeGitlab, Fault
 from tests.fakes.gitlab_setup import PROJECTS, account, declared, on_gitlab
-from tests.fakes.tracks import track_at
+from tests.fakes.tracks import compose, land, track_at
 
 AGENT = Author(kind="agent", name="sentry_spike")
 HEAD, NEXT, LANDED = "a" * 40, "b" * 40, "c" * 40
@@ -330,28 +329,23 @@ class TestPeople:
         assert elsewhere.change("shop/1").author.kind == "person"
 
 
-def test_a_change_is_composed_tested_landed_and_told_and_a_second_time_changes_nothing(
+def test_a_change_is_composed_tested_and_landed_and_a_second_time_changes_nothing(
     store: Engine, tmp_path: Path
 ) -> None:
-    """The forge's activities with merge requests over the very repository that the train lands in."""
-    world = GitWorld(tmp_path)
+    """Merge requests over the very repository that our own train lands in."""
+    world, track = GitWorld(tmp_path), track_at(tmp_path)
     gitlab = FakeGitlab(remote=world.remote)
     changes = on_gitlab(gitlab, store)
-    acts = ForgeActivities(changes, track_at(tmp_path), {"shop": world.repository})
     head = world.commit("work", {"new.py": "x\n"})
-    change = acts.open_change(spec(head))
-    car = acts.compose(ComposeRequest(change=change.id, head=change.head, at=AT))
-    assert isinstance(car, Car)
-    acts.record_check(change.id, passed(car.sha))
-    request = LandRequest(car=car, author=change.author, checks=tuple(acts.checks(car.sha)), at=AT)
-    receipt = acts.land(request)
+    change = changes.open_change(spec(head))
+    car = compose(track, world, head)
+    changes.record_check(change.id, passed(car.sha))
+    receipt = land(track, world.repository, car)
     for _ in range(2):
-        acts.settle_change(CarLanded(change=change.id, receipt=receipt))
-    assert gitlab.shop.merge_request(1).state == "opened"
+        assert changes.mark_landed(change.id, receipt.sha).landed_as == receipt.sha
+    assert (gitlab.shop.merge_request(1).state, changes.comments(change.id)) == ("opened", [])
     gitlab.notice_merges(receipt.sha)
     assert (changes.change(change.id).state, changes.change(change.id).landed_as) == ("landed", receipt.sha)
-    [(_, said)] = changes.comments(change.id)
-    assert said.startswith(f"Landed on main as {receipt.sha}")
     assert [each["sha"] for each in gitlab.shop.statuses] == [receipt.sha]
 
 
