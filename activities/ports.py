@@ -33,6 +33,8 @@ from policies.question import Ending, Question
 
 Kind = Literal[
     "changes",
+    "checks",
+    "queue",
     "track",
     "flags",
     "errors",

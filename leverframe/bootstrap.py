@@ -39,9 +39,12 @@ from leverframe.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from activities.backends.git_process import HttpsLogin
     from activities.backends.github_account import GithubAccount
+    from activities.backends.gitlab_account import GitlabAccount
     from activities.forms import Forms
     from activities.infrastructure import InfrastructureActivities
+    from activities.train_ports import ForgeChecks, NativeQueue
     from policies.documents import PolicySnapshot
 
 Activity = Callable[..., object]
@@ -53,6 +56,9 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
     {
         ("changes", "store"): "activities.backends.changes_store",
         ("changes", "github"): "activities.backends.changes_github",
+        ("changes", "gitlab"): "activities.backends.changes_gitlab",
+        ("checks", "gitlab"): "activities.backends.checks_gitlab",
+        ("queue", "gitlab"): "activities.backends.queue_gitlab",
         ("track", "git"): "activities.backends.track_git",
         ("flags", "flagd"): "activities.backends.flags_flagd",
         ("errors", "store"): "activities.backends.errors_store",
@@ -183,6 +189,9 @@ def build_changes(settings: Settings, store: "Engine | None" = None) -> Changes:
     chosen = settings.changes
     if chosen.backend == "store":
         return cast(Changes, _build("changes", "store", store or _store(settings)))
+    if chosen.backend == "gitlab":
+        account, opened = _gitlab(settings), store or _store(settings)
+        return cast(Changes, _build("changes", "gitlab", account, opened, **_on_gitlab(settings)))
     return cast(
         Changes,
         _build(
@@ -196,8 +205,22 @@ def build_changes(settings: Settings, store: "Engine | None" = None) -> Changes:
     )
 
 
+def build_checks(settings: Settings) -> "ForgeChecks | None":
+    """The forge's own CI; None where changes are kept in the store. Raises BadConfiguration."""
+    if settings.changes.backend != "gitlab":
+        return None
+    return cast("ForgeChecks", _build("checks", "gitlab", _gitlab(settings), **_on_gitlab(settings)))
+
+
+def build_queue(settings: Settings) -> "NativeQueue | None":
+    """The forge's own queue; None where changes are kept in the store. Raises BadConfiguration."""
+    if settings.changes.backend != "gitlab":
+        return None
+    return cast("NativeQueue", _build("queue", "gitlab", _gitlab(settings), **_on_gitlab(settings)))
+
+
 def build_track(settings: Settings) -> Track:
-    """Git, with mirrors below the home. A credential for GitHub serves the remotes there, too."""
+    """Git, with mirrors below the home. The credential of a forge serves the remotes there, too."""
     return cast(
         Track,
         _build(
@@ -206,7 +229,7 @@ def build_track(settings: Settings) -> Track:
             mirrors=settings.home / "mirrors",
             artifacts=settings.artifacts,
             repositories=settings.repositories,
-            login=_github(settings).git_login() if settings.changes.github.configured else None,
+            login=_git_login(settings),
         ),
     )
 
@@ -395,6 +418,25 @@ def _github(settings: Settings) -> "GithubAccount":
         private_key_file=github.private_key_file,
         api_url=github.api_url,
     )
+
+
+def _gitlab(settings: Settings) -> "GitlabAccount":
+    from activities.backends.gitlab_account import open_account  # noqa: PLC0415 - loads when it is used
+
+    gitlab = settings.changes.gitlab
+    return open_account(token=gitlab.token, api_url=gitlab.api_url)
+
+
+def _on_gitlab(settings: Settings) -> dict[str, object]:
+    return {"repositories": settings.repositories, "projects": settings.changes.gitlab.projects}
+
+
+def _git_login(settings: Settings) -> "HttpsLogin | None":
+    """The login of the forge that keeps the changes, else of the one that there is a credential for."""
+    changes = settings.changes
+    if changes.gitlab.configured and (changes.backend == "gitlab" or not changes.github.configured):
+        return _gitlab(settings).git_login()
+    return _github(settings).git_login() if changes.github.configured else None
 
 
 def _build(kind: Kind, name: str, *arguments: object, **options: object) -> Any:

@@ -60,6 +60,10 @@ class GatewaySettings(Section):
     """Sentry project id → the public key of its DSN."""
     sentry_webhook_secret: SecretStr | None = None
     """Client secret of the Sentry integration; without it the webhook is off."""
+    gitlab_webhook_secret: SecretStr | None = None
+    """Secret token that GitLab's webhooks send; without it and a signing token they are off."""
+    gitlab_signing_token: SecretStr | None = None
+    """`whsec_…` of GitLab's webhooks: the key that signs them. With it, a secret token is not enough."""
 
 
 OwnerRepo = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")]
@@ -84,11 +88,30 @@ class GithubSettings(Section):
         return self.token is not None or self.app_id is not None
 
 
+ProjectPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$")]
+
+
+class GitlabSettings(Section):
+    """Where the repositories are on GitLab, and an access token or one of OAuth with the scope `api`."""
+
+    projects: dict[str, ProjectPath] = Field(default_factory=dict)
+    """Declared repository → `acme/platform/shop`."""
+    token: SecretStr | None = None
+    api_url: str = "https://gitlab.com/api/v4"
+    """`https://<host>/api/v4` for a GitLab of your own."""
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a credential."""
+        return self.token is not None
+
+
 class ChangesSettings(Section):
     """The record of changes."""
 
-    backend: Literal["store", "github"] = "store"
+    backend: Literal["store", "github", "gitlab"] = "store"
     github: GithubSettings = GithubSettings()
+    gitlab: GitlabSettings = GitlabSettings()
 
 
 class FlagSettings(Section):

@@ -18,6 +18,7 @@ from githubkit import Response
 from sqlalchemy import Engine
 
 from activities.backends.changes_store import ChangesStore
+from activities.backends.changes_vouched import VouchedChanges, end_of
 from activities.backends.github_account import NEEDED, GithubAccount, Grants
 from activities.backends.github_answers import (
     MAX_BODY,
@@ -28,11 +29,9 @@ from activities.backends.github_answers import (
     Pull,
     Ref,
     RepositoryAnswer,
-    Vouched,
     as_change,
 )
 from activities.backends.github_errors import answering
-from activities.backends.github_vouched import VouchedChanges
 from activities.ports import Backend, Health
 from leverframe.model.changes import Change, ChangeSpec, CheckResult
 from leverframe.model.errors import (
@@ -136,7 +135,7 @@ class GithubChanges:
         at, number = self._named(change)
         pull = self._pull(at, number)
         before = self._seen(at, pull)
-        self._vouched.settle(at.key, number, seen=_end_of(before, landed_as=sha))
+        self._vouched.settle(at.key, number, seen=end_of(before, landed_as=sha))
         if pull.state == "open" and not self._contains(at, sha, pull.head.sha):
             said = (
                 f"Landed on {at.target} as {sha}. Its head {pull.head.sha} is not part of that commit, so "
@@ -156,7 +155,7 @@ class GithubChanges:
         pull = self._pull(at, number)
         before = self._seen(at, pull)
         if before.state == "open":
-            self._vouched.settle(at.key, number, seen=_end_of(before, ejected=True))
+            self._vouched.settle(at.key, number, seen=end_of(before, ejected=True))
         return self._seen(at, pull)
 
     def comment(self, change: str, *, key: str, body: str) -> None:
@@ -343,16 +342,6 @@ def _pulls(response: "Response[Any, Any]") -> list[Pull]:
 
 def _comments(response: "Response[Any, Any]") -> list[Comment]:
     return [Comment.model_validate(each) for each in response.json()]
-
-
-def _end_of(change: Change, *, ejected: bool = False, landed_as: str | None = None) -> Vouched:
-    return Vouched(
-        head=change.head,
-        author=change.author,
-        priority=change.priority,
-        ejected=ejected,
-        landed_as=landed_as,
-    )
 
 
 def _log(result: CheckResult) -> str:

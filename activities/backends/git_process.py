@@ -72,10 +72,12 @@ class HttpsLogin:
     """With the closing slash: `https://github.com/`."""
     token: Callable[[], str] = field(repr=False)
     """Asked for anew before each command, because tokens of an App live for an hour."""
+    user: str = "x-access-token"
+    """The name beside the token: GitHub's, or `oauth2` for GitLab."""
 
     def settings(self) -> dict[str, str]:
         """The settings of git that carry the token (HTTP Basic, RFC 7617) to this address and no other."""
-        basic = b64encode(f"x-access-token:{self.token()}".encode()).decode()
+        basic = b64encode(f"{self.user}:{self.token()}".encode()).decode()
         return {f"http.{self.address}.extraHeader": f"Authorization: Basic {basic}"}
 
 

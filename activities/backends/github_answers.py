@@ -8,24 +8,15 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from activities.backends.changes_vouched import Vouched
 from leverframe.model.changes import Author, Change, Priority
-from leverframe.model.frozen import Frozen, Sha
+from leverframe.model.frozen import Sha
 
 MAX_BODY = 65_536
 """Characters that GitHub takes in a body or comment."""
 
 _MAX_TITLE = 200
 _MAX_NAME = 100
-
-
-class Vouched(Frozen):
-    """What our store says of one pull request. Author and priority are true of `head` only."""
-
-    head: Sha
-    author: Author
-    priority: Priority
-    ejected: bool = False
-    landed_as: Sha | None = None
 
 
 class User(BaseModel):

@@ -1,8 +1,9 @@
 """`leverframe doctor`: is everything that is configured there, and what does it not protect?"""
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel
@@ -142,14 +143,23 @@ def _queue(queue: str, *, polled: bool) -> Finding:
 def _backends(settings: Settings) -> Iterator[Finding]:
     """The health of every configured backend, and the permissions it needs."""
     from leverframe.bootstrap import (  # noqa: PLC0415 - backends load when they are used
+        build_checks,
+        build_queue,
         chat_builders,
         port_builders,
     )
 
+    forge: dict[str, Callable[[], Any]] = {
+        "checks": functools.partial(build_checks, settings),
+        "queue": functools.partial(build_queue, settings),
+    }
     chats = {f"chat {name}": build for name, build in chat_builders(settings).items()}
-    for kind, build in (port_builders(settings) | chats).items():
+    for kind, build in (port_builders(settings) | forge | chats).items():
         try:
-            health: Health = build().health()
+            port = build()
+            if port is None:
+                continue
+            health: Health = port.health()
         except LeverframeError as error:
             yield Finding(part=kind, colour="red", detail=str(error))
             continue

@@ -17,6 +17,7 @@ from activities.ports import Metrics
 from leverframe.bootstrap import build_forms, build_inbox, build_metrics
 from leverframe.client import connect
 from leverframe.gateway.counters import Counters
+from leverframe.gateway.gitlab import GitlabWebhook
 from leverframe.gateway.health import HealthPages
 from leverframe.gateway.inbox import CoalescingInbox, Pace
 from leverframe.gateway.replies import Refusal, Replies
@@ -96,6 +97,7 @@ def build_app(
         routes=[
             *SentryIntake(settings.gateway, door, counters).routes(),
             *SentryWebhook(settings.gateway, door, watches, counters).routes(),
+            *GitlabWebhook(settings, client, counters).routes(),
             *(slack.door.routes() if slack else []),
             *pages.routes(),
         ],

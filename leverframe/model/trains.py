@@ -35,6 +35,13 @@ class Freeze(Frozen):
     """When it ends by itself; None when a person has to thaw."""
 
 
+class Look(Frozen):
+    """Something may have changed: ask the forge again. It says nothing that anybody has to believe."""
+
+    reason: str = Field(min_length=1, max_length=200)
+    """In our own words, for the history."""
+
+
 class Override(Frozen):
     """Two people want a change landed with fewer checks than are required."""
 

@@ -1,4 +1,4 @@
-"""What every record of changes promises, on the store and on GitHub with a token and as an App."""
+"""What every record of changes promises: on the store, on GitHub with a token and as an App, on GitLab."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from leverframe.model.changes import Author, ChangeSpec, CheckResult, Priority
 from leverframe.model.errors import Conflict, NotFound
 from tests.fakes.github import FakeGithub
 from tests.fakes.github_setup import Key, an_app, new_key, on_github
+from tests.fakes.gitlab import FakeGitlab
+from tests.fakes.gitlab_setup import on_gitlab
 
 ADA = Author(kind="person", name="ada")
 HEAD, NEXT, LANDED = "a" * 40, "b" * 40, "c" * 40
@@ -24,15 +26,20 @@ class World:
     """A record, and the git remote that it is about as far as the record can see it."""
 
     changes: Changes
-    github: FakeGithub | None
+    github: FakeGithub | None = None
+    gitlab: FakeGitlab | None = None
 
     def push(self, branch: str, head: str = HEAD, repository: str = "shop") -> None:
         if self.github:
             self.github.push(branch, head, repository)
+        if self.gitlab:
+            self.gitlab.push(branch, head, f"acme/{repository}")
 
     def land(self, head: str = HEAD) -> None:
         if self.github:
             self.github.land(head, LANDED)
+        if self.gitlab:
+            self.gitlab.land(head, LANDED)
 
     def open(self, branch: str = "work", head: str = HEAD, repository: str = "shop") -> str:
         self.push(branch, head, repository)
@@ -63,10 +70,13 @@ def store(tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.fixture(params=["store", "github with a token", "github as an App"])
+@pytest.fixture(params=["store", "github with a token", "github as an App", "gitlab"])
 def world(request: pytest.FixtureRequest, store: Engine) -> World:
     if request.param == "store":
-        return World(ChangesStore(store), None)
+        return World(ChangesStore(store))
+    if request.param == "gitlab":
+        gitlab = FakeGitlab()
+        return World(on_gitlab(gitlab, store), gitlab=gitlab)
     if request.param == "github with a token":
         github = FakeGithub()
         return World(on_github(github, store), github)

@@ -1,4 +1,4 @@
-"""What we know of pull requests and tell nobody else: kept in the store, where no body can forge it."""
+"""What we know of merge requests and tell no forge: kept in the store, where no body can forge it."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -6,10 +6,31 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, RowMapping, select
 from sqlalchemy.exc import DBAPIError
 
-from activities.backends.github_answers import Vouched
 from activities.backends.store_sql import insert, reading, vouched_changes
-from leverframe.model.changes import Author, Priority
+from leverframe.model.changes import Author, Change, Priority
 from leverframe.model.errors import Unavailable
+from leverframe.model.frozen import Frozen, Sha
+
+
+class Vouched(Frozen):
+    """What our store says of one merge request. Author and priority are true of `head` only."""
+
+    head: Sha
+    author: Author
+    priority: Priority
+    ejected: bool = False
+    landed_as: Sha | None = None
+
+
+def end_of(change: Change, *, ejected: bool = False, landed_as: str | None = None) -> Vouched:
+    """What to record when a change, as it was last seen, is taken off or lands."""
+    return Vouched(
+        head=change.head,
+        author=change.author,
+        priority=change.priority,
+        ejected=ejected,
+        landed_as=landed_as,
+    )
 
 
 class VouchedChanges:
@@ -19,7 +40,7 @@ class VouchedChanges:
         self._engine = engine
 
     def get(self, place: str, number: int) -> Vouched | None:
-        """What is recorded of one pull request."""
+        """What is recorded of one merge request."""
         return self.among(place, (number,)).get(number)
 
     def among(self, place: str, numbers: Collection[int]) -> dict[int, Vouched]:
@@ -43,8 +64,8 @@ class VouchedChanges:
             self._write(connection, row)
 
     def settle(self, place: str, number: int, *, seen: Vouched) -> None:
-        """Record an end (`seen.ejected` or `seen.landed_as`); of a pull request not opened through us
-        also who GitHub says opened it. A landing is for ever."""
+        """Record an end (`seen.ejected` or `seen.landed_as`); of a merge request not opened through us
+        also who the forge says opened it. A landing is for ever."""
         row: dict[str, object] = {
             "place": place, "number": number, "head": seen.head, "author_kind": seen.author.kind,
             "author_name": seen.author.name, "priority": int(seen.priority), "ejected": seen.ejected,
