@@ -31,7 +31,18 @@ from policies.people import Person
 from policies.question import Ending, Question
 
 Kind = Literal[
-    "changes", "track", "flags", "errors", "delivery", "metrics", "chat", "sandbox", "audit", "policy_source"
+    "changes",
+    "track",
+    "flags",
+    "errors",
+    "delivery",
+    "metrics",
+    "chat",
+    "sandbox",
+    "audit",
+    "policy_source",
+    "checks",
+    "queue",
 ]
 
 
