@@ -1,8 +1,8 @@
 """Landing through GitHub's API where git can't push: refs move by compare-and-swap, all of them or none.
 
 `updateRefs` is what an atomic push with leases is for git: `beforeOid` must be what the ref points at, forty
-zeros stand for a ref that must not exist. The receipt's blob and the target go in one call. As with git, every
-answer that is not plain is settled by looking, and nothing else is ever put in its place.
+zeros stand for a ref that must not exist. The target and the receipt's ref go in one call. As with git,
+every answer that is not plain is settled by looking, and nothing else is ever put in its place.
 https://docs.github.com/en/graphql/reference/mutations#updaterefs
 """
 
@@ -80,7 +80,7 @@ class _Seen:
 
 
 class GithubRefs:
-    """Moves refs of the declared repositories, and lands cars by it. The commits must be on GitHub already."""
+    """Moves refs of the declared repositories, and lands cars by it. Their commits must be on GitHub."""
 
     def __init__(
         self, account: GithubAccount, *, repositories: Sequence[Repository], owner_repo: Mapping[str, str]
