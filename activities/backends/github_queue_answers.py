@@ -49,7 +49,11 @@ query Ride($owner: String!, $name: String!, $number: Int!) {
       headRef { target { oid } }
       mergeCommit { oid }
       timelineItems(last: 20, itemTypes: [ADDED_TO_MERGE_QUEUE_EVENT, REMOVED_FROM_MERGE_QUEUE_EVENT]) {
-        nodes { kind: __typename ... on RemovedFromMergeQueueEvent { reason } }
+        nodes {
+          kind: __typename
+          ... on AddedToMergeQueueEvent { createdAt }
+          ... on RemovedFromMergeQueueEvent { createdAt reason }
+        }
       }
     }
   }

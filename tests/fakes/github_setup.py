@@ -10,7 +10,8 @@ from sqlalchemy import Engine
 from activities.backends.changes_github import GithubChanges
 from activities.backends.github_account import App, GithubAccount
 from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Repository, Service
-from tests.fakes.github import APP_ID, INSTALLATION, TOKEN, FakeGithub
+from tests.fakes.github import FakeGithub
+from tests.fakes.github_shapes import APP_ID, INSTALLATION, TOKEN
 
 OWNER_REPO = {"shop": "acme/shop", "till": "acme/till"}
 
