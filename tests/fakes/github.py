@@ -16,8 +16,8 @@ import httpx
 import jwt
 from githubkit_schemas.latest import models
 from pydantic import BaseModel
-from tests.fakes.github_checks import CheckDesk
 
+from tests.fakes.github_checks import CheckDesk
 from tests.fakes.github_description import check_exchange
 from tests.fakes.github_shapes import (
     APP_ID,
@@ -51,6 +51,7 @@ class Pull:
     fork: bool = False
     state: str = "open"
     merged_as: str | None = None
+    draft: bool = False
 
 
 @dataclass
@@ -105,11 +106,13 @@ class FakeGithub:
         return httpx.MockTransport(self._answer)
 
     def writes(self) -> list[str]:
-        """`POST /repos/…` and the like, but for tokens."""
+        """`POST /repos/…` and the like, but for tokens and what GraphQL only reads."""
         return [
             f"{each.method} {each.url.path}"
             for each in self.requests
-            if each.method != "GET" and not each.url.path.endswith("access_tokens")
+            if each.method != "GET"
+            and not each.url.path.endswith("access_tokens")
+            and (each.url.path != "/graphql" or b"mutation" in each.content)
         ]
 
     def push(self, branch: str, sha: str, repo: str = "shop") -> None:
