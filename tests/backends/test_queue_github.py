@@ -20,9 +20,17 @@ from tests.fakes.github_world import GithubWorld
 SHOP = declared("shop")
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> GitWorld:
+    """A repository with a branch `work`, for each test to copy."""
+    world = GitWorld(tmp_path_factory.mktemp("begun"))
+    world.commit("work", {"new.py": "x\n"})
+    return world
+
+
 @pytest.fixture
-def github(tmp_path: Path) -> Iterator[GithubWorld]:
-    made = GithubWorld(GitWorld(tmp_path))
+def github(begun: GitWorld, tmp_path: Path) -> Iterator[GithubWorld]:
+    made = GithubWorld(begun.copied(tmp_path))
     yield made
     assert made.problems == []
 
@@ -35,8 +43,8 @@ def queue(github: GithubWorld) -> GithubQueue:
 @pytest.fixture
 def change(github: GithubWorld) -> Change:
     """Pull request 1, at the head that was vouched for."""
-    number, head = github.opened("work", {"new.py": "x\n"})
-    return github.git.change(head, number=number)
+    head = github.git.git("rev-parse", "refs/heads/work")
+    return github.git.change(head, number=github.person_opens("work", head))
 
 
 def another(github: GithubWorld, branch: str, files: dict[str, str | None]) -> Change:
