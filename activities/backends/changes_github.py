@@ -8,7 +8,6 @@ its hidden marker, the check run with its external id.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Literal
@@ -32,14 +31,13 @@ from activities.backends.github_answers import (
     as_change,
 )
 from activities.backends.github_errors import answering
+from activities.backends.github_places import Place, Places
 from activities.ports import Backend, Health
 from leverframe.model.changes import Change, ChangeSpec, CheckResult
 from leverframe.model.errors import (
-    BadConfiguration,
     BadInput,
     Conflict,
     LeverframeError,
-    NotFound,
     Unavailable,
 )
 from leverframe.model.topology import Repository
@@ -52,18 +50,6 @@ _CONCLUSIONS: Mapping[str, _Conclusion] = MappingProxyType(
     {"passed": "success", "failed": "failure", "inconclusive": "cancelled"}
 )
 """Not `neutral` for the last: GitHub lets a neutral run satisfy a required check."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Where a declared repository lies."""
-
-    repository: str
-    target: str
-    owner: str
-    repo: str
-    key: str
-    """`github.com/acme/shop`: keeps what we recorded of another repository apart."""
 
 
 class GithubChanges:
@@ -82,7 +68,7 @@ class GithubChanges:
         self._rest = account.client.rest
         self._vouched = VouchedChanges(store)
         self._proofs = ChangesStore(store)
-        self._places = {each.name: self._place(each, owner_repo) for each in repositories}
+        self._places = Places(repositories, owner_repo, host=account.host)
 
     def open_change(self, spec: ChangeSpec) -> Change:
         """Open a pull request, or return the one of the same branch, brought up to date.
@@ -93,7 +79,7 @@ class GithubChanges:
             Conflict: the branch's pull request has ended, or somebody pushed another head.
             NotFound: the repository is not declared.
         """
-        at = self._at(spec.repository)
+        at = self._places.of(spec.repository)
         found = self._of_branch(at, spec.branch)
         pull = found or self._create(at, spec)
         before = self._vouched.get(at.key, pull.number)
@@ -111,12 +97,12 @@ class GithubChanges:
 
     def change(self, change: str) -> Change:
         """Raises NotFound."""
-        at, number = self._named(change)
+        at, number = self._places.named(change)
         return self._seen(at, self._pull(at, number))
 
     def list_changes(self, repository: str, *, limit: int = 50) -> list[Change]:
         """Newest first, those of other people too."""
-        at = self._at(repository)
+        at = self._places.of(repository)
         with answering(f"list the pull requests of {at.key}"):
             pages = self._rest.paginate(
                 self._rest.pulls.list, map_func=_pulls, owner=at.owner, repo=at.repo, state="all",
@@ -132,7 +118,7 @@ class GithubChanges:
         GitHub itself marks a pull request as merged once the target contains its head. One whose head is
         not in what landed gets a comment and is closed. Raises NotFound.
         """
-        at, number = self._named(change)
+        at, number = self._places.named(change)
         pull = self._pull(at, number)
         before = self._seen(at, pull)
         self._vouched.settle(at.key, number, seen=end_of(before, landed_as=sha))
@@ -151,7 +137,7 @@ class GithubChanges:
 
         The pull request stays open; `detail` is told in the train's comment. Raises NotFound.
         """
-        at, number = self._named(change)
+        at, number = self._places.named(change)
         pull = self._pull(at, number)
         before = self._seen(at, pull)
         if before.state == "open":
@@ -160,7 +146,7 @@ class GithubChanges:
 
     def comment(self, change: str, *, key: str, body: str) -> None:
         """Write a Markdown comment; the same key again replaces its text. Raises NotFound."""
-        at, number = self._named(change)
+        at, number = self._places.named(change)
         text = _cut(f"<!-- leverframe:{quote(key, safe='/:.')} -->\n{body}")
         mine = next((each for known, each in self._mine(at, number) if known == key), None)
         with answering(f"comment on {change}"):
@@ -171,7 +157,7 @@ class GithubChanges:
 
     def comments(self, change: str) -> list[tuple[str, str]]:
         """`(key, body)` of our comments in the order they were first written. Raises NotFound."""
-        at, number = self._named(change)
+        at, number = self._places.named(change)
         found: dict[str, str] = {}
         for key, comment in self._mine(at, number):
             found.setdefault(key, _MARKER.sub("", comment.body.replace("\r\n", "\n"), count=1))
@@ -182,7 +168,7 @@ class GithubChanges:
 
         GitHub takes check runs from Apps only.
         """
-        at, _ = self._named(change)
+        at, _ = self._places.named(change)
         self._proofs.record_check(change, result)
         if self._account.app is None:
             return
@@ -211,39 +197,19 @@ class GithubChanges:
         """Whether GitHub answers, each repository can be seen, and we have what we need and no more."""
         try:
             grants = self._account.grants()
-            troubles = [trouble for at in self._places.values() for trouble in self._troubles(at)]
+            troubles = [trouble for at in self._places.all() for trouble in self._troubles(at)]
         except LeverframeError as error:
             return Health(ok=False, detail=str(error), remedy="check changes.github")
         return _health(self._account, grants, troubles, len(self._places))
 
-    def _place(self, repository: Repository, owner_repo: Mapping[str, str]) -> _Place:
-        owner, _, repo = owner_repo.get(repository.name, "").partition("/")
-        if not owner:
-            raise BadConfiguration(
-                f"changes.github.owner_repo has no entry for the repository {repository.name!r}"
-            )
-        key = f"{self._account.host}/{owner}/{repo}".lower()
-        return _Place(repository=repository.name, target=repository.target, owner=owner, repo=repo, key=key)
-
-    def _at(self, repository: str) -> _Place:
-        if repository not in self._places:
-            raise NotFound(f"repository {repository!r} is not declared")
-        return self._places[repository]
-
-    def _named(self, change: str) -> tuple[_Place, int]:
-        repository, _, number = change.rpartition("/")
-        if repository not in self._places or not re.fullmatch(r"[1-9][0-9]{0,9}", number):
-            raise NotFound(f"there is no change {change!r}")
-        return self._places[repository], int(number)
-
-    def _seen(self, at: _Place, pull: Pull) -> Change:
+    def _seen(self, at: Place, pull: Pull) -> Change:
         return as_change(at.repository, at.target, pull, self._vouched.get(at.key, pull.number))
 
-    def _pull(self, at: _Place, number: int) -> Pull:
+    def _pull(self, at: Place, number: int) -> Pull:
         with answering(f"read {at.repository}/{number}"):
             return Pull.model_validate(self._rest.pulls.get(at.owner, at.repo, number).json())
 
-    def _of_branch(self, at: _Place, branch: str) -> Pull | None:
+    def _of_branch(self, at: Place, branch: str) -> Pull | None:
         """The open pull request from the branch to the target, else the newest that ended."""
         with answering(f"look for the pull request of {branch}"):
             found = _pulls(
@@ -255,7 +221,7 @@ class GithubChanges:
         ours = [pull for pull in found if pull.head.ref == branch and not pull.from_fork]
         return next((pull for pull in ours if pull.state == "open"), ours[0] if ours else None)
 
-    def _create(self, at: _Place, spec: ChangeSpec) -> Pull:
+    def _create(self, at: Place, spec: ChangeSpec) -> Pull:
         try:
             with answering(f"open a pull request for {spec.branch}"):
                 created = self._rest.pulls.create(
@@ -270,7 +236,7 @@ class GithubChanges:
                 raise Unavailable(f"{error}, and does not list it yet") from error
             raise
 
-    def _require_head(self, at: _Place, spec: ChangeSpec, pull: Pull) -> None:
+    def _require_head(self, at: Place, spec: ChangeSpec, pull: Pull) -> None:
         """Raises Conflict when the branch is not at the head that the caller vouches for."""
         if pull.head.sha == spec.head:
             return
@@ -284,7 +250,7 @@ class GithubChanges:
                 "somebody else pushed to it"
             )
 
-    def _reword(self, at: _Place, spec: ChangeSpec, pull: Pull) -> Pull:
+    def _reword(self, at: Place, spec: ChangeSpec, pull: Pull) -> Pull:
         title, body = _clean(spec.title), _cut(spec.body)
         if (pull.title, pull.text) == (title, body):
             return pull
@@ -294,12 +260,12 @@ class GithubChanges:
             )
             return Pull.model_validate(updated.json())
 
-    def _contains(self, at: _Place, sha: str, head: str) -> bool:
+    def _contains(self, at: Place, sha: str, head: str) -> bool:
         with answering(f"compare {head[:12]} with {sha[:12]}"):
             answer = self._rest.repos.compare_commits(at.owner, at.repo, f"{head}...{sha}", per_page=1)
             return Comparison.model_validate(answer.json()).status in ("ahead", "identical")
 
-    def _mine(self, at: _Place, number: int) -> Iterator[tuple[str, Comment]]:
+    def _mine(self, at: Place, number: int) -> Iterator[tuple[str, Comment]]:
         """Key and comment, oldest first. A marker in somebody else's comment is only text."""
         with answering(f"read the comments of {at.repository}/{number}"):
             for comment in self._rest.paginate(
@@ -317,7 +283,7 @@ class GithubChanges:
         by_bot = comment.user is not None and comment.user.type == "Bot"
         return by_bot and via is not None and via.id == self._account.app.app_id
 
-    def _check_run(self, at: _Place, result: CheckResult, external_id: str) -> CheckRun | None:
+    def _check_run(self, at: Place, result: CheckResult, external_id: str) -> CheckRun | None:
         assert self._account.app is not None  # noqa: S101 - only an App gets here
         with answering(f"look for {result.check} of {result.sha[:12]}"):
             answer = self._rest.checks.list_for_ref(
@@ -327,7 +293,7 @@ class GithubChanges:
             runs = CheckRuns.model_validate(answer.json()).check_runs
         return next((run for run in runs if run.external_id == external_id), None)
 
-    def _troubles(self, at: _Place) -> Iterator[str]:
+    def _troubles(self, at: Place) -> Iterator[str]:
         with answering(f"read {at.key}"):
             seen = RepositoryAnswer.model_validate(self._rest.repos.get(at.owner, at.repo).json())
         if seen.archived:

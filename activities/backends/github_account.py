@@ -19,6 +19,7 @@ from pydantic import BaseModel, SecretStr
 
 from activities.backends.git_process import HttpsLogin
 from activities.backends.github_errors import answering
+from activities.backends.github_pace import SpacedWrites
 from leverframe.model.errors import BadConfiguration
 
 NEEDED: Mapping[str, str] = MappingProxyType(
@@ -26,14 +27,24 @@ NEEDED: Mapping[str, str] = MappingProxyType(
 )
 """Permissions of the App. Contents: cars, receipts and the landing are pushed."""
 
-_OPTIONAL = frozenset({"workflows"})
-"""Only to land changes below `.github/workflows`, which GitHub guards by a permission of its own."""
+NEEDED_BY_QUEUE: Mapping[str, str] = MappingProxyType({"merge_queues": "write"})
+"""Beside `NEEDED`, to put changes into GitHub's own merge queue, to take them out and to hear of it."""
+
+NEEDED_BY_CHECKS: Mapping[str, str] = MappingProxyType({"statuses": "read", "actions": "write"})
+"""Beside `NEEDED`, to read commit statuses, and to run workflows again or stop them."""
+
+_OPTIONAL = frozenset({"workflows", *NEEDED_BY_QUEUE, *NEEDED_BY_CHECKS})
+"""`workflows`: only to land changes below `.github/workflows`, which GitHub guards by a permission of its
+own. The others are asked for by the backends that need them."""
 
 _TOKEN_SCOPES = frozenset({"repo", "public_repo", "workflow"})
 
 _TIMEOUT = httpx.Timeout(20, connect=5)
 _RENEW_BEFORE = timedelta(minutes=10)
 """A token for git must outlive the command that it is given to."""
+
+_PAUSE = 1.0
+"""https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api"""
 
 _LEVELS = ("read", "write", "admin")
 
@@ -81,10 +92,19 @@ class GithubAccount:
         names: Sequence[str],
         api_url: str = "https://api.github.com",
         transport: httpx.BaseTransport | None = None,
+        pause: float = 0,
     ) -> None:
-        """`names` are the repositories (`acme/shop`) that an installation's tokens are narrowed to."""
+        """
+        Args:
+            credential: a token or an App.
+            names: the repositories (`acme/shop`) that an installation's tokens are narrowed to.
+            api_url: of the REST API.
+            transport: takes the requests, for tests.
+            pause: seconds between the starts of two writes of this process; GitHub asks for one.
+        """
         self.app = credential if isinstance(credential, App) else None
         self.host = _host_of(api_url)
+        self.graphql_url = _graphql_of(api_url)
         self._names = sorted({name.partition("/")[2] for name in names})
         self._secret = credential if isinstance(credential, SecretStr) else None
         self._token: _Token | None = None
@@ -99,6 +119,7 @@ class GithubAccount:
             http_cache=False,
             cache_strategy=MemCacheStrategy(),
             transport=transport,
+            throttler=SpacedWrites(pause),
         )
 
     def git_login(self) -> HttpsLogin:
@@ -112,15 +133,15 @@ class GithubAccount:
                 self._me = _Me.model_validate(self.client.rest.users.get_authenticated().json())
         return self._me.id
 
-    def grants(self) -> Grants:
-        """What GitHub says that we may do. Raises the errors of `answering`."""
+    def grants(self, needed: Mapping[str, str] = NEEDED) -> Grants:
+        """What GitHub says that we may do, compared with what is needed. Raises the errors of `answering`."""
         with answering("ask GitHub what we may do"):
             if self.app is None:
                 answer = self.client.rest.users.get_authenticated()
                 login = _Me.model_validate(answer.json()).login
                 return _of_scopes(login, answer.headers.get("x-oauth-scopes"))
             answer_of_app = self.client.rest.apps.get_installation(self.app.installation_id)
-            return _of_permissions(self.app, _Installation.model_validate(answer_of_app.json()))
+            return _of_permissions(self.app, _Installation.model_validate(answer_of_app.json()), needed)
 
     def _auth(self, credential: SecretStr | App) -> TokenAuthStrategy | AppInstallationAuthStrategy:
         if isinstance(credential, SecretStr):
@@ -169,7 +190,7 @@ def open_account(
     if token is not None:
         if any(part is not None for part in parts):
             raise BadConfiguration("changes.github: give a token or an App, not both")
-        return GithubAccount(token, names=names, api_url=api_url)
+        return GithubAccount(token, names=names, api_url=api_url, pause=_PAUSE)
     if app_id is None or installation_id is None or private_key_file is None:
         raise BadConfiguration(
             "changes.github: give a token, or all of app_id, installation_id and private_key_file"
@@ -183,7 +204,7 @@ def open_account(
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfiguration(f"changes.github.private_key_file: {error}") from error
     app = App(app_id=app_id, installation_id=installation_id, private_key=key)
-    return GithubAccount(app, names=names, api_url=api_url)
+    return GithubAccount(app, names=names, api_url=api_url, pause=_PAUSE)
 
 
 def _host_of(api_url: str) -> str:
@@ -194,20 +215,25 @@ def _host_of(api_url: str) -> str:
     return url.netloc.decode().removeprefix("api.")
 
 
-def _of_permissions(app: App, installation: _Installation) -> Grants:
+def _graphql_of(api_url: str) -> str:
+    """`https://api.github.com` → `…/graphql`, `https://git.acme.com/api/v3` → `https://git.acme.com/api/graphql`."""
+    return api_url.rstrip("/").removesuffix("/v3") + "/graphql"
+
+
+def _of_permissions(app: App, installation: _Installation, needed: Mapping[str, str]) -> Grants:
     who = f"installation {app.installation_id} of App {app.app_id}"
     if installation.suspended_at is not None:
-        return Grants(told=f"{who} is suspended", missing=tuple(NEEDED))
+        return Grants(told=f"{who} is suspended", missing=tuple(needed))
     granted = installation.permissions
     return Grants(
         told=who,
         missing=tuple(
-            f"{name}: {level}" for name, level in NEEDED.items() if _level(granted.get(name)) < _level(level)
+            f"{name}: {level}" for name, level in needed.items() if _level(granted.get(name)) < _level(level)
         ),
         excessive=tuple(
             f"{name}: {level}"
             for name, level in sorted(granted.items())
-            if name not in _OPTIONAL and _level(level) > _level(NEEDED.get(name))
+            if name not in _OPTIONAL and _level(level) > _level({**NEEDED, **needed}.get(name))
         ),
     )
 

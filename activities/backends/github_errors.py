@@ -23,10 +23,10 @@ from leverframe.model.errors import (
 )
 from leverframe.model.untrusted import Untrusted
 
-_ASKED_TO_SLOW_DOWN = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
-_SHORTEST_WAIT = timedelta(seconds=60)
+ASKED_TO_SLOW_DOWN = re.compile(r"rate limit|abuse detection|submitted too quickly", re.IGNORECASE)
+SHORTEST_WAIT = timedelta(seconds=60)
 """What GitHub asks for when a secondary limit names no time."""
-_LONGEST_WAIT = timedelta(hours=1)
+LONGEST_WAIT = timedelta(hours=1)
 
 
 class _Detail(BaseModel):
@@ -88,10 +88,10 @@ def _unanswered(doing: str, cause: Exception) -> LeverframeError:
 def _failed(doing: str, error: RequestFailed) -> LeverframeError:
     status, said = error.response.status_code, _said(error.response.content)
     sentence = f"{doing}: GitHub answered {status}" + (f" ({said})" if said else "")
-    limited = status in (403, 429) and _ASKED_TO_SLOW_DOWN.search(said)
+    limited = status in (403, 429) and ASKED_TO_SLOW_DOWN.search(said)
     if isinstance(error, RateLimitExceeded) or limited or status == 429:
-        wait = error.retry_after if isinstance(error, RateLimitExceeded) else _SHORTEST_WAIT
-        wait = min(wait, _LONGEST_WAIT)
+        wait = error.retry_after if isinstance(error, RateLimitExceeded) else SHORTEST_WAIT
+        wait = min(wait, LONGEST_WAIT)
         return Unavailable(f"{sentence}; ask again in {wait.total_seconds():.0f} s", wait=wait)
     if status >= 500 or status == 408:
         return Unavailable(sentence)

@@ -24,8 +24,9 @@ from leverframe.model.errors import (
     Unavailable,
 )
 from tests.fakes.git_world import AT, GitWorld, passed
-from tests.fakes.github import PERMISSIONS, FakeGithub, Fault
+from tests.fakes.github import FakeGithub
 from tests.fakes.github_setup import Key, account, an_app, declared, new_key, on_github
+from tests.fakes.github_shapes import PERMISSIONS, Fault
 
 AGENT = Author(kind="agent", name="sentry_spike")
 HEAD, NEXT, LANDED = "a" * 40, "b" * 40, "c" * 40
@@ -47,8 +48,10 @@ def store(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def github(key: Key) -> FakeGithub:
-    return FakeGithub(public_key=key.public)
+def github(key: Key) -> Iterator[FakeGithub]:
+    made = FakeGithub(public_key=key.public)
+    yield made
+    assert made.problems == []
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A bare repository with a shop-like history, and people who push to it."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -42,6 +43,15 @@ class GitWorld:
             {"app.py": "one\ntwo\nthree\n", OVERLAY: KUSTOMIZATION, DEV_OVERLAY: KUSTOMIZATION},
             message="begin",
         )
+
+    def copied(self, root: Path) -> "GitWorld":
+        """The same world in another place: quicker than making it anew."""
+        shutil.copytree(self.remote.parent, root, dirs_exist_ok=True)
+        made = object.__new__(GitWorld)
+        made._name, made.remote, made._clone = self._name, root / "shop.git", root / "person"
+        config = made._clone / ".git" / "config"
+        config.write_text(config.read_text().replace(str(self.remote), str(made.remote)))
+        return made
 
     @property
     def repository(self) -> Repository:

@@ -1,16 +1,15 @@
 """GitHub's REST API as far as `changes_github` uses it, with a memory. Written from the API's reference.
 
-Every answer of success is checked against githubkit's own model of it, so the fake can't drift into a
-shape that GitHub does not send. People act through the methods with their names.
+Every request and answer is checked against the API's published description, and every answer of success
+against githubkit's own model of it, so the fake can't drift into a shape that GitHub does not send. People
+act through the methods with their names.
 """
 
 import json
 import re
-import types
-import typing
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -18,58 +17,26 @@ import jwt
 from githubkit_schemas.latest import models
 from pydantic import BaseModel
 
-TOKEN = "github_pat_of_the_train"
-APP_ID, INSTALLATION = 4711, 99
-BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-ME = {"login": "train-user", "id": 7, "type": "User"}
-BOT = {"login": "leverframe[bot]", "id": 8, "type": "Bot"}
-MALLORY = {"login": "mallory", "id": 66, "type": "User"}
-
-PERMISSIONS = {"metadata": "read", "contents": "write", "pull_requests": "write", "checks": "write"}
-
-Json = dict[str, Any]
-
-
-def sample(model: type[BaseModel], given: Json) -> Json:
-    """A document that the model accepts: what is given, and something plain for all else it requires."""
-    document = dict(given)
-    for name, about in model.model_fields.items():
-        key = about.alias or name
-        if about.is_required() and key not in document:
-            document[key] = _plain(about.annotation)
-    model.model_validate(document)
-    return document
-
-
-def _plain(annotation: Any) -> Any:
-    origin, inside = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Annotated:
-        return _plain(inside[0])
-    if origin is typing.Literal:
-        return inside[0]
-    if origin in (typing.Union, types.UnionType):
-        return None if type(None) in inside else _plain(inside[0])
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return sample(annotation, {})
-    if annotation is datetime:
-        return BEGAN.isoformat()
-    return {str: "", int: 0, bool: False, float: 0.0}.get(annotation, [] if origin is list else {})
-
-
-@dataclass
-class Fault:
-    """What happens to the next request that matches."""
-
-    method: str
-    path: str
-    """A regular expression, found anywhere in the path."""
-    status: int = 0
-    """0: the connection breaks."""
-    body: Json = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
-    applied: bool = False
-    """Whether the server does what it was asked to before the answer is lost."""
+from tests.fakes.github_checks import CheckDesk
+from tests.fakes.github_description import check_exchange
+from tests.fakes.github_shapes import (
+    APP_ID,
+    AT,
+    BEGAN,
+    BOT,
+    INSTALLATION,
+    MALLORY,
+    ME,
+    NUMBER,
+    PERMISSIONS,
+    TOKEN,
+    Desk,
+    Fault,
+    Json,
+    Route,
+    problem,
+    sample,
+)
 
 
 @dataclass
@@ -84,6 +51,7 @@ class Pull:
     fork: bool = False
     state: str = "open"
     merged_as: str | None = None
+    draft: bool = False
 
 
 @dataclass
@@ -99,6 +67,15 @@ class Repo:
     pulls: list[Pull] = field(default_factory=list)
     comments: list[Json] = field(default_factory=list)
     runs: list[Json] = field(default_factory=list)
+
+    def tip(self, branch: str) -> str | None:
+        return self.branches.get(branch)
+
+    def has(self, sha: str) -> bool:
+        return sha in self.commits
+
+    def contains(self, older: str, newer: str) -> bool:
+        return (older, newer) in self.contained
 
 
 class FakeGithub:
@@ -116,6 +93,12 @@ class FakeGithub:
         """Whether listings do not show pull requests yet."""
         self.faults: list[Fault] = []
         self.requests: list[httpx.Request] = []
+        self.now = BEGAN
+        """GitHub's own clock."""
+        self.ci = CheckDesk(self)
+        self.desks: list[Desk] = [self.ci]
+        self.problems: list[str] = []
+        """Where a request or an answer is not as the API's description says: mistakes, of ours or in here."""
         self._next_id = 1000
 
     @property
@@ -123,11 +106,13 @@ class FakeGithub:
         return httpx.MockTransport(self._answer)
 
     def writes(self) -> list[str]:
-        """`POST /repos/…` and the like, but for tokens."""
+        """`POST /repos/…` and the like, but for tokens and what GraphQL only reads."""
         return [
             f"{each.method} {each.url.path}"
             for each in self.requests
-            if each.method != "GET" and not each.url.path.endswith("access_tokens")
+            if each.method != "GET"
+            and not each.url.path.endswith("access_tokens")
+            and (each.url.path != "/graphql" or b"mutation" in each.content)
         ]
 
     def push(self, branch: str, sha: str, repo: str = "shop") -> None:
@@ -172,6 +157,8 @@ class FakeGithub:
         if fault is not None and not fault.applied:
             raise httpx.ConnectError("refused", request=request)
         answer = self._routed(request)
+        answer.headers["date"] = format_datetime(self.now, usegmt=True)
+        self.problems += check_exchange(request, answer)
         if fault is not None and fault.status:
             return httpx.Response(fault.status, json=fault.body, headers=fault.headers)
         if fault is not None:
@@ -180,7 +167,8 @@ class FakeGithub:
 
     def _fault(self, request: httpx.Request) -> Fault | None:
         for fault in self.faults:
-            if fault.method == request.method and re.search(fault.path, request.url.path):
+            named = fault.method == request.method and re.search(fault.path, request.url.path)
+            if named and fault.about.encode() in request.content:
                 self.faults.remove(fault)
                 return fault
         return None
@@ -188,39 +176,40 @@ class FakeGithub:
     def _routed(self, request: httpx.Request) -> httpx.Response:
         actor = self._actor(request)
         if actor is None:
-            return _problem(401, "Bad credentials")
+            return problem(401, "Bad credentials")
         body = json.loads(request.content) if request.content else {}
-        for method, pattern, handle in self._routes():
+        for desk in self.desks:
+            desk.before()
+        for method, pattern, handle in [
+            *self._routes(),
+            *(each for desk in self.desks for each in desk.routes()),
+        ]:
             found = re.fullmatch(pattern, request.url.path)
             if found and request.method == method:
                 named = found.groupdict()
                 if "repo" in named:
                     repo = self.repos.get(named.pop("repo"))
                     if repo is None:
-                        return _problem(404, "Not Found")
+                        return problem(404, "Not Found")
                     return handle(repo, actor, request.url.params, body, **named)
                 return handle(actor, body)
-        return _problem(404, f"no such route in the fake: {request.method} {request.url.path}")
+        return problem(404, f"no such route in the fake: {request.method} {request.url.path}")
 
-    def _routes(self) -> list[tuple[str, str, Callable[..., httpx.Response]]]:
-        at, number = "/repos/acme/(?P<repo>[^/]+)", r"(?P<number>\d+)"
+    def _routes(self) -> list[Route]:
         return [
             ("GET", "/user", self._user),
             ("GET", f"/app/installations/{INSTALLATION}", self._installation),
             ("POST", f"/app/installations/{INSTALLATION}/access_tokens", self._new_token),
-            ("GET", at, self._repository),
-            ("GET", f"{at}/pulls", self._list_pulls),
-            ("POST", f"{at}/pulls", self._open_pull),
-            ("GET", f"{at}/pulls/{number}", self._get_pull),
-            ("PATCH", f"{at}/pulls/{number}", self._edit_pull),
-            ("GET", f"{at}/issues/{number}/comments", self._list_comments),
-            ("POST", f"{at}/issues/{number}/comments", self._add_comment),
-            ("PATCH", f"{at}/issues/comments/{number}", self._edit_comment),
-            ("GET", f"{at}/git/ref/heads/(?P<branch>.+)", self._get_ref),
-            ("GET", f"{at}/compare/(?P<pair>[0-9a-f]+\\.\\.\\.[0-9a-f]+)", self._compare),
-            ("GET", f"{at}/commits/(?P<sha>[0-9a-f]+)/check-runs", self._list_runs),
-            ("POST", f"{at}/check-runs", self._add_run),
-            ("PATCH", f"{at}/check-runs/{number}", self._edit_run),
+            ("GET", AT, self._repository),
+            ("GET", f"{AT}/pulls", self._list_pulls),
+            ("POST", f"{AT}/pulls", self._open_pull),
+            ("GET", f"{AT}/pulls/{NUMBER}", self._get_pull),
+            ("PATCH", f"{AT}/pulls/{NUMBER}", self._edit_pull),
+            ("GET", f"{AT}/issues/{NUMBER}/comments", self._list_comments),
+            ("POST", f"{AT}/issues/{NUMBER}/comments", self._add_comment),
+            ("PATCH", f"{AT}/issues/comments/{NUMBER}", self._edit_comment),
+            ("GET", f"{AT}/git/ref/heads/(?P<branch>.+)", self._get_ref),
+            ("GET", f"{AT}/compare/(?P<pair>[0-9a-f]+\\.\\.\\.[0-9a-f]+)", self._compare),
         ]
 
     def _actor(self, request: httpx.Request) -> Json | None:
@@ -262,28 +251,28 @@ class FakeGithub:
             and pull.base == query.get("base", pull.base)
             and query["state"] in ("all", pull.state)
         ]
-        return self._page(found, query, f"https://api.github.com/repos/acme/{repo.name}/pulls")
+        return self.page(found, query, f"https://api.github.com/repos/acme/{repo.name}/pulls")
 
     def _open_pull(self, repo: Repo, actor: Json, query: Any, body: Json) -> httpx.Response:
-        if body["head"] not in repo.branches:
-            return _problem(
+        tip = repo.tip(body["head"])
+        if tip is None:
+            return problem(
                 422, "Validation Failed", {"resource": "PullRequest", "field": "head", "code": "invalid"}
             )
         if any(each.branch == body["head"] and each.state == "open" and not each.fork for each in repo.pulls):
             said = f"A pull request already exists for acme:{body['head']}."
-            return _problem(
+            return problem(
                 422, "Validation Failed", {"resource": "PullRequest", "code": "custom", "message": said}
             )
         pull = Pull(
-            len(repo.pulls) + 1, body["head"], body["base"], repo.branches[body["head"]], body["title"],
-            body["body"], actor,
+            len(repo.pulls) + 1, body["head"], body["base"], tip, body["title"], body["body"], actor
         )  # fmt: skip
         repo.pulls.append(pull)
         return httpx.Response(201, json=self._shown(models.PullRequest, repo, pull))
 
     def _get_pull(self, repo: Repo, actor: Json, query: Any, body: Json, number: str) -> httpx.Response:
         if int(number) > len(repo.pulls):
-            return _problem(404, "Not Found")
+            return problem(404, "Not Found")
         pull = repo.pulls[int(number) - 1]
         return httpx.Response(200, json=self._shown(models.PullRequest, repo, pull))
 
@@ -295,20 +284,20 @@ class FakeGithub:
 
     def _list_comments(self, repo: Repo, actor: Json, query: Any, body: Json, number: str) -> httpx.Response:
         if int(number) > len(repo.pulls):
-            return _problem(404, "Not Found")
+            return problem(404, "Not Found")
         found = [comment for comment in repo.comments if comment["issue_url"].endswith(f"/{number}")]
         place = f"https://api.github.com/repos/acme/{repo.name}/issues/{number}/comments"
-        return self._page(found, query, place)
+        return self.page(found, query, place)
 
     def _add_comment(self, repo: Repo, actor: Json, query: Any, body: Json, number: str) -> httpx.Response:
         if int(number) > len(repo.pulls):
-            return _problem(404, "Not Found")
+            return problem(404, "Not Found")
         via = APP_ID if actor is BOT else None
         return httpx.Response(201, json=self._comment(repo, int(number), body["body"], actor, via))
 
     def _comment(self, repo: Repo, number: int, body: str, actor: Json, via: int | None) -> Json:
         known = {
-            "id": self._id(), "body": body, "user": sample(models.SimpleUser, actor),
+            "id": self.new_id(), "body": body, "user": sample(models.SimpleUser, actor),
             "issue_url": f"x/{number}",
             "performed_via_github_app": via and sample(models.Integration, {"id": via}),
         }  # fmt: skip
@@ -321,51 +310,25 @@ class FakeGithub:
         return httpx.Response(200, json=sample(models.IssueComment, comment))
 
     def _get_ref(self, repo: Repo, actor: Json, query: Any, body: Json, branch: str) -> httpx.Response:
-        if branch not in repo.branches:
-            return _problem(404, "Not Found")
-        target = {"type": "commit", "sha": repo.branches[branch], "url": ""}
+        tip = repo.tip(branch)
+        if tip is None:
+            return problem(404, "Not Found")
+        target = {"type": "commit", "sha": tip, "url": ""}
         document = sample(models.GitRef, {"ref": f"refs/heads/{branch}", "object": target})
         return httpx.Response(200, json=document)
 
     def _compare(self, repo: Repo, actor: Json, query: Any, body: Json, pair: str) -> httpx.Response:
         older, newer = pair.split("...")
-        if not {older, newer} <= repo.commits:
-            return _problem(404, "Not Found")
-        status = "identical" if older == newer else "diverged"
-        status = "ahead" if (older, newer) in repo.contained else status
+        if not (repo.has(older) and repo.has(newer)):
+            return problem(404, "Not Found")
+        status = "identical" if older == newer else "ahead" if repo.contains(older, newer) else "diverged"
         return httpx.Response(200, json=sample(models.CommitComparison, {"status": status}))
-
-    def _list_runs(self, repo: Repo, actor: Json, query: Any, body: Json, sha: str) -> httpx.Response:
-        found = [
-            run
-            for run in repo.runs
-            if run["head_sha"] == sha
-            and run["name"] == query["check_name"]
-            and run["app"]["id"] == int(query["app_id"])
-        ]
-        document = {"total_count": len(found), "check_runs": found}
-        model = models.ReposOwnerRepoCommitsRefCheckRunsGetResponse200
-        return httpx.Response(200, json=sample(model, document))
-
-    def _add_run(self, repo: Repo, actor: Json, query: Any, body: Json) -> httpx.Response:
-        if actor is not BOT:
-            return _problem(403, "You must authenticate via a GitHub App.")
-        if body["head_sha"] not in repo.commits:
-            return _problem(422, f"No commit found for SHA: {body['head_sha']}")
-        known = {"id": self._id(), "app": sample(models.Integration, {"id": APP_ID}), "check_suite": None}
-        repo.runs.append(sample(models.CheckRun, {**known, **_run(body)}))
-        return httpx.Response(201, json=repo.runs[-1])
-
-    def _edit_run(self, repo: Repo, actor: Json, query: Any, body: Json, number: str) -> httpx.Response:
-        run = next(each for each in repo.runs if each["id"] == int(number))
-        run.update(_run(body))
-        return httpx.Response(200, json=sample(models.CheckRun, run))
 
     def _shown(self, model: type[BaseModel], repo: Repo, pull: Pull) -> Json:
         opened = (BEGAN + timedelta(minutes=pull.number)).isoformat()
-        here = sample(models.Repository, {"id": repo.id, "name": repo.name, "full_name": f"acme/{repo.name}"})
         owner = sample(models.SimpleUser, {"login": "acme", "id": 1})
-        there = sample(models.Repository, {"id": 666, "name": repo.name, "full_name": f"mallory/{repo.name}"})
+        here = _repo(repo.id, repo.name, owner)
+        there = _repo(666, repo.name, sample(models.SimpleUser, MALLORY))
         head = {
             "label": f"{'mallory' if pull.fork else 'acme'}:{pull.branch}", "ref": pull.branch,
             "sha": pull.head, "repo": there if pull.fork else here, "user": owner,
@@ -383,7 +346,7 @@ class FakeGithub:
             },
         )  # fmt: skip
 
-    def _page(self, found: list[Json], query: Any, place: str) -> httpx.Response:
+    def page(self, found: list[Json], query: Any, place: str) -> httpx.Response:
         size, page = min(int(query["per_page"]), self.page_size), int(query.get("page", 1))
         headers = {}
         if page * size < len(found):
@@ -391,18 +354,11 @@ class FakeGithub:
             headers["link"] = f'<{following}>; rel="next"'
         return httpx.Response(200, json=found[(page - 1) * size : page * size], headers=headers)
 
-    def _id(self) -> int:
+    def new_id(self) -> int:
         self._next_id += 1
         return self._next_id
 
 
-def _run(body: Json) -> Json:
-    output = sample(
-        models.CheckRunPropOutput, {"annotations_count": 0, "annotations_url": "", **body["output"]}
-    )
-    return {**body, "output": output}
-
-
-def _problem(status: int, message: str, *errors: Json) -> httpx.Response:
-    body = {"message": message, "errors": list(errors), "documentation_url": "", "status": str(status)}
-    return httpx.Response(status, json=body if errors else {**body, "errors": []})
+def _repo(number: int, name: str, owner: Json) -> Json:
+    full_name = f"{owner['login']}/{name}"
+    return sample(models.Repository, {"id": number, "name": name, "full_name": full_name, "owner": owner})

@@ -8,9 +8,13 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from activities.backends.changes_github import GithubChanges
+from activities.backends.checks_github import GithubChecks
 from activities.backends.github_account import App, GithubAccount
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Repository, Service
-from tests.fakes.github import APP_ID, INSTALLATION, TOKEN, FakeGithub
+from activities.backends.queue_github import GithubQueue
+from activities.backends.refs_github import GithubRefs
+from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Repository, Service, TrainRules
+from tests.fakes.github import FakeGithub
+from tests.fakes.github_shapes import APP_ID, INSTALLATION, TOKEN
 
 OWNER_REPO = {"shop": "acme/shop", "till": "acme/till"}
 
@@ -50,6 +54,22 @@ def on_github(github: FakeGithub, store: Engine, credential: SecretStr | App | N
         repositories=[declared(name) for name in OWNER_REPO],
         owner_repo=OWNER_REPO,
     )
+
+
+def queue_on(github: FakeGithub, credential: SecretStr | App | None = None, **train: str) -> GithubQueue:
+    shop = declared("shop")
+    shop = shop.model_copy(update={"train": TrainRules.model_validate(train)})
+    return GithubQueue(account(github, credential), repositories=[shop], owner_repo=OWNER_REPO)
+
+
+def checks_on(github: FakeGithub, credential: SecretStr | App | None = None, *checks: Check) -> GithubChecks:
+    shop = declared("shop")
+    shop = shop.model_copy(update={"checks": (*shop.checks, *checks)})
+    return GithubChecks(account(github, credential), repositories=[shop], owner_repo=OWNER_REPO)
+
+
+def refs_on(github: FakeGithub) -> GithubRefs:
+    return GithubRefs(account(github), repositories=[declared("shop")], owner_repo=OWNER_REPO)
 
 
 def declared(name: str) -> Repository:
