@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from temporalio.client import Client
 
@@ -57,6 +57,8 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("changes", "store"): "activities.backends.changes_store",
         ("changes", "github"): "activities.backends.changes_github",
         ("changes", "gitlab"): "activities.backends.changes_gitlab",
+        ("checks", "github"): "activities.backends.checks_github",
+        ("queue", "github"): "activities.backends.queue_github",
         ("checks", "gitlab"): "activities.backends.checks_gitlab",
         ("queue", "gitlab"): "activities.backends.queue_gitlab",
         ("track", "git"): "activities.backends.track_git",
@@ -207,16 +209,24 @@ def build_changes(settings: Settings, store: "Engine | None" = None) -> Changes:
 
 def build_checks(settings: Settings) -> "ForgeChecks | None":
     """The forge's own CI; None where changes are kept in the store. Raises BadConfiguration."""
-    if settings.changes.backend != "gitlab":
-        return None
-    return cast("ForgeChecks", _build("checks", "gitlab", _gitlab(settings), **_on_gitlab(settings)))
+    return cast("ForgeChecks | None", _of_the_forge("checks", settings))
 
 
 def build_queue(settings: Settings) -> "NativeQueue | None":
     """The forge's own queue; None where changes are kept in the store. Raises BadConfiguration."""
-    if settings.changes.backend != "gitlab":
-        return None
-    return cast("NativeQueue", _build("queue", "gitlab", _gitlab(settings), **_on_gitlab(settings)))
+    return cast("NativeQueue | None", _of_the_forge("queue", settings))
+
+
+def _of_the_forge(kind: Literal["checks", "queue"], settings: Settings) -> Any:
+    match settings.changes.backend:
+        case "gitlab":
+            return _build(kind, "gitlab", _gitlab(settings), **_on_gitlab(settings))
+        case "github":
+            places = settings.changes.github.owner_repo
+            declared = settings.repositories
+            return _build(kind, "github", _github(settings), repositories=declared, owner_repo=places)
+        case _:
+            return None
 
 
 def build_track(settings: Settings) -> Track:
@@ -357,8 +367,8 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     )
     return _methods(
         ForgeActivities(ports.changes, ports.track, declared),
-        TrainActivities(ports.changes, ports.track, declared),
-        NativeActivities(ports.changes, ports.track, declared),
+        TrainActivities(ports.changes, ports.track, declared, checks=build_checks(settings)),
+        NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),
         FlagActivities(ports.flags),
         DeliveryActivities(ports.delivery, ports.metrics, declared),
         InfrastructureActivities(ports.terraform, ports.delivery, ports.track, declared, settings.artifacts),

@@ -10,7 +10,7 @@ from leverframe.cli.session import ANSWER, OfRepository, ask, chosen, given, loa
 from leverframe.login import me
 
 if TYPE_CHECKING:
-    from temporalio.client import Client
+    from temporalio.client import Client, WithStartWorkflowOperation
 
     from leverframe.model.changes import Author, Change
     from leverframe.model.topology import Repository
@@ -120,7 +120,7 @@ def submit_change(
             priority=Priority[priority.upper()],
         )
     )
-    place = ask(settings, lambda client: _enqueue(client, declared, change))
+    place = ask(settings, lambda client: enqueue_change(client, declared, change))
     if as_json:
         print_json(Submitted(id=change.id, branch=branch, head=head, state=place.state, ahead=place.ahead))
     elif place.state == "settled":
@@ -129,16 +129,36 @@ def submit_change(
         say(f"{change.id} is on the train, {place.ahead} ahead of it")
 
 
-async def _enqueue(client: "Client", repository: "Repository", change: "Change") -> "QueuePlace":
+async def enqueue_change(
+    client: "Client", repository: "Repository", change: "Change", *, solo: bool = False
+) -> "QueuePlace":
+    """Ask the train for a place, starting the train when there is none."""
+    from leverframe.model.changes import Enqueue  # noqa: PLC0415 - the SDK loads when it is used
+    from workflows.merge_train.messages import QueuePlace  # noqa: PLC0415
+
+    request = Enqueue(
+        change=change.id, head=change.head, priority=change.priority, author=change.author, solo=solo
+    )
+    place: QueuePlace = await client.execute_update_with_start_workflow(
+        "enqueue",
+        request,
+        start_workflow_operation=train_start(repository),
+        result_type=QueuePlace,
+        rpc_timeout=ANSWER,
+    )
+    return place
+
+
+def train_start(repository: "Repository") -> "WithStartWorkflowOperation[object, object]":
+    """Starts the repository's train unless it runs already."""
     from temporalio.client import WithStartWorkflowOperation  # noqa: PLC0415 - the SDK loads when it is used
     from temporalio.common import WorkflowIDConflictPolicy  # noqa: PLC0415
 
-    from leverframe.model.changes import Enqueue  # noqa: PLC0415
     from leverframe.model.ids import train_id  # noqa: PLC0415
-    from workflows.merge_train.messages import QueuePlace, TrainStart  # noqa: PLC0415
+    from workflows.merge_train.messages import TrainStart  # noqa: PLC0415
     from workflows.queues import HANDS  # noqa: PLC0415
 
-    train = WithStartWorkflowOperation[object, object](
+    return WithStartWorkflowOperation[object, object](
         "MergeTrainWorkflow",
         TrainStart(repository=repository.name),
         id=train_id(repository.name, repository.target),
@@ -146,11 +166,6 @@ async def _enqueue(client: "Client", repository: "Repository", change: "Change")
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary=f"Merge train of {repository.name} into {repository.target}",
     )
-    request = Enqueue(change=change.id, head=change.head, priority=change.priority, author=change.author)
-    place: QueuePlace = await client.execute_update_with_start_workflow(
-        "enqueue", request, start_workflow_operation=train, result_type=QueuePlace, rpc_timeout=ANSWER
-    )
-    return place
 
 
 def _who(author: "Author") -> str:

@@ -12,8 +12,9 @@ from activities.backends.changes_github import GithubChanges
 from activities.backends.store_sql import open_store
 from activities.backends.track_git import GitTrack
 from activities.failures import as_application_error
-from activities.forge import ComposeRequest, ForgeActivities, LandRequest
-from leverframe.model.changes import Author, Car, CarLanded, ChangeSpec, CheckResult, Priority
+from activities.forge import ForgeActivities
+from activities.train import TrainActivities
+from leverframe.model.changes import Author, CarLanded, ChangeSpec, CheckResult, Priority
 from leverframe.model.errors import (
     BadConfiguration,
     BadInput,
@@ -27,6 +28,7 @@ from tests.fakes.git_world import AT, GitWorld, passed
 from tests.fakes.github import FakeGithub
 from tests.fakes.github_setup import Key, account, an_app, declared, new_key, on_github
 from tests.fakes.github_shapes import PERMISSIONS, Fault
+from tests.fakes.rides import composed, landed, looked
 
 AGENT = Author(kind="agent", name="sentry_spike")
 HEAD, NEXT, LANDED = "a" * 40, "b" * 40, "c" * 40
@@ -392,17 +394,16 @@ class TestARide:
         head = world.commit("work", {"new.py": "x\n"})
         github.push("work", head)
         change = acts.open_change(spec(head))
-        car = acts.compose(ComposeRequest(change=change.id, head=change.head, at=AT))
-        assert isinstance(car, Car)
+        train = TrainActivities(changes, track, {"shop": world.repository})
+        car = composed(train, change, AT)
         github.repos["shop"].commits.add(car.sha)
         acts.record_check(change.id, passed(car.sha))
-        request = LandRequest(car=car, author=change.author, checks=tuple(acts.checks(car.sha)), at=AT)
-        receipt = acts.land(request)
+        receipt = landed(train, change, car, tuple(acts.checks(car.sha)), AT)
         github.land(head, receipt.sha)
         for _ in range(2):
             acts.settle_change(CarLanded(change=change.id, receipt=receipt))
         github.notice_merges()
-        again = acts.compose(ComposeRequest(change=change.id, head=change.head, at=AT))
+        [again] = looked(train, change).ended
         assert again == CarLanded(change=change.id, receipt=receipt)
         assert receipt.author == AGENT
         [(_, said)] = changes.comments(change.id)

@@ -11,19 +11,19 @@ from activities.backends.changes_store import ChangesStore
 from activities.backends.store_sql import open_store
 from activities.backends.track_git import GitTrack
 from activities.forge import (
-    ComposeRequest,
     ForgeActivities,
-    LandRequest,
     OverlayRequest,
     RevertRequest,
     RollBackRequest,
     TagRequest,
 )
-from leverframe.model.changes import Car, CarEjected, CarLanded, Change, ChangeSpec, Priority
+from activities.train import TrainActivities
+from leverframe.model.changes import CarEjected, CarLanded, Change, ChangeSpec, Priority
 from leverframe.model.differences import TreeDifference
 from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
 from policies.decision import Allowed, Reservation, ReserveRequest
 from tests.fakes.git_world import AT, FIRST_SHA, OVERLAY, GitWorld, passed
+from tests.fakes.rides import composed, landed, looked
 
 RUN = "run/sentry_spike/shop/SHOP-1/1"
 NEW_SHA = "b" * 40
@@ -60,6 +60,7 @@ class Forge:
         self.changes = ChangesStore(self.engine)
         self.track = GitTrack(mirrors=root / "mirrors", artifacts=root / "artifacts")
         self.acts = ForgeActivities(self.changes, self.track, {"shop": self.world.repository})
+        self.train = TrainActivities(self.changes, self.track, {"shop": self.world.repository})
 
     def reserve(self, effect: Effect, step: int = 0) -> Reservation:
         """Preview it as a run does, and get it granted."""
@@ -76,9 +77,8 @@ class Forge:
 
     def land(self, change: Change) -> str:
         """Carry a change in, as the train does."""
-        car = self.acts.compose(ComposeRequest(change=change.id, head=change.head, at=AT))
-        assert isinstance(car, Car)
-        receipt = self.acts.land(LandRequest(car=car, author=change.author, checks=(passed(car.sha),), at=AT))
+        car = composed(self.train, change, AT)
+        receipt = landed(self.train, change, car, (passed(car.sha),), AT)
         self.acts.settle_change(CarLanded(change=change.id, receipt=receipt))
         return receipt.sha
 
@@ -246,7 +246,7 @@ def test_forward_back_and_forward_again_are_three_changes(forge: Forge) -> None:
 def test_a_change_that_has_landed_is_answered_with_its_receipt(forge: Forge) -> None:
     change = forge.propose("work", {"new.py": "x\n"})
     sha = forge.land(change)
-    again = forge.acts.compose(ComposeRequest(change=change.id, head=change.head, at=AT))
+    [again] = looked(forge.train, change).ended
     assert isinstance(again, CarLanded)
     assert again.receipt.sha == sha
 
@@ -260,10 +260,10 @@ def test_an_ejection_that_comes_after_the_landing_says_nothing(forge: Forge) -> 
     assert forge.changes.change(change.id).state == "landed"
 
 
-def test_a_branch_that_was_pushed_after_the_enqueue_is_not_composed(forge: Forge) -> None:
+def test_a_branch_that_was_pushed_after_the_enqueue_can_not_ride(forge: Forge) -> None:
     change = forge.propose("work", {"new.py": "x\n"})
     forge.world.commit("work", {"more.py": "x\n"})
-    gone = forge.acts.compose(ComposeRequest(change=change.id, head=change.head, at=AT))
+    [gone] = looked(forge.train, change).ended
     assert isinstance(gone, CarEjected)
     assert gone.reason == "head_moved"
 

@@ -108,7 +108,7 @@ class GitWorld:
         start: str = "main",
         author: str = "Ada <ada@example.com>",
     ) -> str:
-        """As `commit`, but made inside the bare repository: ten times as fast, without a push and its hooks."""
+        """As `commit`, but made inside the bare repository: ten times as fast, no push and no hooks."""
         known = self.git("for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}")
         who = f"Ada <ada@example.com> {int(time.time())} +0000"
         lines = [

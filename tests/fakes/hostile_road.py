@@ -20,11 +20,12 @@ from activities.backends.flags_flagd import FlagdFlags
 from activities.backends.track_git import GitTrack
 from activities.chat import ChatActivities, Shown
 from activities.flags import FlagActivities
-from activities.forge import ComposeRequest, ForgeActivities
+from activities.forge import ForgeActivities
 from activities.investigate import InvestigateActivities
+from activities.train import CarFacts, TrainActivities
 from leverframe.gateway.grouping import group
 from leverframe.gateway.sentry_event import read_event
-from leverframe.model.changes import Car, Change
+from leverframe.model.changes import Change
 from leverframe.model.facts import ErrorFacts, FactsRequest
 from leverframe.model.ids import run_id, watch_id
 from leverframe.model.outcomes import RunReport
@@ -33,6 +34,7 @@ from tests.fakes.asks import policy
 from tests.fakes.gateway import envelope, gateway
 from tests.fakes.git_world import DEV_OVERLAY, FIRST_SHA, KUSTOMIZATION, OVERLAY, GitWorld
 from tests.fakes.remediation_world import DUE, World
+from tests.fakes.rides import composed
 from tests.fakes.workers import unversioned
 from workflows.approval import ApprovalWorkflow
 from workflows.messages import RunRequest
@@ -61,7 +63,7 @@ class Told:
     change: Change
     messages: tuple[str, str]
     """Of the revert's commit and of its car's."""
-    car: Car
+    car: CarFacts
     new_refs: set[str]
     flags: dict[str, bool]
 
@@ -180,6 +182,7 @@ async def carried_through(client: Client, ground: Ground, home: Path, text: str)
         stack.callback(backend.close)
         flag_activities = FlagActivities(backend)
         forge = ForgeActivities(changes, track, repositories)
+        train = TrainActivities(changes, track, repositories)
         investigate = InvestigateActivities(door.store, track, changes, backend, repositories)
         shop = RealShop(client, policy(autonomy="act_with_approval"))
         shop.voter = "login:grace"  # Ada wrote the broken line, so she has no vote
@@ -199,10 +202,7 @@ async def carried_through(client: Client, ground: Ground, home: Path, text: str)
         report = await handle.result()
         wanted = FactsRequest(repository="shop", service="shop", subject=subject, since=since)
         change = changes.list_changes("shop")[0]
-        car = await asyncio.to_thread(
-            forge.compose, ComposeRequest(change=change.id, head=change.head, at=change.opened_at)
-        )
-        assert isinstance(car, Car)
+        car = await asyncio.to_thread(composed, train, change, change.opened_at)
         yield Told(
             home=home,
             suspect=ground.suspect,

@@ -21,7 +21,13 @@ PASSES = 0.6
 
 
 def grouped(
-    line: Line, beliefs: Beliefs, singles: list[Wanted], tested: frozenset[Path], served: int, most: int
+    line: Line,
+    beliefs: Beliefs,
+    singles: list[Wanted],
+    *,
+    tested: frozenset[Path],
+    served: int,
+    most: int,
 ) -> Iterator[tuple[Wanted, Path]]:
     """The trials of the likeliest chain, neighbours without one joined to batches of at most `most`.
 

@@ -57,9 +57,3 @@ class Vouch(Frozen):
     reason: str = Field(min_length=1, max_length=500)
     checks: tuple[Slug, ...] = ()
     """The checks that it still has to pass. Both people have to name the same ones."""
-
-
-class Look(Frozen):
-    """Something has happened at the forge."""
-
-    reason: str = Field(max_length=200)

@@ -217,7 +217,9 @@ def _candidates(scene: _Scene, bench: _Bench) -> Iterator[tuple[float, Path]]:
         )
     found = [
         (one, path)
-        for one, path in grouped(line, beliefs, singles, tested, served if most > 1 else 0, most)
+        for one, path in grouped(
+            line, beliefs, singles, tested=tested, served=served if most > 1 else 0, most=most
+        )
         if one.needed >= threshold
     ]
     if rules.strategy == "speculate":

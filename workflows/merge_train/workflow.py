@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from leverframe.model.changes import Enqueue, Priority
+    from leverframe.model.trains import Look
     from leverframe.model.untrusted import Untrusted
     from workflows import attributes
     from workflows.merge_train import board, queue
@@ -22,7 +23,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.merge_train.driver import Driver
     from workflows.merge_train.messages import (
         FreezeRequest,
-        Look,
         QueuePlace,
         ThawRequest,
         TrainStart,
