@@ -27,7 +27,7 @@ from temporalio.worker import Worker
 
 from activities.audit import AuditActivities
 from activities.ledger import LedgerDoor
-from leverframe.model.ids import approval_id, housekeeping_id, ledger_id, run_id, watch_id
+from leverframe.model.ids import approval_id, car_test_id, housekeeping_id, ledger_id, run_id, watch_id
 from leverframe.model.outcomes import Outcome
 from leverframe.model.signals import ErrorBatch, SecondCount
 from leverframe.model.untrusted import Untrusted
@@ -204,6 +204,7 @@ async def train(client: Client, root: Path) -> Histories:
     landed = Yard(client, _folder(root, "landed"), name="shop")
     async with landed.hands(cached=10), landed.jail():
         await landed.ride(landed.propose("work", {"new.py": "x\n"}))
+        tested = client.get_workflow_handle(car_test_id("shop", landed.tip(), 1))
         overlay = KUSTOMIZATION.replace("a" * 40, "b" * 40)
         await landed.ride(landed.propose("overlay", {OVERLAY: overlay}))
         landed.sandbox.script = ["failed", "passed"]
@@ -218,6 +219,7 @@ async def train(client: Client, root: Path) -> Histories:
     found = {
         "train_landed": await landed.train.fetch_history(),
         "train_ejected": await ejected.train.fetch_history(),
+        "car_tested": await tested.fetch_history(),
     }
     for yard in (landed, ejected):
         await yard.close()
