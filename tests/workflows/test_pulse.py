@@ -12,6 +12,7 @@ from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from activities.failures import typed_failures
 from activities.forge import ForgeActivities
 from activities.pulse import MISSED_AFTER, heartbeat_timeout, with_pulse
+from activities.train import TrainActivities
 from tests.fakes.train_world import Yard
 
 
@@ -30,7 +31,7 @@ def test_an_activity_with_a_pulse_heartbeats_while_it_is_busy() -> None:
 
 
 def test_only_what_has_a_pulse_may_be_missed_by_it() -> None:
-    assert heartbeat_timeout(ForgeActivities.compose) == MISSED_AFTER
+    assert heartbeat_timeout(TrainActivities.compose) == MISSED_AFTER
     assert heartbeat_timeout(ForgeActivities.checks) is None
 
 
@@ -48,5 +49,5 @@ async def test_a_worker_killed_while_the_train_works_is_missed_within_a_minute(
             times = (asked.heartbeat_timeout.ToTimedelta(), asked.start_to_close_timeout.ToTimedelta())
             silences[asked.activity_type.name] = min(time for time in times if time)
     await yard.close()
-    assert {"compose", "describe", "export", "land", "settle_change"} <= silences.keys()
+    assert {"look_at_target", "compose_cars", "land_cars", "settle_change"} <= silences.keys()
     assert {name: time for name, time in silences.items() if time > timedelta(minutes=1)} == {}
