@@ -109,6 +109,7 @@ class ForgeActivities:
 
     @activity.defn(name="record_check")
     @typed_failures
+    @with_pulse
     def record_check(self, change: str, result: CheckResult) -> None:
         """Keep a check's result for its commit."""
         self._changes.record_check(change, result)

@@ -80,6 +80,7 @@ class NativeActivities:
 
     @activity.defn(name="native_capability")
     @typed_failures
+    @with_pulse
     def capability(self, repository: str) -> Capability:
         """Whether the forge's own queue can carry the repository's changes."""
         declared = self._repository(repository)

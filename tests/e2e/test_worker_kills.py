@@ -165,6 +165,6 @@ async def _submitted(person: Person, branch: str, files: dict[str, str]) -> str:
 
 
 async def _released(view: View, person: Person, branch: str, files: dict[str, str]) -> None:
-    settled = await view.settled_change(await _submitted(person, branch, files))
+    settled = await view.settled_change(await _submitted(person, branch, files), seconds=240)
     outcome = await view.release(str(settled.landed_as), seconds=240)
     assert outcome.outcome == "landed", outcome.detail

@@ -123,7 +123,8 @@ class CarWorkflow:
             ForgeActivities.record_check,
             args=[self._test.change, result],
             task_queue=HANDS,
-            start_to_close_timeout=SHORT,
+            start_to_close_timeout=LONG,
+            heartbeat_timeout=MISSED_AFTER,
             retry_policy=PATIENT,
             summary=f"Record {check.name} of {self._test.sha[:12]}: {result.outcome}",
         )
