@@ -261,7 +261,7 @@ class TestEntries:
 
     def test_every_entry_is_read_on_however_many_pages(self, github: GithubWorld, queue: GithubQueue) -> None:
         github.graphql.page_size = 2
-        wanted = [another(github, f"b{number}", {f"{number}.py": "x\n"}) for number in range(5)]
+        wanted = [another(github, f"b{number}", {f"{number}.py": "x\n"}) for number in range(3)]
         for each in wanted:
             queue.enqueue(SHOP, each, hotfix=False)
         found = queue.entries(SHOP)
