@@ -60,6 +60,8 @@ class GatewaySettings(Section):
     """Sentry project id → the public key of its DSN."""
     sentry_webhook_secret: SecretStr | None = None
     """Client secret of the Sentry integration; without it the webhook is off."""
+    github_webhook_secret: SecretStr | None = None
+    """Signs what GitHub's webhooks send; without it they are off."""
     gitlab_webhook_secret: SecretStr | None = None
     """Secret token that GitLab's webhooks send; without it and a signing token they are off."""
     gitlab_signing_token: SecretStr | None = None

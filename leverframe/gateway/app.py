@@ -17,6 +17,7 @@ from activities.ports import Metrics
 from leverframe.bootstrap import build_forms, build_inbox, build_metrics
 from leverframe.client import connect
 from leverframe.gateway.counters import Counters
+from leverframe.gateway.github import GithubWebhook
 from leverframe.gateway.gitlab import GitlabWebhook
 from leverframe.gateway.health import HealthPages
 from leverframe.gateway.inbox import CoalescingInbox, Pace
@@ -97,6 +98,7 @@ def build_app(
         routes=[
             *SentryIntake(settings.gateway, door, counters).routes(),
             *SentryWebhook(settings.gateway, door, watches, counters).routes(),
+            *GithubWebhook(settings, client, counters).routes(),
             *GitlabWebhook(settings, client, counters).routes(),
             *(slack.door.routes() if slack else []),
             *pages.routes(),

@@ -12,19 +12,17 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from starlette.applications import Starlette
-from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.gitlab import GitlabWebhook
-from leverframe.gateway.replies import Refusal, Replies
-from leverframe.model.errors import BadConfiguration, BadInput, Unavailable
+from leverframe.model.errors import BadConfiguration
 from leverframe.model.ids import train_id
 from leverframe.settings import Settings
 from tests.fakes.gateway import settings_for
+from tests.fakes.look_door import LookDoor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -53,23 +51,12 @@ PUSH: dict[str, Any] = {
 }
 
 
-class Door:
-    """The webhook over a real engine, in which a train that nobody works on keeps its signals."""
+class Door(LookDoor):
+    """GitLab's webhook."""
 
     def __init__(self, settings: Settings, client: Client, train: "WorkflowHandle[Any, Any]") -> None:
-        self.counters = Counters()
-        self.train = train
-        replies = Replies(self.counters)
-        app = Starlette(
-            routes=GitlabWebhook(settings, client, self.counters).routes(),
-            exception_handlers={
-                Refusal: replies.refusal,
-                BadInput: replies.bad_input,
-                Unavailable: replies.unavailable,
-            },
-        )
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        self.http = httpx.AsyncClient(transport=transport, base_url="http://gateway")
+        counters = Counters()
+        super().__init__(GitlabWebhook(settings, client, counters).routes(), counters, train)
 
     async def send(
         self, payload: object, kind: str = "Pipeline Hook", *, token: str = SECRET, **headers: str
@@ -78,17 +65,6 @@ class Door:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent |= {"X-Gitlab-Event": kind, "X-Gitlab-Token": token}
         return await self.http.post("/webhooks/gitlab", content=body, headers=sent)
-
-    async def looks(self) -> list[str]:
-        """The reason of each signal that the train has."""
-        history = await self.train.fetch_history()
-        signals = [
-            event.workflow_execution_signaled_event_attributes
-            for event in history.events
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
-        ]
-        assert all(signal.signal_name == "look" for signal in signals)
-        return [json.loads(signal.input.payloads[0].data)["reason"] for signal in signals]
 
 
 def settings(home: Path, **gateway: Any) -> Settings:

@@ -233,8 +233,11 @@ class MergeQueue:
         self.touched[number] = self.github.now
 
     def _deliver(self, event: str, payload: Json) -> None:
-        if not self.quiet:
-            self.deliveries.append((event, {**payload, "repository": {"full_name": "acme/shop"}}))
+        if self.quiet:
+            return
+        if event == "pull_request":
+            payload = {**payload, "pull_request": {"base": {"ref": "main"}}}
+        self.deliveries.append((event, {**payload, "repository": {"full_name": "acme/shop"}}))
 
     def _pull(self, number: int) -> "Pull":
         return self._shop.pulls[number - 1]
