@@ -5,7 +5,7 @@ https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,9 +21,17 @@ _MUTATION = b"mutation"
 class SpacedWrites(LocalThrottler):
     """Lets a write begin `pause` seconds after the one before it at the earliest; reads never wait for it."""
 
-    def __init__(self, pause: float) -> None:
+    def __init__(
+        self,
+        pause: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         super().__init__(_AT_ONCE)
         self._pause = pause
+        self._clock = clock
+        self._sleep = sleep
         self._turn = threading.Lock()
         self._last = float("-inf")
 
@@ -32,8 +40,8 @@ class SpacedWrites(LocalThrottler):
         """Wait for a free place, and for the write's turn."""
         if self._pause and _is_write(request):
             with self._turn:
-                time.sleep(max(0.0, self._last + self._pause - time.monotonic()))
-                self._last = time.monotonic()
+                self._sleep(max(0.0, self._last + self._pause - self._clock()))
+                self._last = self._clock()
         with super().acquire(request):
             yield
 

@@ -306,26 +306,26 @@ def _why_not(at: Place, seen: QueuedRepository) -> str:
 
 
 def _capable(at: Place, queue: Configuration, facts: Mapping[str, str]) -> Capability:
-    less = []
-    if queue.strategy != "ALLGREEN":
-        less.append("commits of a group may land red below a green one")
-    if queue.merge_method != "MERGE":
-        less.append(
-            "it makes the commits of a change anew, so that the change's head is not part of what lands"
-        )
+    """HEADGREEN can't keep the promise. Commits that are made anew can: what is tested is what lands, but
+    GitHub has been seen to make them anew once more when it merged, so the audit goes by trees."""
+    anew, red = queue.merge_method != "MERGE", queue.strategy != "ALLGREEN"
     shown = {
         "method": queue.merge_method.lower(),
         "strategy": queue.strategy,
         "check_minutes": queue.check_minutes,
         "builds_at_once": queue.builds,
         "merges_at_once": queue.merges,
-        "exact": "no" if less else "yes",
+        "exact": "no" if anew or red else "yes",
     }
     known = {
         name: Untrusted(str(value)).for_terminal(40) for name, value in shown.items() if value is not None
     }
-    why = f"{at.target} of {at.key} has a merge queue ({known['method']}, {known['strategy']})"
-    return Capability(native=True, why="; ".join([why, *less]), facts={**facts, **known})
+    why = [f"{at.target} of {at.key} has a merge queue ({known['method']}, {known['strategy']})"]
+    if anew:
+        why.append("it makes a change's commits anew, so that its head is not part of what lands")
+    if red:
+        why.append("its commits may land red below a green one: choose the strategy ALLGREEN")
+    return Capability(native=not red, why="; ".join(why), facts={**facts, **known})
 
 
 def _repository(kind: type[QueuedRepository], told: Told) -> QueuedRepository:

@@ -131,6 +131,9 @@ _CONCERNS: Mapping[str, Callable[[object, str], str | None]] = {
 }
 """Event → why the train should look; None for what can't concern it."""
 
+EVENTS = tuple(_CONCERNS)
+"""What an App has to be subscribed to."""
+
 
 def _text(payload: object, *path: str) -> str:
     """The text at a path of the payload; empty for all else, so that what GitHub changes breaks nothing."""

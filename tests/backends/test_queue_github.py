@@ -4,16 +4,18 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from activities.backends.github_account import GithubAccount
+from activities.backends.github_pace import SpacedWrites
 from activities.backends.queue_github import GithubQueue
 from leverframe.model.changes import Change
 from leverframe.model.errors import Conflict, NotFound, Refused, Unavailable
 from leverframe.model.trains import NativeEntry, NativeLanded, NativeRemoved
 from tests.fakes.git_world import GitWorld
-from tests.fakes.github_setup import declared, queue_on
+from tests.fakes.github_setup import Key, an_app, declared, new_key, queue_on
 from tests.fakes.github_shapes import Fault
 from tests.fakes.github_world import GithubWorld
 
@@ -26,6 +28,11 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> GitWorld:
     world = GitWorld(tmp_path_factory.mktemp("begun"))
     world.commit("work", {"new.py": "x\n"})
     return world
+
+
+@pytest.fixture(scope="module")
+def key() -> Key:
+    return new_key()
 
 
 @pytest.fixture
@@ -526,16 +533,16 @@ class TestCapability:
         ("method", "strategy", "said"),
         [
             ("MERGE", "HEADGREEN", "may land red below a green one"),
-            ("SQUASH", "ALLGREEN", "the change's head is not part of what lands"),
-            ("REBASE", "ALLGREEN", "the change's head is not part of what lands"),
+            ("SQUASH", "ALLGREEN", "its head is not part of what lands"),
+            ("REBASE", "ALLGREEN", "its head is not part of what lands"),
         ],
     )
-    def test_a_queue_that_promises_less_says_so(
+    def test_a_queue_that_promises_less_says_so_and_one_that_lands_red_is_not_taken(
         self, github: GithubWorld, queue: GithubQueue, method: str, strategy: str, said: str
     ) -> None:
         github.queue.method, github.queue.strategy = method, strategy
         capability = queue.capability(SHOP)
-        assert (capability.native, capability.facts["exact"]) == (True, "no")
+        assert (capability.native, capability.facts["exact"]) == (strategy == "ALLGREEN", "no")
         assert said in capability.why
 
     def test_a_queue_of_a_branch_protection_counts_too(self, github: GithubWorld, queue: GithubQueue) -> None:
@@ -564,6 +571,39 @@ class TestCapability:
         github.faults = [Fault("POST", "/graphql$", status=503)]
         with pytest.raises(Unavailable):
             queue.capability(SHOP)
+
+
+class TestHealth:
+    """Red only where a repository asks for the forge's own queue and we may not use it."""
+
+    @pytest.mark.parametrize(("track", "ok"), [("native", False), ("auto", True), ("built_in", True)])
+    def test_a_missing_permission_is_red_where_the_queue_is_asked_for(
+        self, begun: GitWorld, key: Key, tmp_path: Path, track: str, ok: bool
+    ) -> None:
+        github = GithubWorld(begun, public_key=key.public)
+        del github.permissions["merge_queues"]
+        health = queue_on(github, an_app(key.private), track=track).health()
+        assert (health.ok, "not granted: merge_queues: write" in health.detail) == (ok, True)
+
+    def test_with_the_permission_it_is_green(self, begun: GitWorld, key: Key) -> None:
+        github = GithubWorld(begun, public_key=key.public)
+        assert queue_on(github, an_app(key.private), track="native").health().ok
+
+
+def test_writes_begin_a_second_apart_and_reads_do_not_wait() -> None:
+    slept: list[float] = []
+    pace = SpacedWrites(1, clock=lambda: 10 + sum(slept), sleep=slept.append)
+    at = "https://api.github.com"
+    for request in (
+        httpx.Request("PUT", f"{at}/repos/acme/shop/pulls/1/merge-async"),
+        httpx.Request("GET", f"{at}/repos/acme/shop"),
+        httpx.Request("POST", f"{at}/graphql", json={"query": "query Q { x }"}),
+        httpx.Request("POST", f"{at}/app/installations/1/access_tokens"),
+        httpx.Request("POST", f"{at}/graphql", json={"query": "mutation M { x }"}),
+    ):
+        with pace.acquire(request):
+            pass
+    assert slept == [0, 1]
 
 
 def test_graphql_of_an_enterprise_server_lies_beside_its_rest_api() -> None:

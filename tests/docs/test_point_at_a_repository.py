@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from activities.backends.github_account import NEEDED
+from activities.backends.github_account import NEEDED, NEEDED_BY_CHECKS, NEEDED_BY_QUEUE
+from leverframe.gateway.github import EVENTS
 from leverframe.settings import Settings, load
 
+ALL = {**NEEDED, **NEEDED_BY_QUEUE, **NEEDED_BY_CHECKS}
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/how-to/point-at-a-repository.md").read_text()
 BLOCKS = [re.sub(r"(?m)^ {3}", "", block) for block in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)]
@@ -42,9 +44,14 @@ def test_the_settings_for_github_can_be_used(clean: pytest.MonkeyPatch, tmp_path
 
 def test_the_app_asks_for_what_the_backend_needs_and_no_more() -> None:
     manifest = YAML(typ="safe").load((ROOT / "deploy/github-app.yml").read_text())
-    assert manifest["default_permissions"] == dict(NEEDED)
+    assert manifest["default_permissions"] == ALL
 
 
-@pytest.mark.parametrize("permission", sorted(NEEDED))
+def test_the_app_hears_of_what_the_gateway_knows_and_no_more() -> None:
+    manifest = YAML(typ="safe").load((ROOT / "deploy/github-app.yml").read_text())
+    assert sorted(manifest["default_events"]) == sorted(EVENTS)
+
+
+@pytest.mark.parametrize("permission", sorted(ALL))
 def test_each_permission_is_explained(permission: str) -> None:
-    assert f"| {permission.replace('_', ' ')}: {NEEDED[permission]} |" in PAGE
+    assert f"| {permission.replace('_', ' ')}: {ALL[permission]} |" in PAGE
