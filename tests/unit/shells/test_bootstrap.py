@@ -10,7 +10,9 @@ from pydantic import SecretStr, ValidationError
 from temporalio import activity
 
 from activities.backends.changes_github import GithubChanges
+from activities.backends.checks_github import GithubChecks
 from activities.backends.github_account import GithubAccount
+from activities.backends.queue_github import GithubQueue
 from activities.backends.terraform_cloud import TerraformCloud
 from activities.backends.terraform_command import TerraformCommand
 from activities.backends.terraform_none import NoTerraform
@@ -89,6 +91,8 @@ def test_changes_on_github_are_built_from_a_token_and_the_places_of_the_reposito
         }
     )
     assert isinstance(bootstrap.build_changes(chosen), GithubChanges)
+    assert isinstance(bootstrap.build_checks(chosen), GithubChecks)
+    assert isinstance(bootstrap.build_queue(chosen), GithubQueue)
 
 
 def test_git_wants_a_whole_credential_even_when_changes_stay_in_the_store(settings: Settings) -> None:
