@@ -103,6 +103,14 @@ class Driver:
                 return True
         if await self._red_main(planned.ejected):
             return True
+        if planned.ejected:
+            # Nobody may be blamed yet: the others, a hotfix among them, ride without the suspects meanwhile.
+            suspects = frozenset(said.sequence for said in planned.ejected)
+            rest = sighting.without(sighting.snapshot(book.state, book.now()), suspects)
+            planned = plan(rest, book.rules, book.state.record)
+            if planned.land is not None:
+                self._look_why = await self._lander.land(planned.land)
+                return True
         busy = await self.tester.carry_out(planned)
         while self.tester.ended:
             await self._lander.settle(*self.tester.ended.pop())
@@ -160,6 +168,8 @@ class Driver:
         moved = book.state.tip not in (None, sight.tip)
         if moved:
             book.update(queue=sighting.with_green(book.state), landings=(), suspicion=None)
+            if book.state.freeze and book.state.freeze.owner == learning.RED_MAIN:
+                book.update(freeze=None)  # Whether the new tip is red is found out anew.
         first = book.state.audited is None
         book.update(
             tip=sight.tip,

@@ -112,6 +112,7 @@ class Lander:
             lanes=car.facts.lanes if car.facts else (),
         )
         book.update(queue=sighting.with_green(book.state))
+        await self._tester.drop(sighting.red_with_the_target(book.state))
         dirty = book.state.dev_dirty
         book.update(
             tip=receipt.sha,

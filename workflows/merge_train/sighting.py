@@ -23,6 +23,16 @@ def snapshot(state: TrainState, now: datetime) -> Snapshot:
     )
 
 
+def without(seen: Snapshot, suspects: frozenset[int]) -> Snapshot:
+    """The lane as if these changes were not in it."""
+    return seen.model_copy(
+        update={
+            "entries": tuple(entry for entry in seen.entries if entry.sequence not in suspects),
+            "trials": tuple(trial for trial in seen.trials if suspects.isdisjoint(trial.path)),
+        }
+    )
+
+
 def paths(state: TrainState) -> dict[Path, Testing]:
     """Every car that stands on the tip or on another such car, by its path, in a fixed order."""
     roots = _roots(state)
@@ -59,6 +69,14 @@ def suspects(state: TrainState) -> tuple[Testing, ...]:
         and car.sequence in open_
         and (car.sequence,) not in standing
     )
+
+
+def red_with_the_target(state: TrainState) -> tuple[Testing, ...]:
+    """Cars that were red on a tip that is red itself: that says nothing about their changes."""
+    suspicion = state.suspicion
+    if suspicion is None or suspicion.outcome != "failed":
+        return ()
+    return tuple(car for car in state.cars if car.base == suspicion.tip and car.red is not None)
 
 
 def trial_of(state: TrainState, path: Path) -> Testing | None:
