@@ -12,9 +12,10 @@ from pydantic import Field
 from temporalio import activity
 
 from activities.failures import typed_failures
-from activities.ports import Changes, Track
+from activities.ports import Changes
 from activities.pulse import with_pulse
 from activities.reserved import effect_of, patch_of
+from activities.track_port import Track
 from leverframe.model.changes import (
     Author,
     CarEjected,

@@ -16,8 +16,9 @@ from temporalio import activity
 
 from activities.artifacts import located, unpack
 from activities.failures import typed_failures
-from activities.ports import Delivery, Track
+from activities.ports import Delivery
 from activities.pulse import with_pulse
+from activities.track_port import Track
 from activities.train_ports import Terraform
 from leverframe.model.changes import CheckResult
 from leverframe.model.errors import BadConfiguration, Conflict, Unavailable

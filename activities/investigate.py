@@ -10,7 +10,8 @@ from datetime import datetime
 from temporalio import activity
 
 from activities.failures import typed_failures
-from activities.ports import Changes, ErrorGroup, Errors, Flags, Track
+from activities.ports import Changes, ErrorGroup, Errors, Flags
+from activities.track_port import Track
 from leverframe.model.changes import Change
 from leverframe.model.errors import NotFound
 from leverframe.model.facts import (

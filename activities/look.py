@@ -13,8 +13,9 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.failures import typed_failures
-from activities.ports import Changes, Flags, Track
+from activities.ports import Changes, Flags
 from activities.pulse import with_pulse
+from activities.track_port import Track
 from leverframe.model.changes import Change
 from leverframe.model.errors import NotFound
 from leverframe.model.facts import FlagState, LandedCommit

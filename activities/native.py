@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from temporalio import activity
 
 from activities.failures import typed_failures
-from activities.ports import Changes, Track
+from activities.ports import Changes
 from activities.pulse import with_pulse
+from activities.track_port import Track
 from activities.train_ports import NativeQueue
 from leverframe.model.changes import Author, Change, Receipt
 from leverframe.model.errors import BadConfiguration, NotFound

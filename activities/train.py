@@ -5,17 +5,15 @@ that it left.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from activities.failures import typed_failures
-from activities.ports import Changes, Track
+from activities.ports import Changes
 from activities.pulse import with_pulse
-from activities.train_ports import ForgeChecks
+from activities.track_port import Track
 from leverframe.model.changes import (
     Author,
     Car,
@@ -26,9 +24,9 @@ from leverframe.model.changes import (
     Conflicted,
     Receipt,
 )
-from leverframe.model.errors import BadConfiguration, Conflict, NotFound, Refused
+from leverframe.model.errors import Conflict, NotFound, Refused
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
-from leverframe.model.topology import Check, Repository, TrainRules
+from leverframe.model.topology import Repository, TrainRules
 from leverframe.model.trains import AuditReport, Override
 
 RECENT_RECEIPTS = 200
@@ -36,9 +34,6 @@ RECENT_RECEIPTS = 200
 
 LOOKED_AT = 50
 """How many changes at the front one look asks the forge about; the others are asked about in their turn."""
-
-POLL = timedelta(seconds=15)
-"""How often the forge is asked for the result of a check."""
 
 
 class PlannedCheck(Frozen):
@@ -158,16 +153,6 @@ class Sight(Frozen):
     """Changes that can't ride any more."""
 
 
-class ForgeCheckRequest(Frozen):
-    """Wait for what the forge's CI says of one commit."""
-
-    repository: Slug
-    sha: Sha
-    check: Slug
-    again: bool = False
-    """Ask the forge to run it once more first."""
-
-
 class TrainActivities:
     """Cars, landings and audits of the declared repositories."""
 
@@ -176,13 +161,10 @@ class TrainActivities:
         changes: Changes,
         track: Track,
         repositories: Mapping[str, Repository],
-        *,
-        checks: ForgeChecks | None = None,
     ) -> None:
         self._changes = changes
         self._track = track
         self._repositories = repositories
-        self._checks = checks
 
     @activity.defn(name="look_at_target")
     @typed_failures
@@ -267,45 +249,6 @@ class TrainActivities:
         """Whether everything on the target since that commit is what a receipt says."""
         return self._track.audit(self._repository(repository), since=since)
 
-    @activity.defn(name="offer_car")
-    @typed_failures
-    @with_pulse
-    def offer(self, repository: str, sha: Sha) -> None:
-        """Show the car to the forge's CI as a branch of its own. Idempotent."""
-        declared = self._repository(repository)
-        self._track.offer(declared, sha=sha, branch=car_branch(declared.target, sha))
-
-    @activity.defn(name="retract_car")
-    @typed_failures
-    @with_pulse
-    def retract(self, repository: str, sha: Sha) -> None:
-        """Take the car's branch away and stop what the forge still runs on it. Idempotent."""
-        declared = self._repository(repository)
-        if self._checks is not None:
-            self._checks.cancel(declared, sha=sha)
-        self._track.retract(declared, branch=car_branch(declared.target, sha))
-
-    @activity.defn(name="forge_check")
-    @typed_failures
-    def forge_check(self, request: ForgeCheckRequest) -> CheckResult:
-        """What the forge's CI says of the commit. Raises `NotFinished`, to be asked again, until it does."""
-        repository = self._repository(request.repository)
-        check = _named(repository, request.check)
-        if self._checks is None:
-            raise BadConfiguration(
-                f"check {check.name} of {repository.name} runs on the forge, and [changes] names no forge"
-            )
-        if request.again and activity.info().attempt == 1:
-            self._checks.run_again(repository, sha=request.sha, check=check)
-        result = self._checks.result(repository, sha=request.sha, check=check)
-        if result is None:
-            raise ApplicationError(
-                f"{check.name} has not finished on {request.sha[:12]}",
-                type="NotFinished",
-                next_retry_delay=POLL,
-            )
-        return result
-
     def _lanes(self, repository: Repository, change: Change, waiting: Waiting, tip: str) -> LanesOf:
         """The lanes of what the change does to the target; all of them where that can't be seen."""
         at_head = change.model_copy(update={"head": waiting.head})
@@ -389,15 +332,3 @@ def _uncomposable(rider: Rider, base: str, error: Refused) -> Composed:
     detail = f"The change can't be composed: {error}. Mend that and enqueue it again."
     ended = CarEjected(change=rider.change, reason="refused", detail=detail)
     return Composed(sequence=rider.sequence, base=base, ended=ended)
-
-
-def car_branch(target: str, sha: str) -> str:
-    """The branch on which the forge's CI sees a car."""
-    return f"train/{target}/{sha[:12]}"
-
-
-def _named(repository: Repository, name: str) -> Check:
-    for check in repository.checks:
-        if check.name == name:
-            return check
-    raise BadConfiguration(f"repository {repository.name!r} declares no check {name!r}")

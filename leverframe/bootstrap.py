@@ -1,4 +1,4 @@
-"""Everything is put together here: backends from the settings, and the activities from the backends.
+"""Backends are built here from the settings.
 
 The only file that names a vendor. Backends are imported when they are built, so that a command loads only
 what it uses.
@@ -14,8 +14,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from temporalio.client import Client
-
 from activities.inbox import Inbox
 from activities.ports import (
     AuditLog,
@@ -29,8 +27,8 @@ from activities.ports import (
     Metrics,
     PolicySource,
     Sandbox,
-    Track,
 )
+from activities.track_port import Track
 from activities.train_ports import Terraform
 from leverframe.model.errors import BadConfiguration
 from leverframe.model.topology import Repository
@@ -43,11 +41,8 @@ if TYPE_CHECKING:
     from activities.backends.github_account import GithubAccount
     from activities.backends.gitlab_account import GitlabAccount
     from activities.forms import Forms
-    from activities.infrastructure import InfrastructureActivities
     from activities.train_ports import ForgeChecks, NativeQueue
     from policies.documents import PolicySnapshot
-
-Activity = Callable[..., object]
 
 ROOTS = ("leverframe", "agents", "workflows", "activities", "policies")
 TREE = Path(__file__).resolve().parent.parent
@@ -315,19 +310,6 @@ def build_terraform(settings: Settings) -> Terraform:
     )
 
 
-def build_infrastructure(settings: Settings) -> "InfrastructureActivities":
-    """Dev of the declared repositories, for a command that looks at it. Raises BadConfiguration."""
-    from activities.infrastructure import InfrastructureActivities  # noqa: PLC0415 - loads when it is used
-
-    return InfrastructureActivities(
-        build_terraform(settings),
-        build_delivery(settings),
-        build_track(settings),
-        _by_name(settings),
-        settings.artifacts,
-    )
-
-
 def build_policy_source(settings: Settings) -> PolicySource:
     """Where the policies come from. Raises BadConfiguration for a repository that is not declared."""
     chosen = settings.policies
@@ -339,57 +321,6 @@ def build_policy_source(settings: Settings) -> PolicySource:
         PolicySource,
         _build("policy_source", chosen.backend, build_track(settings), repository, folder=chosen.folder),
     )
-
-
-def hands_activities(settings: Settings, client: Client) -> list[Activity]:
-    """What the hands queue can do: all that needs a credential, and nothing that runs repository code."""
-    from activities.audit import AuditActivities  # noqa: PLC0415 - the activities load in workers only
-    from activities.chat import ChatActivities  # noqa: PLC0415
-    from activities.delivery import DeliveryActivities  # noqa: PLC0415
-    from activities.engine import EngineActivities  # noqa: PLC0415
-    from activities.flags import FlagActivities  # noqa: PLC0415
-    from activities.forge import ForgeActivities  # noqa: PLC0415
-    from activities.infrastructure import InfrastructureActivities  # noqa: PLC0415
-    from activities.investigate import InvestigateActivities  # noqa: PLC0415
-    from activities.ledger import LedgerActivities, LedgerDoor  # noqa: PLC0415
-    from activities.look import LookActivities  # noqa: PLC0415
-    from activities.native import NativeActivities  # noqa: PLC0415
-    from activities.policies import PolicyActivities  # noqa: PLC0415
-    from activities.reconcile import ReconcileActivities  # noqa: PLC0415
-    from activities.report import ReportActivities  # noqa: PLC0415
-    from activities.train import TrainActivities  # noqa: PLC0415
-
-    ports = build_ports(settings)
-    declared = _by_name(settings)
-    ledger = LedgerDoor(client, settings.organisation)
-    look = LookActivities(
-        changes=ports.changes, track=ports.track, flags=ports.flags, repositories=declared, client=client
-    )
-    return _methods(
-        ForgeActivities(ports.changes, ports.track, declared),
-        TrainActivities(ports.changes, ports.track, declared, checks=build_checks(settings)),
-        NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),
-        FlagActivities(ports.flags),
-        DeliveryActivities(ports.delivery, ports.metrics, declared),
-        InfrastructureActivities(ports.terraform, ports.delivery, ports.track, declared, settings.artifacts),
-        InvestigateActivities(ports.errors, ports.track, ports.changes, ports.flags, declared),
-        LedgerActivities(ledger),
-        PolicyActivities(ports.policy_source, ledger),
-        look,
-        ReconcileActivities(ledger, look),
-        ReportActivities(ports.audit, settings.organisation),
-        AuditActivities(ports.audit),
-        ChatActivities(ports.chats),
-        EngineActivities(client),
-    )
-
-
-def sandbox_activities(settings: Settings) -> list[Activity]:
-    """What the sandbox queue can do: run repository code in the jail. Builds no other port."""
-    from activities.sandbox import SandboxActivities  # noqa: PLC0415 - the activities load in workers only
-
-    sandbox = build_sandbox(settings)
-    return _methods(SandboxActivities(sandbox, _by_name(settings), settings.artifacts))
 
 
 def load_policy(settings: Settings) -> "PolicySnapshot":
@@ -453,15 +384,5 @@ def _build(kind: Kind, name: str, *arguments: object, **options: object) -> Any:
     return backend(kind, name).build(*arguments, **options)
 
 
-def _by_name(settings: Settings) -> Mapping[str, Repository]:
+def by_name(settings: Settings) -> Mapping[str, Repository]:
     return {repository.name: repository for repository in settings.repositories}
-
-
-def _methods(*holders: object) -> list[Activity]:
-    """The methods that are declared as activities."""
-    return [
-        method
-        for holder in holders
-        for _, method in inspect.getmembers(holder, inspect.ismethod)
-        if hasattr(method, "__temporal_activity_definition")
-    ]

@@ -20,8 +20,8 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from leverframe.bootstrap import Activity, hands_activities, sandbox_activities
 from leverframe.client import connect, worker_runtime
+from leverframe.crews import Activity, hands_activities, sandbox_activities
 from leverframe.housekeeping import rhythm_of, tidy
 from leverframe.model.errors import LeverframeError, Unavailable
 from leverframe.settings import Settings

@@ -1,6 +1,7 @@
 """Policies from a declared repository: the tip of its protected target branch, and no other branch."""
 
-from activities.ports import Backend, Health, PolicyFiles, Track
+from activities.ports import Backend, Health, PolicyFiles
+from activities.track_port import Track
 from leverframe.model.errors import BadConfiguration, LeverframeError, NotFound
 from leverframe.model.topology import Repository
 

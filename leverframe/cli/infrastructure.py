@@ -17,7 +17,7 @@ def infrastructure() -> None:
 @app.command("drift")
 def drift(repository: OfRepository = "", as_json: AsJson = False) -> None:
     """Compare dev with the target's tip. Changes nothing. Exits 1 when something differs."""
-    from leverframe.bootstrap import build_infrastructure  # noqa: PLC0415 - backends load when they are used
+    from leverframe.crews import build_infrastructure  # noqa: PLC0415 - backends load when they are used
 
     settings = load()
     report = build_infrastructure(settings).drift_of(chosen(settings, repository).name)

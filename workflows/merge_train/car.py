@@ -16,10 +16,11 @@ from temporalio.exceptions import ActivityError, FailureError, TimeoutError, is_
 
 with workflow.unsafe.imports_passed_through():
     from activities.forge import ForgeActivities
+    from activities.forge_checks import ForgeCheckActivities, ForgeCheckRequest
     from activities.infrastructure import InfrastructureRequest
     from activities.pulse import MISSED_AFTER
     from activities.sandbox import CheckRequest, SandboxActivities
-    from activities.train import ForgeCheckRequest, PlannedCheck, TrainActivities
+    from activities.train import PlannedCheck
     from leverframe.model.changes import CheckResult
     from leverframe.model.frozen import Frozen, Sha, Slug
     from leverframe.model.releases import Artifact
@@ -102,7 +103,7 @@ class CarWorkflow:
         if any(check.runs_on == "sandbox" for check in self._test.checks):
             artifact = await self._exported()
         if any(check.runs_on == "forge" for check in self._test.checks):
-            await self._by_hand(f"Show {self._test.sha[:12]} to the forge's CI", TrainActivities.offer)
+            await self._by_hand(f"Show {self._test.sha[:12]} to the forge's CI", ForgeCheckActivities.offer)
         for phase in ("fast", "slow"):
             due = [check for check in self._test.checks if check.phase == phase]
             await asyncio.gather(*(self._check(check, artifact) for check in due))
@@ -151,7 +152,7 @@ class CarWorkflow:
     async def _forge(self, check: PlannedCheck) -> CheckResult:
         """Ask the forge until it knows: retries are the polling, so that waiting writes no history."""
         return await workflow.execute_activity_method(
-            TrainActivities.forge_check,
+            ForgeCheckActivities.forge_check,
             ForgeCheckRequest(
                 repository=self._test.repository, sha=self._test.sha, check=check.name, again=self._test.again
             ),
@@ -194,11 +195,13 @@ class CarWorkflow:
 
     async def _retracted(self) -> None:
         try:
-            await self._by_hand(f"Take the branch of {self._test.sha[:12]} away", TrainActivities.retract)
+            await self._by_hand(
+                f"Take the branch of {self._test.sha[:12]} away", ForgeCheckActivities.retract
+            )
         except ActivityError as error:
             workflow.logger.warning("the car's branch stays: %s", cause_of(error)[1])
 
-    async def _by_hand(self, summary: str, method: Callable[[TrainActivities, str, str], None]) -> None:
+    async def _by_hand(self, summary: str, method: Callable[[ForgeCheckActivities, str, str], None]) -> None:
         await workflow.execute_activity_method(
             method,
             args=[self._test.repository, self._test.sha],

@@ -17,7 +17,7 @@ from activities.backends.terraform_cloud import TerraformCloud
 from activities.backends.terraform_command import TerraformCommand
 from activities.backends.terraform_none import NoTerraform
 from activities.ports import Backend
-from leverframe import bootstrap
+from leverframe import bootstrap, crews
 from leverframe.model.errors import BadConfiguration
 from leverframe.settings import (
     ChangesSettings,
@@ -157,12 +157,12 @@ def test_a_place_on_github_is_an_owner_and_a_name(place: str) -> None:
 
 
 def test_the_sandbox_queue_has_the_sandbox_activities_and_no_other(settings: Settings) -> None:
-    names = {activity_name(each) for each in bootstrap.sandbox_activities(settings)}
+    names = {activity_name(each) for each in crews.sandbox_activities(settings)}
     assert names == {"run_check", "run_probes"}
 
 
 def test_dev_can_be_applied_healed_and_compared(settings: Settings) -> None:
-    holder = bootstrap.build_infrastructure(settings)
+    holder = crews.build_infrastructure(settings)
     names = {activity_name(getattr(holder, name)) for name in ("apply_to_dev", "heal_dev", "drift")}
     assert names == {"apply_to_dev", "heal_dev", "drift"}
 
@@ -192,7 +192,7 @@ def test_terraform_is_never_given_our_secrets_or_what_changes_its_commands(name:
         TerraformSettings(pass_environment=(name,))
 
 
-def activity_name(method: bootstrap.Activity) -> str | None:
+def activity_name(method: crews.Activity) -> str | None:
     return activity._Definition.must_from_callable(method).name
 
 

@@ -1,0 +1,100 @@
+"""What the workers of each task queue can do: the activities, put together from the backends."""
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from temporalio.client import Client
+
+from leverframe.bootstrap import (
+    build_checks,
+    build_delivery,
+    build_ports,
+    build_queue,
+    build_sandbox,
+    build_terraform,
+    build_track,
+    by_name,
+)
+from leverframe.settings import Settings
+
+if TYPE_CHECKING:
+    from activities.infrastructure import InfrastructureActivities
+
+Activity = Callable[..., object]
+
+
+def hands_activities(settings: Settings, client: Client) -> list[Activity]:
+    """What the hands queue can do: all that needs a credential, and nothing that runs repository code."""
+    from activities.audit import AuditActivities  # noqa: PLC0415 - the activities load in workers only
+    from activities.chat import ChatActivities  # noqa: PLC0415
+    from activities.delivery import DeliveryActivities  # noqa: PLC0415
+    from activities.engine import EngineActivities  # noqa: PLC0415
+    from activities.flags import FlagActivities  # noqa: PLC0415
+    from activities.forge import ForgeActivities  # noqa: PLC0415
+    from activities.forge_checks import ForgeCheckActivities  # noqa: PLC0415
+    from activities.infrastructure import InfrastructureActivities  # noqa: PLC0415
+    from activities.investigate import InvestigateActivities  # noqa: PLC0415
+    from activities.ledger import LedgerActivities, LedgerDoor  # noqa: PLC0415
+    from activities.look import LookActivities  # noqa: PLC0415
+    from activities.native import NativeActivities  # noqa: PLC0415
+    from activities.policies import PolicyActivities  # noqa: PLC0415
+    from activities.reconcile import ReconcileActivities  # noqa: PLC0415
+    from activities.report import ReportActivities  # noqa: PLC0415
+    from activities.train import TrainActivities  # noqa: PLC0415
+
+    ports = build_ports(settings)
+    declared = by_name(settings)
+    ledger = LedgerDoor(client, settings.organisation)
+    look = LookActivities(
+        changes=ports.changes, track=ports.track, flags=ports.flags, repositories=declared, client=client
+    )
+    return _methods(
+        ForgeActivities(ports.changes, ports.track, declared),
+        TrainActivities(ports.changes, ports.track, declared),
+        ForgeCheckActivities(ports.track, declared, build_checks(settings)),
+        NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),
+        FlagActivities(ports.flags),
+        DeliveryActivities(ports.delivery, ports.metrics, declared),
+        InfrastructureActivities(ports.terraform, ports.delivery, ports.track, declared, settings.artifacts),
+        InvestigateActivities(ports.errors, ports.track, ports.changes, ports.flags, declared),
+        LedgerActivities(ledger),
+        PolicyActivities(ports.policy_source, ledger),
+        look,
+        ReconcileActivities(ledger, look),
+        ReportActivities(ports.audit, settings.organisation),
+        AuditActivities(ports.audit),
+        ChatActivities(ports.chats),
+        EngineActivities(client),
+    )
+
+
+def sandbox_activities(settings: Settings) -> list[Activity]:
+    """What the sandbox queue can do: run repository code in the jail. Builds no other port."""
+    from activities.sandbox import SandboxActivities  # noqa: PLC0415 - the activities load in workers only
+
+    sandbox = build_sandbox(settings)
+    return _methods(SandboxActivities(sandbox, by_name(settings), settings.artifacts))
+
+
+def build_infrastructure(settings: Settings) -> "InfrastructureActivities":
+    """Dev of the declared repositories, for a command that looks at it. Raises BadConfiguration."""
+    from activities.infrastructure import InfrastructureActivities  # noqa: PLC0415 - loads when it is used
+
+    return InfrastructureActivities(
+        build_terraform(settings),
+        build_delivery(settings),
+        build_track(settings),
+        by_name(settings),
+        settings.artifacts,
+    )
+
+
+def _methods(*holders: object) -> list[Activity]:
+    """The methods that are declared as activities."""
+    return [
+        method
+        for holder in holders
+        for _, method in inspect.getmembers(holder, inspect.ismethod)
+        if hasattr(method, "__temporal_activity_definition")
+    ]
