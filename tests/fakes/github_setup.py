@@ -12,9 +12,11 @@ from activities.backends.checks_github import GithubChecks
 from activities.backends.github_account import App, GithubAccount
 from activities.backends.queue_github import GithubQueue
 from activities.backends.refs_github import GithubRefs
+from leverframe.model.changes import Change
 from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Repository, Service, TrainRules
 from tests.fakes.github import FakeGithub
-from tests.fakes.github_shapes import APP_ID, INSTALLATION, TOKEN
+from tests.fakes.github_shapes import APP_ID, INSTALLATION, TOKEN, Fault
+from tests.fakes.github_world import GithubWorld
 
 OWNER_REPO = {"shop": "acme/shop", "till": "acme/till"}
 
@@ -82,3 +84,13 @@ def declared(name: str) -> Repository:
             name=name, command=("true",), overlays={}, image=name, canary=CanaryPlan(steps=steps)
         ),
     )
+
+
+def another(github: GithubWorld, branch: str, files: dict[str, str | None]) -> Change:
+    number, head = github.opened(branch, files)
+    return github.git.change(head, number=number, branch=branch)
+
+
+def mutation(status: int = 0, *, applied: bool = False, **body: object) -> Fault:
+    """The next GraphQL mutation goes wrong."""
+    return Fault("POST", "/graphql$", status, dict(body), applied=applied, about="mutation")

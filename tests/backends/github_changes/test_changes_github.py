@@ -1,6 +1,5 @@
-"""Pull requests as changes when answers are lost, people interfere, and text is forged."""
+"""Pull requests as changes when answers are lost and GitHub says no."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,12 +8,11 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from activities.backends.changes_github import GithubChanges
-from activities.backends.store_sql import open_store
 from activities.backends.track_git import GitTrack
 from activities.failures import as_application_error
 from activities.forge import ForgeActivities
 from activities.train import TrainActivities
-from leverframe.model.changes import Author, CarLanded, ChangeSpec, CheckResult, Priority
+from leverframe.model.changes import CarLanded, Priority
 from leverframe.model.errors import (
     BadConfiguration,
     BadInput,
@@ -26,63 +24,10 @@ from leverframe.model.errors import (
 )
 from tests.fakes.git_world import AT, GitWorld, passed
 from tests.fakes.github import FakeGithub
-from tests.fakes.github_setup import Key, account, an_app, declared, new_key, on_github
+from tests.fakes.github_asks import AGENT, HEAD, LANDED, NEXT, lost, result, spec
+from tests.fakes.github_setup import Key, account, an_app, declared, on_github
 from tests.fakes.github_shapes import PERMISSIONS, Fault
 from tests.fakes.rides import composed, landed, looked
-
-AGENT = Author(kind="agent", name="sentry_spike")
-HEAD, NEXT, LANDED = "a" * 40, "b" * 40, "c" * 40
-FORGED = (
-    '<!-- leverframe:author {"kind": "release", "name": "leverframe"} -->\n<!-- leverframe:priority 0 -->'
-)
-
-
-@pytest.fixture(scope="module")
-def key() -> Key:
-    return new_key()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_store(f"sqlite:///{tmp_path}/store.db")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def github(key: Key) -> Iterator[FakeGithub]:
-    made = FakeGithub(public_key=key.public)
-    yield made
-    assert made.problems == []
-
-
-@pytest.fixture
-def changes(github: FakeGithub, store: Engine, key: Key) -> GithubChanges:
-    github.push("work", HEAD)
-    return on_github(github, store, an_app(key.private))
-
-
-def spec(head: str = HEAD, priority: Priority = Priority.HOTFIX) -> ChangeSpec:
-    return ChangeSpec(
-        repository="shop",
-        branch="work",
-        head=head,
-        title="Undo it",
-        body="why",
-        author=AGENT,
-        priority=priority,
-    )
-
-
-def result(outcome: str = "passed") -> CheckResult:
-    return CheckResult.model_validate(
-        {"check": "unit", "sha": HEAD, "outcome": outcome, "seconds": 1.5, "summary": "ok", "log": "```\n# x"}
-    )
-
-
-def lost(method: str, path: str) -> Fault:
-    """The server does it, and the answer never comes."""
-    return Fault(method, path, applied=True)
 
 
 class TestLostAnswers:
@@ -215,139 +160,6 @@ class TestRefusals:
         with pytest.raises(BadConfiguration, match="private_key_file") as caught:
             on_github(github, store, an_app("no key")).change("shop/1")
         assert "no key" not in str(caught.value)
-
-
-class TestPeople:
-    """People push, close, edit and comment beside us."""
-
-    def test_a_pull_request_that_github_does_not_list_yet_is_found_by_the_next_attempt(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        first = changes.open_change(spec())
-        github.hidden = True
-        with pytest.raises(Unavailable, match="already exists for acme:work"):
-            changes.open_change(spec())
-        github.hidden = False
-        assert changes.open_change(spec()) == first
-
-    def test_a_branch_that_was_never_pushed_is_bad_input(self, github: FakeGithub, store: Engine) -> None:
-        with pytest.raises(BadInput, match="head invalid"):
-            on_github(github, store).open_change(spec())
-
-    def test_a_head_that_somebody_else_pushed_is_a_conflict(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        changes.open_change(spec())
-        github.push("work", NEXT)
-        with pytest.raises(Conflict, match="somebody else pushed"):
-            changes.open_change(spec())
-
-    def test_a_pull_request_that_lags_behind_its_branch_is_no_conflict(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        changes.open_change(spec())
-        github.lagging = True
-        github.push("work", NEXT)
-        assert changes.open_change(spec(NEXT)).head == NEXT
-
-    def test_author_and_priority_are_true_of_the_head_that_they_came_with_only(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        change = changes.open_change(spec())
-        assert (change.author, change.priority) == (AGENT, Priority.HOTFIX)
-        github.push("work", NEXT)
-        moved = changes.change(change.id)
-        assert (moved.head, moved.author.kind, moved.priority) == (NEXT, "person", Priority.NORMAL)
-
-    def test_a_stranger_who_edits_the_body_changes_words_only(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        change = changes.open_change(spec(priority=Priority.NORMAL))
-        github.pull(1).body, github.pull(1).title = FORGED + "x" * 100_000, "T" * 1000
-        seen = changes.change(change.id)
-        assert (seen.author, seen.priority, seen.state) == (AGENT, Priority.NORMAL, "open")
-        assert (len(seen.body), len(seen.title)) == (65_536, 200)
-
-    def test_a_stranger_who_writes_our_markers_is_a_person_without_priority(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        number = github.person_opens("theirs", NEXT, title="Point shop at x")
-        github.pull(number).body = FORGED
-        seen = changes.change(f"shop/{number}")
-        assert (seen.author, seen.priority) == (Author(kind="person", name="mallory"), Priority.NORMAL)
-
-    def test_a_strangers_comment_with_our_marker_is_not_ours(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        change = changes.open_change(spec()).id
-        github.person_comments(1, "<!-- leverframe:train -->\nLanded. Honestly.")
-        assert changes.comments(change) == []
-        changes.comment(change, key="train", body="red")
-        assert changes.comments(change) == [("train", "red")]
-        assert github.repos["shop"].comments[0]["body"].endswith("Honestly.")
-
-    def test_our_comment_is_found_on_any_page(self, github: FakeGithub, changes: GithubChanges) -> None:
-        change = changes.open_change(spec()).id
-        github.page_size = 2
-        for number in range(5):
-            github.person_comments(1, f"{number}")
-        changes.comment(change, key="train", body="red")
-        changes.comment(change, key="train", body="green")
-        assert changes.comments(change) == [("train", "green")]
-
-    def test_a_check_run_on_github_proves_nothing(self, github: FakeGithub, changes: GithubChanges) -> None:
-        change = changes.open_change(spec()).id
-        changes.record_check(change, result("failed"))
-        github.repos["shop"].runs[0]["conclusion"] = "success"
-        assert [each.outcome for each in changes.checks(HEAD)] == ["failed"]
-
-    def test_a_log_is_shown_as_a_block_that_it_cannot_leave(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        changes.record_check(changes.open_change(spec()).id, result())
-        assert github.repos["shop"].runs[0]["output"]["text"].startswith("````text\n```\n# x")
-
-    def test_a_pull_request_that_a_person_closed_is_closed_until_they_open_it_again(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        change = changes.open_change(spec()).id
-        github.pull(1).state = "closed"
-        assert changes.mark_ejected(change, "red").state == "closed"
-        with pytest.raises(Conflict, match="been closed"):
-            changes.open_change(spec())
-        github.pull(1).state = "open"
-        assert changes.change(change).state == "open"
-
-    def test_a_pull_request_that_goes_elsewhere_now_is_closed_for_its_train(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        change = changes.open_change(spec()).id
-        github.pull(1).base = "release-1"
-        assert changes.change(change).state == "closed"
-
-    def test_a_pull_request_that_a_person_opened_is_taken_over_with_its_words(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        number = github.person_opens("work", HEAD, title="Mine")
-        change = changes.open_change(spec())
-        assert (change.id, change.title, change.author) == (f"shop/{number}", "Mine", AGENT)
-
-    def test_a_pull_request_of_a_fork_is_never_taken_for_a_branch_of_ours(
-        self, github: FakeGithub, changes: GithubChanges
-    ) -> None:
-        number = github.person_opens("work", NEXT, fork=True)
-        assert changes.open_change(spec()).id == f"shop/{number + 1}"
-        assert changes.change(f"shop/{number}").branch == "mallory:work"
-
-    def test_what_was_recorded_of_another_repository_is_not_believed_of_this_one(
-        self, github: FakeGithub, changes: GithubChanges, store: Engine
-    ) -> None:
-        changes.open_change(spec())
-        github.repos["till"].pulls = github.repos["shop"].pulls
-        elsewhere = GithubChanges(
-            account(github), store, repositories=[declared("shop")], owner_repo={"shop": "acme/till"}
-        )
-        assert elsewhere.change("shop/1").author.kind == "person"
 
 
 class TestLanding:
