@@ -7,13 +7,12 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.train import LOOKED_AT, Sight, Waiting
-    from leverframe.model.trains import AuditFinding, AuditReport, Freeze, Override
+    from leverframe.model.trains import AuditFinding, AuditReport, Freeze
     from workflows.merge_train import learning, sighting, words
     from workflows.merge_train.book import Book
     from workflows.merge_train.calls import Calls
     from workflows.merge_train.landing import Lander
     from workflows.merge_train.lane import Eject
-    from workflows.merge_train.messages import Vouch
     from workflows.merge_train.native import PATIENCE, Native
     from workflows.merge_train.planning import plan
     from workflows.merge_train.queue import Queued
@@ -250,43 +249,3 @@ class Driver:
                 )
             )
         await self._calls.page(f"audit/{book.repository}/{book.state.tip}", text)
-
-    # What people say.
-
-    def thaw(self) -> None:
-        """End the freeze; what an audit found counts as seen."""
-        self._book.hear(freeze=None, findings=(), suspicion=None)
-
-    def objection(self, asked: Vouch) -> str:
-        """Why the override can't be vouched for, or nothing."""
-        item = self._book.state.queue.find(asked.change, asked.head)
-        if item is None or item.leaving:
-            return f"{asked.change} is not queued at {asked.head[:12]}"
-        if item.override is not None:
-            return f"{asked.change} has its two people already"
-        if asked.person == item.author.name and item.author.kind == "person":
-            return f"{asked.person} wrote the change: two others have to vouch for it"
-        if item.vouched is not None and item.vouched[0] == asked.person:
-            return f"{asked.person} has vouched already: a second person has to"
-        if item.vouched is not None and sorted(item.vouched[2]) != sorted(asked.checks):
-            named = ", ".join(item.vouched[2]) or "none"
-            return f"{item.vouched[0]} asked for the checks {named}: name the same"
-        return ""
-
-    def vouch(self, asked: Vouch) -> str:
-        """Note the person; the second one makes the override."""
-        book = self._book
-        item = book.state.queue.find(asked.change, asked.head)
-        if item is None:
-            return "gone"
-        if item.vouched is None:
-            vouched = (asked.person, asked.reason, asked.checks)
-            book.keep_item(item.model_copy(update={"vouched": vouched}))
-            book.heard += 1
-            return "first"
-        people = (item.vouched[0], asked.person)
-        override = Override(people=people, reason=item.vouched[1], checks=asked.checks)
-        book.keep_item(item.model_copy(update={"override": override}))
-        # What is required of it has changed: its cars are put together anew.
-        book.hear(cars=tuple(car for car in book.state.cars if car.sequence != item.sequence))
-        return "override"

@@ -12,14 +12,14 @@ from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from leverframe.model.changes import Enqueue, Priority
+    from leverframe.model.changes import Enqueue
     from leverframe.model.trains import Look
-    from leverframe.model.untrusted import Untrusted
     from workflows import attributes
-    from workflows.merge_train import board, queue
+    from workflows.merge_train import board
     from workflows.merge_train.book import Book
     from workflows.merge_train.calls import Calls
     from workflows.merge_train.car import CarReport
+    from workflows.merge_train.desk import Desk
     from workflows.merge_train.driver import Driver
     from workflows.merge_train.messages import (
         FreezeRequest,
@@ -28,10 +28,9 @@ with workflow.unsafe.imports_passed_through():
         TrainStart,
         Vouch,
     )
-    from workflows.merge_train.state import Letter, Settled, TrainState
+    from workflows.merge_train.state import TrainState
     from workflows.merge_train.view import Explanation, TrainView, explain, view
 
-MAX_QUEUED = 2000
 MAX_EVENTS = 500
 """Events of one run; the train continues as new at the first pause past it."""
 
@@ -46,6 +45,7 @@ class MergeTrainWorkflow:
     @workflow.init
     def __init__(self, start: TrainStart) -> None:
         self._book = Book(start.repository, start.state, train=workflow.info().workflow_id, now=workflow.now)
+        self._desk = Desk(self._book)
         self._driver = Driver(self._book, Calls(start.repository))
 
     @workflow.run
@@ -69,43 +69,27 @@ class MergeTrainWorkflow:
         A change that has landed at this head is not carried again; everybody in `notify` is told. One
         that was taken off rides again when it is asked for by a new request.
         """
-        book = self._book
         update = workflow.current_update_info()
-        request = update.id if update else ""
-        if before := _settled(book.state, asked, request):
-            if asked.notify and request not in before.requests:
-                letter = Letter(to=asked.notify, outcome=before.outcome)
-                book.update(letters=(*book.state.letters, letter))
-            return QueuePlace(state="settled", outcome=before.outcome)
-        put = queue.put(book.state.queue, asked, request=request, at=workflow.now(), rules=book.rules)
-        book.hear(queue=put)
+        place = self._desk.enqueue(asked, update.id if update else "")
         self._show()
-        return self._place(asked)
+        return place
 
     @enqueue.validator
     def _may_enqueue(self, asked: Enqueue) -> None:
-        state = self._book.state
-        self._is_ours(asked.change)
-        if state.queue.find(asked.change, asked.head) is not None:
-            return
-        if state.freeze and state.freeze.mode == "drain" and asked.priority is not Priority.HOTFIX:
-            raise _no(
-                f"the train drains: {state.freeze.reason}; enqueue again when it is thawed", "Unavailable"
-            )
-        if len(state.queue.items) >= MAX_QUEUED:
-            raise _no(f"{MAX_QUEUED} changes are queued: wait", "Unavailable")
+        if problem := self._desk.misdirected(asked):
+            raise _no(problem, "BadInput")
+        if problem := self._desk.full(asked):
+            raise _no(problem, "Unavailable")
 
     @workflow.update(description="Take a change off before it lands")
     def withdraw(self, change: str) -> bool:
         """True if the change was queued or riding. A landing that is under way wins."""
-        known = any(item.change == change for item in self._book.state.queue.items)
-        self._book.hear(queue=queue.withdraw(self._book.state.queue, change))
-        return known
+        return self._desk.withdraw(change)
 
     @workflow.update(description="Stop the train, in one of three ways, until somebody thaws it or a time")
     def freeze(self, asked: FreezeRequest) -> TrainView:
         """Freeze; a freeze in force is replaced. Cars under test go on."""
-        self._book.hear(freeze=asked.at(workflow.now()))
+        self._desk.freeze(asked)
         self._show()
         return view(self._book.repository, self._book.state, workflow.now())
 
@@ -118,18 +102,18 @@ class MergeTrainWorkflow:
     def thaw(self, asked: ThawRequest) -> TrainView:
         """End the freeze; findings of an audit count as seen by this person."""
         workflow.logger.info("thawed by %s: %s", asked.owner, asked.reason)
-        self._driver.thaw()
+        self._desk.thaw()
         self._show()
         return view(self._book.repository, self._book.state, workflow.now())
 
     @workflow.update(description="One of two people who want a change landed with fewer checks")
     def vouch(self, asked: Vouch) -> str:
         """`first` or `override`: whether a second person is still needed."""
-        return self._driver.vouch(asked)
+        return self._desk.vouch(asked)
 
     @vouch.validator
     def _may_vouch(self, asked: Vouch) -> None:
-        if problem := self._driver.objection(asked):
+        if problem := self._desk.objection(asked):
             raise _no(problem, "Refused")
 
     @workflow.signal(description="A car's test has something to say")
@@ -161,16 +145,6 @@ class MergeTrainWorkflow:
         shown = view(self._book.repository, self._book.state, workflow.now())
         workflow.set_current_details(board.markdown(shown))
 
-    def _is_ours(self, change: str) -> None:
-        repository, _, number = change.rpartition("/")
-        if repository != self._book.repository or not number.isdecimal():
-            shown = Untrusted(change).for_terminal()
-            raise _no(
-                f"{shown} is not a change of {self._book.repository}: its id is "
-                f"{self._book.repository}/<number>",
-                "BadInput",
-            )
-
     def _is_long(self) -> bool:
         info = workflow.info()
         return info.get_current_history_length() >= MAX_EVENTS or info.is_continue_as_new_suggested()
@@ -185,23 +159,6 @@ class MergeTrainWorkflow:
             )
         except TimeoutError:
             self._driver.look_soon("it is time")
-
-    def _place(self, asked: Enqueue) -> QueuePlace:
-        state = self._book.state
-        item = state.queue.find(asked.change, asked.head)
-        if item is None or any(car.sequence == item.sequence for car in state.cars):
-            return QueuePlace(state="riding")
-        return QueuePlace(state="waiting", ahead=state.queue.items.index(item))
-
-
-def _settled(state: TrainState, asked: Enqueue, request: str) -> Settled | None:
-    """The ride that answers this request: the one it asked for, or one that landed at this head."""
-    for settled in reversed(state.settled):
-        if (settled.outcome.change, settled.head) != (asked.change, asked.head):
-            continue
-        if settled.outcome.kind == "landed" or request in settled.requests:
-            return settled
-    return None
 
 
 def _no(words: str, kind: str) -> ApplicationError:
