@@ -1,6 +1,7 @@
 """What people do to a train, and what it does when the target itself is at fault; on a real server."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -55,6 +56,10 @@ async def refusal(yard: Yard, vouch: Vouch) -> str:
         await yard.train.execute_update(MergeTrainWorkflow.vouch, vouch)
     assert isinstance(caught.value.cause, ApplicationError)
     return caught.value.cause.message
+
+
+def assert_in_time(event: threading.Event) -> None:
+    assert event.wait(60)
 
 
 async def test_when_the_target_is_red_nobody_is_blamed_and_a_hotfix_rides_and_thaws_the_train(
@@ -113,6 +118,8 @@ async def test_two_people_who_did_not_write_the_change_land_it_with_fewer_checks
     held = FreezeRequest(mode="hold_landing", owner="ada", reason="incident 42")
     await yard.train.execute_update(MergeTrainWorkflow.freeze, held)
     yard.red_with("new.py")
+    vouched = threading.Event()
+    yard.sandbox.during = lambda _: assert_in_time(vouched)
     work, receiver = yard.propose("work", {"new.py": "x\n"}), await yard.receiver()
     await yard.enqueue(work, notify=(receiver.id,))
 
@@ -123,6 +130,7 @@ async def test_two_people_who_did_not_write_the_change_land_it_with_fewer_checks
     assert await yard.train.execute_update(MergeTrainWorkflow.vouch, by("grace")) == "first"
     assert "a second person has to" in await refusal(yard, by("grace"))
     assert await yard.train.execute_update(MergeTrainWorkflow.vouch, by("edsger")) == "override"
+    vouched.set()
     await yard.train.execute_update(MergeTrainWorkflow.thaw, THAW)
     outcome = await receiver.result()
     assert isinstance(outcome, CarLanded)
