@@ -17,7 +17,7 @@ from leverframe.model.differences import TreeDifference
 from leverframe.model.facts import LandedCommit
 from leverframe.model.releases import Artifact, Environment
 from leverframe.model.topology import Repository
-from leverframe.model.trains import AuditReport, Method, Override
+from leverframe.model.trains import AuditReport, Method, Override, Rehearsal
 
 
 class Track(Protocol):
@@ -109,6 +109,19 @@ class Track(Protocol):
 
         Every check that any of them requires must have passed on exactly the last one. Its receipt is
         `exact`, the others are `covered` by it. Otherwise as `land`: one receipt for each car.
+        """
+        ...
+
+    def rehearse(self, repository: Repository, *, push: bool = False) -> Rehearsal:
+        """Everything that a landing needs of git and the remote, without a landing.
+
+        The push is a dry run: it shows that we may push and that the remote takes atomic pushes. With
+        `push` refs of ours are really pushed and taken away again, so that its rules and hooks are asked.
+
+        Raises:
+            NotFound: there is no target.
+            Refused: git is too old, or the remote says no, with its words.
+            Unavailable: the remote did not answer.
         """
         ...
 

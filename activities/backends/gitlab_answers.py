@@ -95,6 +95,7 @@ class Branch(BaseModel):
     """A branch and the commit that it points at."""
 
     commit: CommitRef
+    protected: bool = False
 
 
 class Job(BaseModel):

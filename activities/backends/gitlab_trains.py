@@ -17,8 +17,8 @@ _METHODS = {"merge": ("merge", "rebase_merge"), "rebase": ("ff",), "squash": ("m
 """Our method → GitLab's methods that make such a commit."""
 
 
-def capability_of(repository: Repository, project: Project, version: Version) -> Capability:
-    """Native only when nothing speaks against it; `why` has all that does."""
+def capability_of(repository: Repository, project: Project, version: Version, *, guarded: bool) -> Capability:
+    """Native only when nothing speaks against it; `why` has all that does. `guarded`: a protected target."""
     against = list(_against(repository, project, version))
     exact = project.merge_method in ("ff", "rebase_merge")
     facts = {
@@ -30,6 +30,7 @@ def capability_of(repository: Repository, project: Project, version: Version) ->
         "merge_pipelines_enabled": _told(project.merge_pipelines_enabled),
         "merge_trains_skip_train_allowed": _told(project.merge_trains_skip_train_allowed),
         "audit": "by commit" if exact else "by tree",
+        "rewinds": "refused" if guarded else "the branch is not protected",
     }
     if against:
         return Capability(native=False, why="; ".join(against), facts=facts)

@@ -93,7 +93,7 @@ class GithubQueue:
                 owner=at.owner, name=at.repo, branch=at.target,
             )  # fmt: skip
             seen = _repository(QueuedRepository, told)
-            ruled_by = self._ruled_by(at)
+            rules = self._rules(at)
         except Unavailable:
             raise
         except LeverframeError as error:
@@ -101,7 +101,7 @@ class GithubQueue:
         facts = {
             "owner": "organisation" if seen.in_organisation else "person",
             "visibility": Untrusted(seen.visibility.lower()).for_terminal(20),
-            "rule": ruled_by,
+            **_told_of(rules),
         }
         if seen.queue is None:
             return Capability(native=False, why=_why_not(at, seen), facts=facts)
@@ -277,13 +277,21 @@ class GithubQueue:
         with answering(f"read the merge queue of {at.key}"):
             return None if entries is None else EntryPage.model_validate(entries)
 
-    def _ruled_by(self, at: Place) -> str:
-        """Which rule gives the target its queue."""
+    def _rules(self, at: Place) -> list[_Rule]:
+        """What rulesets say of the target."""
         with answering(f"read the rules of {at.target} in {at.key}"):
             answer = self._rest.repos.get_branch_rules(at.owner, at.repo, at.target, per_page=100)
-            rules = [_Rule.model_validate(each) for each in answer.json()]
-        ruling = next((rule for rule in rules if rule.type == "merge_queue"), None)
-        return f"ruleset {ruling.ruleset}" if ruling else "no ruleset"
+            return [_Rule.model_validate(each) for each in answer.json()]
+
+
+def _told_of(rules: Sequence[_Rule]) -> dict[str, str]:
+    """Which ruleset gives the target its queue, and whether rulesets refuse that it is moved by force."""
+    ruling = next((rule for rule in rules if rule.type == "merge_queue"), None)
+    guarded = {"non_fast_forward", "deletion"} <= {rule.type for rule in rules}
+    return {
+        "rule": f"ruleset {ruling.ruleset}" if ruling else "no ruleset",
+        "rewinds": "refused" if guarded else "no ruleset refuses them",
+    }
 
 
 def _must_be_able(ride: Ride, change: Change, target: str) -> None:

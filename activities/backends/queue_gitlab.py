@@ -12,7 +12,15 @@ from urllib.parse import quote
 
 from activities.backends.checks_gitlab import failure, reasons_of
 from activities.backends.gitlab_account import SCOPE, Answer, GitlabAccount, Query, explain
-from activities.backends.gitlab_answers import CommitRef, MergeRequest, Note, Pipeline, Project, TrainCar
+from activities.backends.gitlab_answers import (
+    Branch,
+    CommitRef,
+    MergeRequest,
+    Note,
+    Pipeline,
+    Project,
+    TrainCar,
+)
 from activities.backends.gitlab_departures import Departure, story
 from activities.backends.gitlab_places import Place, Places
 from activities.backends.gitlab_trains import capability_of
@@ -63,7 +71,8 @@ class GitlabQueue:
         """Whether the project has merge trains that can't be passed by. Raises Unavailable."""
         at = self._places.at(repository.name)
         project = self._account.read(Project, at.url, f"read {at.key}")
-        return capability_of(repository, project, self._account.version())
+        guarded = self._is_protected(at)
+        return capability_of(repository, project, self._account.version(), guarded=guarded)
 
     def enqueue(self, repository: Repository, change: Change, *, hotfix: bool) -> None:
         """Put the change onto the train of its target, or have GitLab do so once its checks pass.
@@ -150,6 +159,13 @@ class GitlabQueue:
         trains = [at.key for at, project in projects if project.merge_trains_enabled]
         told = Untrusted(version.version).for_terminal(40)
         return Health(ok=True, detail=f"GitLab {told}; merge trains in {', '.join(trains) or 'no project'}")
+
+    def _is_protected(self, at: Place) -> bool:
+        path = f"{at.url}/repository/branches/{quote(at.target, safe='')}"
+        try:
+            return self._account.read(Branch, path, f"read the branch {at.target}").protected
+        except NotFound:
+            return False
 
     def _car(self, at: Place, number: int) -> TrainCar | None:
         path, doing = (

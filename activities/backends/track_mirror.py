@@ -110,18 +110,26 @@ class Mirror:
         return not self._missing([sha])
 
     def push(
-        self, git: Git, refspecs: Sequence[str], *, expected: Mapping[str, str], atomic: bool = False
+        self,
+        git: Git,
+        refspecs: Sequence[str],
+        *,
+        expected: Mapping[str, str],
+        atomic: bool = False,
+        rehearsed: bool = False,
     ) -> Push:
         """Push, each ref only if the remote still has it where `expected` says (`""`: not at all).
+
+        A rehearsed push goes as far as it can without changing anything.
 
         Raises:
             Unavailable: no answer in time, so what happened is not known.
             Refused: the remote refuses before it looks at any ref.
         """
         leases = [f"--force-with-lease={ref}:{value}" for ref, value in expected.items()]
-        atomically = ["--atomic"] if atomic else []
+        how = [*(["--atomic"] if atomic else []), *(["--dry-run"] if rehearsed else [])]
         done = git.run(
-            "push", "--porcelain", "--no-verify", "--no-signed", *atomically, *leases, "--", self.url,
+            "push", "--porcelain", "--no-verify", "--no-signed", *how, *leases, "--", self.url,
             *refspecs, allow=(0, 1), secret_settings=self._secrets(),
         )  # fmt: skip
         answers = {}

@@ -6,7 +6,6 @@ and `track_audit`.
 """
 
 import itertools
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from activities.backends.track_mirror import Mirror, on_a_fresh_mirror_again
 from activities.backends.track_proof import same_closure
 from activities.backends.track_receipts import receipts
 from activities.backends.track_refs import tip_of
+from activities.backends.track_rehearsal import rehearse, version
 from activities.ports import Health, PolicyFiles
 from leverframe.model.changes import Conflicted, Receipt
 from leverframe.model.differences import TreeDifference
@@ -30,7 +30,7 @@ from leverframe.model.errors import BadInput, LeverframeError, NotFound
 from leverframe.model.facts import LandedCommit
 from leverframe.model.releases import Artifact, Environment
 from leverframe.model.topology import Repository
-from leverframe.model.trains import AuditReport
+from leverframe.model.trains import AuditReport, Rehearsal
 
 OVERLAY_COMMITS_READ = 200
 """How many commits of the overlay's file are read for its history."""
@@ -194,14 +194,19 @@ class GitReader:
                 git, mirror, repository, change=change, head=head, sha=sha, base=base
             )
 
+    @on_a_fresh_mirror_again
+    def rehearse(self, repository: Repository, *, push: bool = False) -> Rehearsal:
+        mirror = self._mirror(repository)
+        with mirror.synced() as git:
+            return rehearse(mirror, git, repository.target, push=push)
+
     def health(self) -> Health:
         """git's version, and whether each declared remote answers and has its target."""
         try:
-            git = Git(self._mirrors, timeout=timedelta(seconds=20))
-            told = git.run("version").text
-            version = re.search(r"(\d+)\.(\d+)", told)
-            if version is None or (int(version[1]), int(version[2])) < (2, 39):
-                return Health(ok=False, detail=f"{told} is too old", remedy="install git 2.39 or newer")
+            told = version(Git(self._mirrors, timeout=timedelta(seconds=20)))
+        except LeverframeError as error:
+            return Health(ok=False, detail=str(error), remedy="install git 2.39 or newer")
+        try:
             for repository in self._repositories:
                 self.tip(repository)
         except LeverframeError as error:

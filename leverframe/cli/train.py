@@ -8,6 +8,7 @@ import click
 import typer
 from pydantic import BaseModel
 
+from leverframe.cli import train_doctor
 from leverframe.cli.changes import enqueue_change
 from leverframe.cli.exits import Exit
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from workflows.merge_train.view import CarView, EndedView, TrainView
 
 app = typer.Typer(help="The merge train of a repository.", no_args_is_help=True)
+app.command("doctor")(train_doctor.doctor)
 
 AChange = Annotated[str, typer.Argument(help="The change's id, for example shop/7.")]
 As = Annotated[str, typer.Option("--as", help="Your name, if it is not your login name.")]

@@ -94,6 +94,18 @@ class Capability(Frozen):
     """What was looked at: the edition, the ruleset, the merge method, the strategy …"""
 
 
+class Rehearsal(Frozen):
+    """What git and a remote say of a landing that moves nothing."""
+
+    git: str
+    """The version, as it is told."""
+    tip: Sha
+    pushed: bool
+    """Whether refs were really pushed and taken away again, so that the remote's rules were asked."""
+    rewinds: Literal["refused", "taken", "unknown"]
+    """Whether the target can be moved or deleted by force; known of a repository on this disk."""
+
+
 class AuditFinding(Frozen):
     """One thing on the target that no receipt proves."""
 

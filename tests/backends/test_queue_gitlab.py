@@ -63,6 +63,11 @@ class TestCapability:
         assert not told.native
         assert why in told.why
 
+    def test_whether_the_target_is_protected_is_told(self, yard: Yard) -> None:
+        assert yard.queue.capability(yard.shop).facts["rewinds"] == "refused"
+        yard.gitlab.shop.protected = ()
+        assert yard.queue.capability(yard.shop).facts["rewinds"] == "the branch is not protected"
+
     def test_health_names_the_projects_with_trains(self, yard: Yard) -> None:
         assert yard.queue.health().detail == (
             "GitLab 17.11.2-ee; merge trains in gitlab.com/acme/shop, gitlab.com/acme/till"

@@ -55,6 +55,8 @@ class MergeQueue:
     enabled: bool = True
     organisation: bool = True
     rule: Literal["ruleset", "protection"] = "ruleset"
+    guards: tuple[str, ...] = ("deletion", "non_fast_forward")
+    """Rules of the target beside its queue."""
     method: str = "MERGE"
     strategy: str = "ALLGREEN"
     has_route: bool = True
@@ -210,7 +212,11 @@ class MergeQueue:
             "ruleset_source_type": "Repository", "ruleset_source": "acme/shop",
         }  # fmt: skip
         sample(models.RepositoryRuleDetailedOneof4, rule)
-        return httpx.Response(200, json=[rule] if self.enabled and self.rule == "ruleset" else [])
+        told = {name: rule[name] for name in ("ruleset_id", "ruleset_source_type", "ruleset_source")}
+        rules = [{"type": each, **told} for each in self.guards]
+        if self.enabled and self.rule == "ruleset":
+            rules.append(rule)
+        return httpx.Response(200, json=rules)
 
     def _merged(self, base: str, entry: Entry) -> str | None:
         """The commit of a merge group; None for a conflict."""

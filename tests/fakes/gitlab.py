@@ -232,7 +232,12 @@ class FakeGitlab:
         head = at.head(branch)
         if head is None:
             return problem(404, "404 Branch Not Found")
-        known = {"merged": False, "protected": False, "default": branch == "main", "can_push": True}
+        known = {
+            "merged": False,
+            "protected": branch in at.protected,
+            "default": branch == "main",
+            "can_push": True,
+        }
         return answer(
             {"name": branch, **known, "commit": {"id": head, "short_id": head[:8], "title": "work"}}
         )

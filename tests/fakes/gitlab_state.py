@@ -78,6 +78,7 @@ class ProjectState:
     remote: Path | None = None
     """A bare repository; None when commits are made up and `branches` has them."""
     branches: dict[str, str] = field(default_factory=dict)
+    protected: tuple[str, ...] = ("main",)
     commits: set[str] = field(default_factory=set)
     contained: set[tuple[str, str]] = field(default_factory=set)
     """(older, newer) pairs of made-up commits."""

@@ -106,13 +106,14 @@ def view(repository: str, state: TrainState, now: datetime) -> TrainView:
     """The train at this moment."""
     rules = state.rules or TrainRules()
     planned = plan(sighting.snapshot(state, now), rules, state.record)
+    track, why = track_of(rules, state.capability)
     return TrainView(
         repository=repository,
         tip=state.tip,
         mode=state.freeze.mode if state.freeze else "open",
         freeze=state.freeze,
-        track="native" if is_native(state) else "built_in",
-        track_why=_why_this_track(rules, state.capability),
+        track=track,
+        track_why=why,
         rules=rules,
         runners_busy=sighting.runners_in_use(state),
         window=min(rules.window, state.clamp.limit or rules.window),
@@ -139,18 +140,16 @@ def explain(repository: str, state: TrainState, change: str, now: datetime) -> E
 
 def is_native(state: TrainState) -> bool:
     """Whether the forge's own queue carries the changes."""
-    rules = state.rules or TrainRules()
-    return rules.track == "native" or (
-        rules.track == "auto" and state.capability is not None and state.capability.native
-    )
+    return track_of(state.rules or TrainRules(), state.capability)[0] == "native"
 
 
-def _why_this_track(rules: TrainRules, capability: Capability | None) -> str:
+def track_of(rules: TrainRules, capability: Capability | None) -> tuple[Literal["built_in", "native"], str]:
+    """Who carries the changes, and why. None: no forge has told of a queue of its own."""
     if rules.track != "auto":
-        return f"The repository's rules say {rules.track}."
+        return rules.track, f"The repository's rules say {rules.track}."
     if capability is None:
-        return "There is no forge with a queue of its own."
-    return capability.why
+        return "built_in", "There is no forge with a queue of its own."
+    return "native" if capability.native else "built_in", capability.why
 
 
 def _cars(state: TrainState, planned: Plan) -> tuple[CarView, ...]:

@@ -303,6 +303,13 @@ class TestCapability:
         assert (capability.native, capability.facts["exact"]) == (strategy == "ALLGREEN", "no")
         assert said in capability.why
 
+    def test_whether_rulesets_refuse_that_the_target_is_moved_by_force_is_told(
+        self, github: GithubWorld, queue: GithubQueue
+    ) -> None:
+        assert queue.capability(SHOP).facts["rewinds"] == "refused"
+        github.queue.guards = ("deletion",)
+        assert queue.capability(SHOP).facts["rewinds"] == "no ruleset refuses them"
+
     def test_a_queue_of_a_branch_protection_counts_too(self, github: GithubWorld, queue: GithubQueue) -> None:
         github.queue.rule = "protection"
         assert queue.capability(SHOP).facts["rule"] == "no ruleset"
