@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from leverframe.cli.exits import Exit
 from leverframe.cli.output import AsJson, print_json, say
-from leverframe.cli.session import load
+from leverframe.cli.session import lines_of, load
 from leverframe.model.errors import BadInput
 from leverframe.settings import Settings
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What was decided, and what people said.", no_args_is_help=True)
 
 PAGE = 1000
+
+LONGEST = 4_000_000
+"""Bytes of a record's line; the ledger writes far shorter ones."""
 
 FromFile = Annotated[
     Path | None, typer.Option("--file", help="An exported log, in the place of the store's.")
@@ -79,15 +82,11 @@ def from_file(path: Path) -> "Iterator[Record]":
     """The records of an exported log. Raises BadInput with the line that is none."""
     from policies.audit import Record  # noqa: PLC0415 - the policy loads when it is used
 
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    yield Record.model_validate_json(line)
-                except ValidationError as error:
-                    raise BadInput(f"{path}:{number}: not a record of the audit log") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} can't be read: {error}") from error
+    for number, line in lines_of(path, longest=LONGEST):
+        try:
+            yield Record.model_validate_json(line)
+        except ValidationError as error:
+            raise BadInput(f"{path}:{number}: not a record of the audit log") from error
 
 
 def _stored(known: str) -> Verified:

@@ -18,6 +18,7 @@ from leverframe.cli import (
     releases,
     runs,
     train,
+    train_trials,
 )
 
 app = typer.Typer(
@@ -56,6 +57,9 @@ def leverframe(
 
 for group in (runs, approvals, changes, flags, train, releases, infrastructure, policy, ledger, audit):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
+
+train.app.command("simulate")(train_trials.simulate)
+train.app.command("replay")(train_trials.replay)
 
 app.command()(approvals.approve)
 app.command()(approvals.deny)

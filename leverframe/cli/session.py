@@ -2,9 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -84,6 +85,24 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} can't be read as UTF-8 text: {error}") from error
+
+
+def lines_of(path: Path, *, longest: int) -> Iterator[tuple[int, bytes]]:
+    """The numbered lines of a file that a person named, of any length in bounded memory.
+
+    Raises BadInput when it can't be read, or with the number of a line of more than `longest` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            for number in count(1):
+                line = file.readline(longest + 1)
+                if len(line) > longest:
+                    raise BadInput(f"{path}:{number}: the line is longer than {longest} bytes")
+                if not line:
+                    return
+                yield number, line
+    except OSError as error:
+        raise BadInput(f"{path} can't be read: {error}") from error
 
 
 def ask(settings: Settings, question: "Callable[[Client], Awaitable[T]]") -> T:

@@ -1,7 +1,7 @@
 """What one simulated strategy came to, in the numbers that teams compare."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from leverframe.model.frozen import Frozen
 from leverframe.model.topology import TrainRules
@@ -13,7 +13,12 @@ from workflows.merge_train.predictor import ByRecord, Predictor
 from workflows.merge_train.record import Record
 
 Strategy = Literal["serial", "batch", "window", "aimd", "speculate", "oracle"]
-"""The strategies of `TrainRules`, and `oracle`: speculation by a predictor that knows the truth."""
+"""The strategies of `TrainRules`, and `oracle`: each change at once on those who will land before it."""
+
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+
+MOST_WINDOW = 1000
+"""The widest window that `TrainRules` takes: only runners limit the oracle."""
 
 
 class Outcome(Frozen):
@@ -54,9 +59,9 @@ def simulated(workload: Workload, strategy: Strategy, rules: TrainRules) -> tupl
     predictor: Predictor = Knowing(workload.fates()) if strategy == "oracle" else ByRecord()
     chosen = rules.model_copy(
         update={
-            "strategy": "speculate" if strategy == "oracle" else strategy,
+            "strategy": "window" if strategy == "oracle" else strategy,
             "lane_mode": "composed" if workload.composed else "chain",
-            **({"batch": 1, "needed_ppm": 500_000} if strategy == "oracle" else {}),
+            **({"window": MOST_WINDOW} if strategy == "oracle" else {}),
         }
     )
     tally = World(workload, chosen, _with(predictor)).run()

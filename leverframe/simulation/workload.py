@@ -15,6 +15,9 @@ SIGMA = 0.4
 LONGEST = 4.0
 """No build takes more than so many times the median."""
 
+MOST_CHANGES = 2_000
+"""The most that people may ask to be tried at once: a strategy takes a minute or two for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
