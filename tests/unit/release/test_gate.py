@@ -1,0 +1,177 @@
+"""The gate's verdicts: red by evidence, green by clearance, and hold with a reason for everything else."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflows.release.back_test import back_test
+from workflows.release.gate import GateRules, GateState, Judgement, Poll, begin, observe
+from workflows.release.sequential import Count, Exposure
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+RULES = GateRules()
+
+
+def exposed(canary: tuple[int, int], stable: tuple[int, int]) -> Exposure:
+    return Exposure(
+        canary=Count(bad=canary[0], total=canary[1]), stable=Count(bad=stable[0], total=stable[1])
+    )
+
+
+GOOD = exposed((5, 1000), (95, 19_000))
+FIVE_TIMES = exposed((25, 1000), (95, 19_000))
+CATASTROPHE = exposed((900, 1000), (95, 19_000))
+NOTHING_BAD = exposed((0, 1000), (0, 19_000))
+SILENCE = exposed((0, 0), (0, 0))
+
+
+def trace(*polls: tuple[float, dict[str, Exposure]]) -> list[Poll]:
+    return [
+        Poll(at=T0 + timedelta(seconds=15 * number), weight=weight, signals=signals)
+        for number, (weight, signals) in enumerate(polls)
+    ]
+
+
+def judged(
+    polls: list[Poll], signals: tuple[str, ...] = ("errors",), rules: GateRules = RULES
+) -> tuple[GateState, list[Judgement]]:
+    state, said = begin(rules, signals), list[Judgement]()
+    for poll in polls:
+        state, judgement = observe(rules, state, poll)
+        said.append(judgement)
+    return state, said
+
+
+def errors(seen: Exposure, times: int, weight: float = 5) -> list[Poll]:
+    return trace(*[(weight, {"errors": seen})] * times)
+
+
+def test_a_good_release_is_cleared_and_says_of_what() -> None:
+    _, said = judged(errors(GOOD, 20))
+    assert said[-1].verdict == "green"
+    assert (
+        said[-1].explanation == f"{said[-1].excluded:g} times stable's rate and more is excluded for errors"
+    )
+
+
+def test_a_harmful_release_is_red_with_the_ratio_the_counts_and_the_chance() -> None:
+    _, said = judged(errors(FIVE_TIMES, 10))
+    red = next(one for one in said if one.verdict == "red")
+    assert red.evidence >= 20
+    assert red.explanation.startswith("errors: 5 times stable's rate (")
+    assert "on the canary" in red.explanation
+    assert f"by chance at most 1 time in {int(red.evidence)}" in red.explanation
+
+
+def test_even_a_catastrophe_needs_four_polls_after_the_warm_up() -> None:
+    _, said = judged(errors(CATASTROPHE, 10))
+    assert [one.verdict for one in said[:7]] == ["hold"] * 5 + ["red", "red"]
+    assert [one.reason for one in said[:2]] == ["warming_up", "warming_up"]
+
+
+def test_the_first_polls_of_every_step_do_not_count() -> None:
+    cold = exposed((300, 1000), (95, 19_000))
+    polls = trace(
+        *[(weight, {"errors": seen}) for weight in (1, 5, 25, 50) for seen in (cold, cold, GOOD, GOOD, GOOD)]
+    )
+    _, said = judged(polls)
+    assert all(one.verdict != "red" for one in said)
+
+
+def test_an_outage_that_both_arms_share_is_no_harm_of_the_release() -> None:
+    bad = exposed((300, 1000), (5700, 19_000))
+    _, said = judged([*errors(GOOD, 10), *errors(bad, 20)])
+    assert all(one.verdict != "red" for one in said)
+
+
+def test_a_signal_that_can_not_be_read_is_neither_green_nor_red() -> None:
+    cleared, _ = judged(errors(GOOD, 20))
+    _, blind = observe(RULES, cleared, trace((5, {}))[0])
+    assert (blind.verdict, blind.reason) == ("hold", "blind")
+    _, back = observe(RULES, cleared, errors(GOOD, 1)[0])
+    assert back.verdict == "green"
+
+
+@given(
+    st.lists(st.sampled_from([SILENCE, exposed((0, 0), (50, 9000)), exposed((3, 400), (0, 0))]), max_size=40)
+)
+def test_without_traffic_on_both_arms_nothing_is_green_and_nothing_red(seen: list[Exposure]) -> None:
+    _, said = judged(trace(*[(5, {"errors": one}) for one in seen]), rules=GateRules(negligible=0.0001))
+    assert all(one.verdict == "hold" for one in said)
+
+
+def test_the_reason_for_holding_tells_thin_data_from_no_control() -> None:
+    _, thin = judged(errors(exposed((0, 3), (1, 60)), 5))
+    assert thin[-1].reason == "thin_data"
+    _, alone = judged(errors(exposed((3, 900), (0, 0)), 5, weight=100))
+    assert (alone[-1].reason, alone[-1].explanation) == (
+        "no_control",
+        "stable got no traffic to compare with",
+    )
+
+
+def test_a_faultless_canary_is_cleared_although_nothing_can_be_compared() -> None:
+    _, said = judged(errors(NOTHING_BAD, 20))
+    assert said[-1].verdict == "green"
+    assert said[5].verdict == "hold"
+
+
+def test_every_signal_must_be_cleared_and_one_is_enough_for_red() -> None:
+    both = {"errors": GOOD, "latency": SILENCE}
+    _, said = judged(trace(*[(5, both)] * 20), ("errors", "latency"))
+    assert said[-1].verdict == "hold"
+    _, said = judged(trace(*[(5, {"errors": GOOD, "latency": FIVE_TIMES})] * 20), ("errors", "latency"))
+    red = next(one for one in said if one.verdict == "red")
+    assert red.explanation.startswith("latency: ")
+
+
+def test_what_one_step_cleared_says_nothing_for_the_next() -> None:
+    _, said = judged([*errors(GOOD, 20), *errors(GOOD, 3, weight=25)])
+    assert [one.verdict for one in said[-4:]] == ["green", "hold", "hold", "hold"]
+
+
+counts = st.tuples(st.integers(0, 20), st.integers(20, 500))
+exposures = st.builds(exposed, counts, counts)
+
+
+@given(st.lists(st.tuples(st.sampled_from([1.0, 5.0]), exposures), max_size=12))
+def test_verdicts_replay_bit_for_bit_also_through_a_store(steps: list[tuple[float, Exposure]]) -> None:
+    polls = trace(*[(weight, {"errors": seen}) for weight, seen in steps])
+    _, said = judged(polls)
+    state, again = begin(RULES, ("errors",)), list[Judgement]()
+    for poll in polls:
+        state = GateState.model_validate_json(state.model_dump_json())
+        state, judgement = observe(RULES, state, Poll.model_validate_json(poll.model_dump_json()))
+        again.append(judgement)
+    assert again == said
+
+
+def test_a_back_test_tells_where_it_would_have_been_red() -> None:
+    polls = [*errors(GOOD, 20, weight=1), *errors(FIVE_TIMES, 20)]
+    found = back_test(RULES, enumerate(polls, start=1), ("errors",))
+    assert (found.verdict, found.weight) == ("red", 5)
+    assert found.decided_line is not None
+    assert 25 <= found.decided_line <= 35
+    assert found.decided_at == polls[found.decided_line - 1].at
+
+
+def test_a_back_test_is_green_only_when_the_last_step_was_cleared() -> None:
+    whole = [*errors(GOOD, 20, weight=1), *errors(GOOD, 20)]
+    found = back_test(RULES, enumerate(whole, start=1), ("errors",))
+    assert (found.verdict, found.weight) == ("green", 5)
+    assert found.decided_line is not None
+    assert found.decided_line > 22
+    short = back_test(RULES, enumerate(whole[:24], start=1), ("errors",))
+    assert (short.verdict, short.decided_line, short.weight) == ("inconclusive", None, 5)
+
+
+def test_full_traffic_at_the_end_leaves_what_was_cleared() -> None:
+    alone = exposed((100, 20_000), (0, 0))
+    polls = [*errors(GOOD, 20, weight=50), *errors(alone, 5, weight=100)]
+    found = back_test(RULES, enumerate(polls, start=1), ("errors",))
+    assert (found.verdict, found.weight) == ("green", 50)
+
+
+def test_nothing_is_inconclusive() -> None:
+    assert back_test(RULES, [], ("errors",)).verdict == "inconclusive"

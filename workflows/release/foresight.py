@@ -1,0 +1,167 @@
+"""What the gate will be able to see at a given traffic, before a rollout begins. Pure.
+
+For a step with split ρ, a base rate and a true ratio, the events of both arms are Poisson. Their joint
+deviation that hurts the test most, at the distance z of nine in ten (1.2816), stands for the unlucky rollout:
+the smallest exposure at which even that one is decided is what nine in ten need. This is a first-order
+approximation (the test's logarithm is linear in the counts for each alternative); tests compare it with
+simulated rollouts.
+"""
+
+import math
+from collections.abc import Callable
+
+from pydantic import Field
+
+from leverframe.model.frozen import Frozen
+from workflows.release.gate import GateRules
+from workflows.release.sequential import NANO, Count, Mixture
+
+NINE_IN_TEN = 1.2816
+"""The normal quantile of 0.9."""
+
+MOST = 1e12
+"""Canary requests beyond which nothing is promised."""
+
+
+class Sight(Frozen):
+    """One ratio at one step: how long nine of ten rollouts take to be decided."""
+
+    ratio: float
+    canary_requests: int | None
+    """None: not within reach at all."""
+    minutes: float | None
+
+
+class StepOutlook(Frozen):
+    """What one step can see."""
+
+    weight: float
+    canary_rps: float
+    red: tuple[Sight, ...]
+    """How long a harm of this ratio goes unseen."""
+    green: tuple[Sight, ...]
+    """How long a release as good as stable takes to be cleared of this ratio."""
+
+
+class Outlook(Frozen):
+    """What a whole rollout can see, at its traffic and its base rate."""
+
+    rps: float = Field(gt=0)
+    base_error: float = Field(ge=0, lt=1)
+    rules: GateRules
+    steps: tuple[StepOutlook, ...]
+    minutes: float | None
+    """How long a good release takes from the first step to the last; None when a step can't be cleared."""
+    advice: tuple[str, ...]
+
+
+def outlook(
+    rules: GateRules,
+    *,
+    rps: float,
+    base_error: float,
+    weights: tuple[float, ...] = (1, 5, 25, 50),
+    poll_seconds: float = 15.0,
+) -> Outlook:
+    """The outlook for each step with a control arm. `rps` is the service's whole traffic."""
+    steps = tuple(
+        _step(rules, rps, base_error, weight, poll_seconds) for weight in weights if 0 < weight < 100
+    )
+    waits = [sight.minutes for step in steps for sight in step.green if sight.ratio == rules.excludes]
+    known = [minutes for minutes in waits if minutes is not None]
+    total = round(math.fsum(known), 1) if len(known) == len(waits) else None
+    return Outlook(
+        rps=rps,
+        base_error=base_error,
+        rules=rules,
+        steps=steps,
+        minutes=total,
+        advice=_advice(rules, steps),
+    )
+
+
+def _step(rules: GateRules, rps: float, base: float, weight: float, poll_seconds: float) -> StepOutlook:
+    share = weight / 100
+    per_minute = rps * share * 60
+    warm_up = rules.warm_up * poll_seconds / 60
+
+    def sight(ratio: float, requests: float | None, polls: int) -> Sight:
+        if requests is None:
+            return Sight(ratio=ratio, canary_requests=None, minutes=None)
+        minutes = warm_up + max(requests / per_minute, polls * poll_seconds / 60)
+        return Sight(ratio=ratio, canary_requests=math.ceil(requests), minutes=round(minutes, 1))
+
+    return StepOutlook(
+        weight=weight,
+        canary_rps=rps * share,
+        red=tuple(sight(ratio, _until_red(rules, share, base, ratio), 3) for ratio in (1.5, 2.0, 5.0, 10.0)),
+        green=tuple(
+            sight(level, _until_clear(rules, test, share, base), 1)
+            for level, test in zip(rules.levels, rules.clearances, strict=True)
+        ),
+    )
+
+
+def _until_red(rules: GateRules, share: float, base: float, ratio: float) -> float | None:
+    if ratio <= rules.r0 or base == 0:
+        return None
+    return _least(lambda requests: _log_at(rules.harm, requests, share, base, ratio), -math.log(rules.alpha))
+
+
+def _until_clear(rules: GateRules, test: Mixture, share: float, base: float) -> float | None:
+    enough = -math.log(rules.beta)
+    by_ratio = _least(lambda requests: _log_at(test, requests, share, base, 1.0), enough) if base else None
+    by_rate = _least(lambda requests: _faultless_at(rules, requests, base), enough)
+    known = [requests for requests in (by_ratio, by_rate) if requests is not None]
+    return min(known, default=None)
+
+
+def _log_at(test: Mixture, requests: float, share: float, base: float, ratio: float) -> float:
+    """ln E after so many canary requests of an unlucky rollout."""
+    canary, stable = requests * base * ratio, requests * (1 - share) / share * base
+    under_null = math.log1p(share * (test.null - 1))
+    logs = []
+    for alternative in test.alternatives:
+        of_both = under_null - math.log1p(share * (alternative - 1))
+        of_canary = math.log(alternative / test.null) + of_both
+        spread = math.sqrt(of_canary**2 * canary + of_both**2 * stable)
+        logs.append(of_canary * canary + of_both * stable - NINE_IN_TEN * spread)
+    return test.log(tuple(math.floor(log * NANO) for log in logs))
+
+
+def _faultless_at(rules: GateRules, requests: float, base: float) -> float:
+    unlucky = math.ceil(requests * base + NINE_IN_TEN * math.sqrt(requests * base))
+    count = Count(bad=min(unlucky, int(requests)), total=int(requests))
+    return rules.faultless.log(rules.faultless.by_rate(count))
+
+
+def _least(reached: Callable[[float], float], enough: float) -> float | None:
+    """The smallest exposure at which the evidence is enough: doubling, then halving the interval."""
+    high = 1.0
+    while reached(high) < enough:
+        high *= 2
+        if high > MOST:
+            return None
+    low = high / 2
+    while high - low > max(1.0, high / 1000):
+        middle = (low + high) / 2
+        low, high = (low, middle) if reached(middle) >= enough else (middle, high)
+    return high
+
+
+def _advice(rules: GateRules, steps: tuple[StepOutlook, ...]) -> tuple[str, ...]:
+    said: list[str] = []
+    for step in steps:
+        wanted = next(sight for sight in step.green if sight.ratio == rules.excludes)
+        if wanted.minutes is None or wanted.minutes > 240:
+            in_reach = [s.ratio for s in step.green if s.minutes is not None and s.minutes <= 60]
+            can = (
+                f"within an hour it can exclude {min(in_reach):g} times"
+                if in_reach
+                else "it sees next to nothing"
+            )
+            said.append(
+                f"The step at {step.weight:g} % can't exclude {rules.excludes:g} times stable's rate "
+                f"within four hours: {can}. Give it more weight or traffic, or ask it for less."
+            )
+    return tuple(said)

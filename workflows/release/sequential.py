@@ -1,0 +1,163 @@
+"""An anytime-valid test of two arms: bad events out of exposure, poll by poll. Pure.
+
+In one poll the canary has X bad events in n_c, both arms together have K in n, and ρ = n_c / n is the split
+as it was observed. For the null hypothesis "the canary's rate is r₀ times stable's" and an alternative r,
+
+    factor = (r / r₀)^X · ((1 − ρ + ρ·r₀) / (1 − ρ + ρ·r))^K
+
+is a likelihood ratio given K and the exposures. Its products over polls are supermartingales under every
+ratio ≤ r₀ when r > r₀ (and under every ratio ≥ r₀ when r < r₀), whatever the rate of both arms does in the
+meantime and however the split is chosen from the past: exact for Poisson counts (X given K is binomial, with
+a monotone likelihood ratio), and for r₀ = 1 also without replacement (Hoeffding 1963, theorem 4: the
+hypergeometric is below the binomial in convex order, and r^x is convex). A cap only lowers a factor. So is
+the mixture
+
+    E = Σ wⱼ · Πₜ factorⱼ,ₜ
+
+and P(E ever reaches 1/α) ≤ α (Ville 1939), over all polls and all steps, which is what lets people look as
+often as they like. Averages of such E over signals are of the same kind (Vovk & Wang 2021). See also Robbins
+1970 on mixtures, Ramdas et al. 2023 for a survey.
+
+Evidence is kept as whole billionths of a nat, rounded down: the same counts give the same evidence on every
+machine, and rounding only ever takes evidence away.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from leverframe.model.frozen import Frozen
+
+NANO = 1_000_000_000
+"""Units of evidence in one nat."""
+
+Evidence = tuple[int, ...]
+"""Billionths of a nat for each alternative of a mixture."""
+
+
+class Count(Frozen):
+    """Bad events out of exposure: errors of requests, slow ones of requests, abandoned of started."""
+
+    bad: int = Field(default=0, ge=0)
+    total: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _no_more_bad_than_all(self) -> Self:
+        if self.bad > self.total:
+            raise ValueError(f"{self.bad} bad events can't be among {self.total}")
+        return self
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(bad=self.bad + other.bad, total=self.total + other.total)
+
+
+class Exposure(Frozen):
+    """What one signal saw of both arms in one poll."""
+
+    canary: Count = Count()
+    stable: Count = Count()
+
+    def __add__(self, other: "Exposure") -> "Exposure":
+        return Exposure(canary=self.canary + other.canary, stable=self.stable + other.stable)
+
+    @property
+    def compares(self) -> bool:
+        """Whether both arms were exposed."""
+        return self.canary.total > 0 and self.stable.total > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """A null hypothesis and weighted alternatives to it, all on the same side of it."""
+
+    null: float
+    alternatives: tuple[float, ...]
+    weights: tuple[float, ...]
+    """Sum to 1."""
+
+    @property
+    def nothing(self) -> Evidence:
+        """The evidence before the first poll."""
+        return (0,) * len(self.alternatives)
+
+    def by_ratio(self, exposure: Exposure, ceiling: int | None = None) -> Evidence:
+        """The logarithms of one poll's factors, where null and alternatives are ratios to stable's rate.
+
+        `ceiling` caps what one poll may say. Nothing when an arm was not exposed.
+        """
+        if not exposure.compares:
+            return self.nothing
+        bad = exposure.canary.bad
+        both = bad + exposure.stable.bad
+        share = exposure.canary.total / (exposure.canary.total + exposure.stable.total)
+        under_null = math.log1p(share * (self.null - 1))
+        return tuple(
+            _nano(
+                bad * math.log(ratio / self.null) + both * (under_null - math.log1p(share * (ratio - 1))),
+                ceiling,
+            )
+            for ratio in self.alternatives
+        )
+
+    def by_rate(self, count: Count) -> Evidence:
+        """The same where null and alternatives are rates of one arm: binomial likelihood ratios."""
+        good = count.total - count.bad
+        return tuple(
+            _nano(
+                count.bad * math.log(rate / self.null) + good * (math.log1p(-rate) - math.log1p(-self.null)),
+                None,
+            )
+            for rate in self.alternatives
+        )
+
+    def log(self, evidence: Evidence) -> float:
+        """ln E of the whole mixture, in nats."""
+        return log_mean([(weight, nano / NANO) for weight, nano in zip(self.weights, evidence, strict=True)])
+
+
+def log_mean(terms: Sequence[tuple[float, float]]) -> float:
+    """The logarithm of Σ weight · e^log over (weight, log), without overflow; rounded to 1e-9."""
+    top = max(log for _, log in terms)
+    return round(top + math.log(math.fsum(weight * math.exp(log - top) for weight, log in terms)), 9)
+
+
+def plus(one: Evidence, other: Evidence) -> Evidence:
+    """The evidence of both together."""
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def harm(null: float, *, highest: float = 40.0, points: int = 24, spread: float = 0.75) -> Mixture:
+    """Alternatives above the null, up to `highest` times stable's rate.
+
+    A geometric grid from 1.1, weighted by a half-normal of deviation `spread` in the logarithm: small harms
+    are expected more often than large ones, and large ones need no help to be seen.
+    """
+    lowest = 1.1
+    step = (highest / lowest) ** (1 / (points - 1))
+    grid = [lowest * step**number for number in range(points)]
+    above = tuple(ratio for ratio in grid if ratio > null) or (null * 2,)
+    return _weighed(null, above, [math.exp(-((math.log(ratio) / spread) ** 2) / 2) for ratio in above])
+
+
+def clearance(null: float) -> Mixture:
+    """Alternatives below the null: half of the weight on "as good as stable", the rest between the two."""
+    between = [null ** (number / 4) for number in range(1, 4)]
+    return _weighed(null, (1.0, *between), [3.0, *(1.0 for _ in between)])
+
+
+def faultless(rate: float) -> Mixture:
+    """Alternatives far below a rate that is too small to matter."""
+    return _weighed(rate, tuple(rate / 4**number for number in range(1, 5)), [1.0] * 4)
+
+
+def _weighed(null: float, alternatives: tuple[float, ...], shares: list[float]) -> Mixture:
+    whole = math.fsum(shares)
+    return Mixture(null, alternatives, tuple(share / whole for share in shares))
+
+
+def _nano(nats: float, ceiling: int | None) -> int:
+    whole = math.floor(nats * NANO)
+    return whole if ceiling is None else min(whole, ceiling)
