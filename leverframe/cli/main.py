@@ -15,7 +15,7 @@ from leverframe.cli import (
     ledger,
     policy,
     processes,
-    releases,
+    release,
     runs,
     train,
     train_trials,
@@ -55,7 +55,7 @@ def leverframe(
     """Options of every command."""
 
 
-for group in (runs, approvals, changes, flags, train, releases, infrastructure, policy, ledger, audit):
+for group in (runs, approvals, changes, flags, train, release, infrastructure, policy, ledger, audit):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 train.app.command("simulate")(train_trials.simulate)

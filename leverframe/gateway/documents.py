@@ -2,9 +2,13 @@
 
 import json
 import re
-from typing import NoReturn
+from typing import NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from leverframe.model.errors import BadInput
+
+M = TypeVar("M", bound=BaseModel)
 
 MAX_DEPTH = 64
 """Deeper nesting than any SDK sends, and far from the interpreter's recursion limit."""
@@ -51,6 +55,18 @@ def parse_object(raw: bytes, what: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise BadInput(f"{what} is a JSON {type(value).__name__}, not an object")
     return value
+
+
+def parse_as(model: type[M], raw: bytes, where: str) -> M:
+    """A JSON object as a model, of exactly its types. Raises BadInput that begins with `where`."""
+    try:
+        parse_object(raw, "the line")
+        return model.model_validate_json(raw, strict=True)
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from error
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, item['loc'])) or 'line'}: {item['msg']}" for item in error.errors()[:3]]
+        raise BadInput(f"{where}: {'; '.join(wrong)}") from error
 
 
 def _load(text: str) -> object:

@@ -1,13 +1,13 @@
 """A team's own past as a workload: JSON lines of what asked to land, when, at what cost, and how it ended."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import Field
 
-from leverframe.gateway.documents import parse_object
+from leverframe.gateway.documents import parse_as
 from leverframe.model.errors import BadInput
 from leverframe.model.frozen import Frozen, Instant
 from leverframe.simulation.workload import MOST_CHANGES, Arrival, Workload
@@ -18,20 +18,14 @@ LanesOf = Callable[[tuple[str, ...]], tuple[str, ...]]
 """The lanes of changed paths, sorted; empty means every lane."""
 
 
-def _instant(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("write the time as a text, such as 2026-11-22T18:00:00Z")
-    return datetime.fromisoformat(value)
-
-
 class PastChange(Frozen):
     """One line of a history."""
 
-    change: str = Field(strict=True, min_length=1, max_length=500)
-    enqueued_at: Annotated[Instant, BeforeValidator(_instant)]
-    build_minutes: float = Field(strict=True, gt=0, le=10_080, allow_inf_nan=False)
-    paths: tuple[Annotated[str, Field(strict=True, min_length=1, max_length=4096)], ...]
-    passes: bool = Field(strict=True)
+    change: str = Field(min_length=1, max_length=500)
+    enqueued_at: Instant
+    build_minutes: float = Field(gt=0, le=10_080, allow_inf_nan=False)
+    paths: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...]
+    passes: bool
     """Whether the change was good in itself, flaky runs aside."""
 
 
@@ -54,7 +48,7 @@ def read_history(lines: Iterable[tuple[int, bytes]], name: str, lanes_of: LanesO
         where = f"{name}:{number}"
         if number > MOST_CHANGES:
             raise BadInput(f"{where}: more than {MOST_CHANGES} changes; give a part of the history")
-        past = _parsed(line, where)
+        past = parse_as(PastChange, line, where)
         if past.change in known:
             raise BadInput(
                 f"{where}: the change is in line {known[past.change]}, too; name another ride differently"
@@ -87,13 +81,3 @@ def directories(paths: tuple[str, ...]) -> tuple[str, ...]:
             return ()
         tops.add(parts[0])
     return tuple(sorted(tops))
-
-
-def _parsed(line: bytes, where: str) -> PastChange:
-    try:
-        return PastChange.model_validate(parse_object(line, "the line"))
-    except BadInput as error:
-        raise BadInput(f"{where}: {error}") from error
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:3]]
-        raise BadInput(f"{where}: {'; '.join(wrong)}") from error

@@ -9,6 +9,7 @@ simulated rollouts.
 
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 from pydantic import Field
 
@@ -18,6 +19,12 @@ from workflows.release.sequential import NANO, Count, Mixture
 
 NINE_IN_TEN = 1.2816
 """The normal quantile of 0.9."""
+
+HARMS = (1.5, 2.0, 5.0, 10.0)
+"""The ratios to stable's rate whose sighting is foretold."""
+
+SATURATED = 4
+"""Polls that a capped test needs at the least."""
 
 MOST = 1e12
 """Canary requests beyond which nothing is promised."""
@@ -43,11 +50,22 @@ class StepOutlook(Frozen):
     """How long a release as good as stable takes to be cleared of this ratio."""
 
 
+class Traffic(Frozen):
+    """What a service gets, and how it is going to be split."""
+
+    rps: float = Field(gt=0, le=1e9, allow_inf_nan=False)
+    """Requests a second to the whole service."""
+    base_error: float = Field(ge=0, lt=1)
+    """The share of them that is bad on stable."""
+    weights: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = Field(default=(1, 5, 25, 50), min_length=1)
+    """Percent of the traffic on the canary, one for each step that has a control arm."""
+    poll_seconds: float = Field(default=15, gt=0, le=86_400)
+
+
 class Outlook(Frozen):
     """What a whole rollout can see, at its traffic and its base rate."""
 
-    rps: float = Field(gt=0)
-    base_error: float = Field(ge=0, lt=1)
+    traffic: Traffic
     rules: GateRules
     steps: tuple[StepOutlook, ...]
     minutes: float | None
@@ -55,24 +73,14 @@ class Outlook(Frozen):
     advice: tuple[str, ...]
 
 
-def outlook(
-    rules: GateRules,
-    *,
-    rps: float,
-    base_error: float,
-    weights: tuple[float, ...] = (1, 5, 25, 50),
-    poll_seconds: float = 15.0,
-) -> Outlook:
-    """The outlook for each step with a control arm. `rps` is the service's whole traffic."""
-    steps = tuple(
-        _step(rules, rps, base_error, weight, poll_seconds) for weight in weights if 0 < weight < 100
-    )
+def outlook(rules: GateRules, traffic: Traffic) -> Outlook:
+    """What the gate can see at each step."""
+    steps = tuple(_step(rules, traffic, weight) for weight in traffic.weights)
     waits = [sight.minutes for step in steps for sight in step.green if sight.ratio == rules.excludes]
     known = [minutes for minutes in waits if minutes is not None]
     total = round(math.fsum(known), 1) if len(known) == len(waits) else None
     return Outlook(
-        rps=rps,
-        base_error=base_error,
+        traffic=traffic,
         rules=rules,
         steps=steps,
         minutes=total,
@@ -80,21 +88,22 @@ def outlook(
     )
 
 
-def _step(rules: GateRules, rps: float, base: float, weight: float, poll_seconds: float) -> StepOutlook:
-    share = weight / 100
-    per_minute = rps * share * 60
-    warm_up = rules.warm_up * poll_seconds / 60
+def _step(rules: GateRules, traffic: Traffic, weight: float) -> StepOutlook:
+    share, base = weight / 100, traffic.base_error
+    per_minute = traffic.rps * share * 60
+    poll = traffic.poll_seconds / 60
+    warm_up = rules.warm_up * poll
 
     def sight(ratio: float, requests: float | None, polls: int) -> Sight:
         if requests is None:
             return Sight(ratio=ratio, canary_requests=None, minutes=None)
-        minutes = warm_up + max(requests / per_minute, polls * poll_seconds / 60)
+        minutes = warm_up + max(requests / per_minute, polls * poll)
         return Sight(ratio=ratio, canary_requests=math.ceil(requests), minutes=round(minutes, 1))
 
     return StepOutlook(
         weight=weight,
-        canary_rps=rps * share,
-        red=tuple(sight(ratio, _until_red(rules, share, base, ratio), 3) for ratio in (1.5, 2.0, 5.0, 10.0)),
+        canary_rps=traffic.rps * share,
+        red=tuple(sight(ratio, _until_red(rules, share, base, ratio), SATURATED) for ratio in HARMS),
         green=tuple(
             sight(level, _until_clear(rules, test, share, base), 1)
             for level, test in zip(rules.levels, rules.clearances, strict=True)

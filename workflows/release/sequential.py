@@ -34,6 +34,9 @@ from leverframe.model.frozen import Frozen
 NANO = 1_000_000_000
 """Units of evidence in one nat."""
 
+MOST = 10**15
+"""Events in one count."""
+
 Evidence = tuple[int, ...]
 """Billionths of a nat for each alternative of a mixture."""
 
@@ -41,8 +44,8 @@ Evidence = tuple[int, ...]
 class Count(Frozen):
     """Bad events out of exposure: errors of requests, slow ones of requests, abandoned of started."""
 
-    bad: int = Field(default=0, ge=0)
-    total: int = Field(default=0, ge=0)
+    bad: int = Field(default=0, ge=0, le=MOST)
+    total: int = Field(default=0, ge=0, le=MOST)
 
     @model_validator(mode="after")
     def _no_more_bad_than_all(self) -> Self:

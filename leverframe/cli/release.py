@@ -1,4 +1,4 @@
-"""`leverframe releases`: landed commits on their way to 100 %."""
+"""`leverframe release`: landed commits on their way to 100 %."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
+from leverframe.cli import release_trials
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table
 from leverframe.cli.session import OfRepository, ask, chosen, load, query
 
@@ -95,3 +96,7 @@ def show_release(
         [(row.step, row.state, row.text) for row in found.rows],
         empty="It has not begun.",
     )
+
+
+app.command()(release_trials.plan)
+app.command()(release_trials.replay)

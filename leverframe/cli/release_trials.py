@@ -1,0 +1,138 @@
+"""`leverframe release plan` and `release replay`: what the gate can see, and what it would have said."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
+from leverframe.cli.session import given, lines_of
+from leverframe.gateway.documents import parse_as
+from leverframe.model.errors import BadInput
+from workflows.release.gate import GateRules, Poll
+
+if TYPE_CHECKING:
+    from workflows.release.foresight import Sight
+
+LONGEST = 1_000_000
+"""Bytes of one line of a trace."""
+
+MOST_POLLS = 1_000_000
+
+Alpha = Annotated[float, typer.Option(help="How often a good release may be taken back, 0 to 1.")]
+Beta = Annotated[float, typer.Option(help="How often a harm may pass a step as excluded, 0 to 1.")]
+R0 = Annotated[float, typer.Option("--r0", help="So many times stable's rate is tolerated.")]
+Excludes = Annotated[float, typer.Option(help="A step is green when so many times is excluded.")]
+WarmUp = Annotated[int, typer.Option(help="Polls that don't count after a change of the weight.")]
+
+
+def plan(
+    *,
+    rps: Annotated[float, typer.Option(help="Requests a second to the whole service.")],
+    base_error: Annotated[float, typer.Option(help="The share of them that fails today, 0 to 1.")],
+    step: Annotated[
+        list[float] | None, typer.Option(help="Percent of the traffic; repeat it. Default: 1 5 25 50.")
+    ] = None,
+    poll_seconds: Annotated[float, typer.Option(help="How often the gate looks.")] = 15.0,
+    alpha: Alpha = 0.05,
+    beta: Beta = 0.05,
+    r0: R0 = 1.25,
+    excludes: Excludes = 2.0,
+    warm_up: WarmUp = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Say before a rollout what the gate can see at this traffic, and how long each step needs.
+
+    The times are those within which nine of ten rollouts are decided.
+    """
+    from workflows.release.foresight import Traffic, outlook  # noqa: PLC0415 - loads when it is used
+
+    rules = given(GateRules, alpha=alpha, beta=beta, r0=r0, excludes=excludes, warm_up=warm_up)
+    weights = tuple(step or (1.0, 5.0, 25.0, 50.0))
+    traffic = given(Traffic, rps=rps, base_error=base_error, weights=weights, poll_seconds=poll_seconds)
+    found = outlook(rules, traffic)
+    if as_json:
+        print_json(found)
+        return
+    whole = f"{_time(found.minutes)} in nine of ten rollouts" if found.minutes is not None else "never surely"
+    print_fields({"a good release is through": whole})
+    red = [f"{sight.ratio:g}x RED IN" for sight in found.steps[0].red]
+    green = [f"{sight.ratio:g}x EXCLUDED IN" for sight in found.steps[0].green]
+    print_table(
+        ("STEP", "CANARY RPS", *red, *green),
+        [
+            (f"{one.weight:g} %", f"{one.canary_rps:g}", *_times(one.red), *_times(one.green))
+            for one in found.steps
+        ],
+        empty="",
+    )
+    for line in found.advice:
+        say(line)
+
+
+def replay(
+    trace: Annotated[
+        Path,
+        typer.Argument(help="JSON lines in the order of time: at, weight, signals. Counts are per line."),
+    ],
+    *,
+    alpha: Alpha = 0.05,
+    beta: Beta = 0.05,
+    r0: R0 = 1.25,
+    excludes: Excludes = 2.0,
+    warm_up: WarmUp = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a past rollout again: where the gate would have decided, how, and why.
+
+    Each line holds what happened since the line before: `{"at": "2026-11-22T18:00:00Z", "weight": 5,
+    "signals": {"errors": {"canary": {"bad": 1, "total": 300}, "stable": {"bad": 9, "total": 5700}}}}`.
+    """
+    from workflows.release.back_test import back_test  # noqa: PLC0415 - loads when it is used
+
+    rules = given(GateRules, alpha=alpha, beta=beta, r0=r0, excludes=excludes, warm_up=warm_up)
+    signals = sorted({name for _, poll in _polls(trace) for name in poll.signals})
+    if not signals:
+        raise BadInput(f"{trace} names no signal: nothing could ever be seen")
+    found = back_test(rules, _polls(trace), tuple(signals))
+    if as_json:
+        print_json(found)
+        return
+    print_fields(
+        {
+            "verdict": found.verdict,
+            "decided at": found.decided_at,
+            "line": found.decided_line,
+            "weight": f"{found.weight:g} %" if found.weight is not None else None,
+            "evidence": f"{found.evidence:g}",
+            "because": found.explanation,
+        }
+    )
+
+
+def _polls(trace: Path) -> Iterator[tuple[int, Poll]]:
+    """The numbered polls. Raises BadInput with the number of a line that is unusable or out of order."""
+    before: datetime | None = None
+    for number, line in lines_of(trace, longest=LONGEST):
+        where = f"{trace}:{number}"
+        if number > MOST_POLLS:
+            raise BadInput(f"{where}: more than {MOST_POLLS} polls; give a part of the trace")
+        poll = parse_as(Poll, line, where)
+        if before is not None and poll.at < before:
+            raise BadInput(f"{where}: at is before that of the line above; sort the lines by it")
+        before = poll.at
+        yield number, poll
+
+
+def _times(sights: "tuple[Sight, ...]") -> list[str]:
+    return [_time(sight.minutes) for sight in sights]
+
+
+def _time(minutes: float | None) -> str:
+    if minutes is None:
+        return "never"
+    if minutes < 120:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.0f} h" if minutes < 2880 else f"{minutes / 1440:.0f} days"
