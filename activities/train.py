@@ -71,8 +71,8 @@ class CarFacts(Frozen):
     tree: Sha
     files: int
     required: tuple[PlannedCheck, ...]
-    infrastructure: bool
-    """Dev has to see it before it may land."""
+    dev_seconds: int | None
+    """Dev has to see it before it may land, and may take so long; None where it need not."""
     lanes: tuple[str, ...]
     """Empty means every lane."""
     releases: str | None
@@ -283,7 +283,7 @@ class TrainActivities:
                 )
                 for check in required
             ),
-            infrastructure=repository.touches_infrastructure(car.paths),
+            dev_seconds=repository.dev_seconds(car.paths),
             lanes=repository.lanes_of(car.paths),
             releases=None if repository.only_overlays(car.paths) else repository.service.name,
             proven=tuple(proven[check.name] for check in required if check.name in proven),

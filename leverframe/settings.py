@@ -182,7 +182,7 @@ class TerraformSettings(Section):
     """With `command`: names of the variables that Terraform gets: dev's credentials."""
     lock_seconds: int = Field(default=60, ge=0)
     """With `command`: how long to wait for a state lock that somebody holds."""
-    stop_seconds: int = Field(default=60, ge=1)
+    stop_seconds: int = Field(default=60, ge=1, le=240)
     """How long Terraform may take to write its state when it is stopped."""
     cloud: TerraformCloudSettings = TerraformCloudSettings()
 

@@ -162,6 +162,16 @@ def thaw(reason: Reason, owner: As = "", repository: OfRepository = "", as_json:
     _steer(settings, chosen(settings, repository), "thaw", asked, as_json=as_json)
 
 
+@app.command("vouch-dev")
+def vouch_dev(reason: Reason, owner: As = "", repository: OfRepository = "", as_json: AsJson = False) -> None:
+    """Say that dev is what the target says, when the train can't put it back itself."""
+    from workflows.merge_train.messages import ThawRequest  # noqa: PLC0415 - loads when it is used
+
+    settings = load()
+    asked = given(ThawRequest, owner=owner or me(), reason=reason)
+    _steer(settings, chosen(settings, repository), "vouch_for_dev", asked, as_json=as_json)
+
+
 @app.command("vouch")
 def vouch(
     change: AChange,
@@ -273,6 +283,7 @@ def _print(shown: "TrainView") -> None:
             "runners": f"{shown.runners_busy} of {shown.rules.runners} busy",
             "track": f"{shown.track}: {shown.track_why}",
             "frozen": f"{shown.freeze.owner}: {shown.freeze.reason}" if shown.freeze else None,
+            "dev": shown.dev or None,
             "audit": f"{len(shown.findings)} findings: `leverframe train audit`" if shown.findings else None,
         }
     )

@@ -47,6 +47,11 @@ class Infrastructure(Frozen):
     """How long dev may take to answer its probes again."""
     timeout_seconds: int = Field(default=1800, gt=0)
 
+    @property
+    def limit_seconds(self) -> int:
+        """What an apply and the wait for a healthy dev may take together."""
+        return self.timeout_seconds + self.healthy_within_seconds
+
 
 class Lane(Frozen):
     """Paths that are built and tested together. A change that touches a path of no lane is in every lane."""
@@ -146,13 +151,23 @@ class Repository(Frozen):
     infrastructure: Infrastructure | None = None
     service: Service
 
+    @model_validator(mode="after")
+    def _dev_is_one_check(self) -> Self:
+        if self.infrastructure is not None and any(check.name == "dev" for check in self.checks):
+            raise ValueError(
+                f"repository {self.name}: `dev` is the check of its infrastructure; name the other one "
+                "differently"
+            )
+        return self
+
     def required_checks(self, paths: tuple[str, ...]) -> tuple[Check, ...]:
         """The checks that a commit with these changed paths must pass: all that are not skipped."""
         return tuple(check for check in self.checks if not all_match(paths, check.skip_when_only))
 
-    def touches_infrastructure(self, paths: tuple[str, ...]) -> bool:
-        """Whether dev has to see these paths before they may land."""
-        return self.infrastructure is not None and any_match(paths, self.infrastructure.paths)
+    def dev_seconds(self, paths: tuple[str, ...]) -> int | None:
+        """How long dev may take to see these paths before they may land; None where it need not."""
+        declared = self.infrastructure
+        return declared.limit_seconds if declared and any_match(paths, declared.paths) else None
 
     def lanes_of(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """The lanes of these paths, sorted; empty means every lane."""

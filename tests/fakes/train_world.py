@@ -1,6 +1,6 @@
 """One repository with its train: real git, a real store, people who push, and a scripted sandbox."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,11 +16,14 @@ from activities.backends.changes_store import ChangesStore
 from activities.backends.store_sql import open_store
 from activities.backends.track_git import GitTrack
 from activities.forge import ForgeActivities
+from activities.infrastructure import InfrastructureActivities
 from activities.native import NativeActivities
 from activities.sandbox import CheckRequest
 from activities.train import TrainActivities
 from leverframe.model.changes import Author, CarOutcome, Change, ChangeSpec, Enqueue, Priority
 from leverframe.model.ids import train_id
+from leverframe.model.topology import Repository
+from tests.fakes.dev_world import FakeDev
 from tests.fakes.git_world import GitWorld
 from tests.fakes.receivers import CarReceiver, InstantRelease
 from tests.fakes.sandbox import FakeSandbox
@@ -37,14 +40,24 @@ class Yard:
     """One repository with its train, its people and its sandbox."""
 
     def __init__(
-        self, client: Client, root: Path, track: type[GitTrack] = GitTrack, *, name: str = ""
+        self,
+        client: Client,
+        root: Path,
+        track: type[GitTrack] = GitTrack,
+        *,
+        name: str = "",
+        declare: Callable[[Repository], Repository] = lambda repository: repository,
     ) -> None:
+        """`declare` says what the platform team declares beside what every repository has."""
         self.client = client
         self.name = name or f"shop-{uuid4().hex[:6]}"
         self.world = GitWorld(root, name=self.name)
+        self.repository = declare(self.world.repository)
+        self.dev = FakeDev()
         self.engine = open_store(f"sqlite:///{root}/store.db")
         self.changes = ChangesStore(self.engine)
-        self.track = track(mirrors=root / "mirrors", artifacts=root / "artifacts")
+        self.artifacts = root / "artifacts"
+        self.track = track(mirrors=root / "mirrors", artifacts=self.artifacts)
         self.sandbox = FakeSandbox()
         self.told: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(8)
@@ -58,17 +71,26 @@ class Yard:
         self, *, cached: int = 0, interceptors: Sequence[Interceptor] = ()
     ) -> AsyncIterator[None]:
         """The worker that holds the train. With nothing cached, every step replays what came before."""
-        repositories = {self.name: self.world.repository}
+        repositories = {self.name: self.repository}
         forge = ForgeActivities(self.changes, self.track, repositories)
         train = TrainActivities(self.changes, self.track, repositories)
         native = NativeActivities(self.changes, self.track, repositories)
+        dev = InfrastructureActivities(
+            self.dev,
+            self.dev,  # type: ignore[arg-type]  # dev alone, which is all that they ask of a delivery
+            self.track,
+            repositories,
+            self.artifacts,
+            poll_seconds=0.01,
+        )
         async with Worker(
             self.client,
             task_queue=HANDS,
             workflows=[MergeTrainWorkflow, CarWorkflow, CarReceiver, InstantRelease],
             activities=[
                 forge.describe, forge.export, forge.record_check, forge.settle_change, train.look,
-                train.compose, train.land, train.audit, native.capability, self.tell,
+                train.compose, train.land, train.audit, native.capability, dev.apply_to_dev, dev.heal_dev,
+                self.tell,
             ],
             activity_executor=self._threads,
             workflow_runner=unversioned(),
@@ -148,7 +170,7 @@ class Yard:
         return self.world.git("rev-parse", "main")
 
     def sequences(self) -> list[int]:
-        return [receipt.sequence for receipt in self.track.receipts(self.world.repository)]
+        return [receipt.sequence for receipt in self.track.receipts(self.repository)]
 
     async def close(self) -> None:
         with suppress(RPCError):  # A test that started no train has none.

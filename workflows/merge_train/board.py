@@ -18,6 +18,8 @@ def markdown(shown: TrainView) -> str:
         lines += [f"**{words.frozen(shown.freeze)}**", ""]
     if shown.findings:
         lines += [f"**The audit found {len(shown.findings)} thing(s): see `leverframe train audit`.**", ""]
+    if shown.dev:
+        lines += [f"**{shown.dev}**", ""]
     riding = [car for car in shown.cars if car.car is not None or car.state == "in_forge_queue"]
     waiting = [car for car in shown.cars if car not in riding]
     lines += [_riding(car) for car in riding[:SHOWN]] or ["Nothing rides."]

@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, FailureError, TimeoutError, is_
 with workflow.unsafe.imports_passed_through():
     from activities.forge import ForgeActivities
     from activities.forge_checks import ForgeCheckActivities, ForgeCheckRequest
-    from activities.infrastructure import InfrastructureRequest
+    from activities.infrastructure import InfrastructureActivities, InfrastructureRequest
     from activities.pulse import MISSED_AFTER
     from activities.sandbox import CheckRequest, SandboxActivities
     from activities.train import PlannedCheck
@@ -39,7 +39,10 @@ _CHECK_SLACK = timedelta(minutes=2)
 """On top of a check's own limit, which the sandbox keeps: starting the jail, sending the result."""
 SHORT = timedelta(minutes=1)
 LONG = timedelta(minutes=10)
-_DEV_LIMIT = timedelta(hours=1)
+DEV_MARGIN = timedelta(minutes=5)
+"""On top of what dev may take: waiting for a lock, stopping Terraform in peace, sending the result."""
+DEV_ATTEMPTS = 3
+"""So often an apply is begun again whose worker was lost, or whose dev did not answer."""
 
 
 class CarTest(Frozen):
@@ -57,6 +60,8 @@ class CarTest(Frozen):
     checks: tuple[PlannedCheck, ...] = ()
     again: bool = False
     """Whether these checks have run on this commit before."""
+    dev_seconds: int = 0
+    """What an apply and the wait for a healthy dev may take."""
 
 
 class CarReport(Frozen):
@@ -83,10 +88,13 @@ class CarWorkflow:
         """Run what is missing, report, and return the same report."""
         self._show()
         try:
-            if test.kind == "checks":
-                await self._checks()
-            else:
-                await self._dev()
+            match test.kind:
+                case "checks":
+                    await self._checks()
+                case "dev":
+                    await self._dev()
+                case "heal":
+                    await self._heal()
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
@@ -120,6 +128,14 @@ class CarWorkflow:
             kind, message = cause_of(error)
             said = "it had not finished in time" if isinstance(error.cause, TimeoutError) else message
             result = _silent(check.name, self._test.sha, said or kind)
+        await self._recorded(result)
+        self._add(result)
+        if result.outcome == "failed" and not self._told_red:
+            self._told_red = True
+            await self._report(CarReport(trial=self._test.trial, results=(_brief(result),), finished=False))
+
+    async def _recorded(self, result: CheckResult) -> None:
+        """Show the result at the forge."""
         await workflow.execute_activity_method(
             ForgeActivities.record_check,
             args=[self._test.change, result],
@@ -127,12 +143,8 @@ class CarWorkflow:
             start_to_close_timeout=LONG,
             heartbeat_timeout=MISSED_AFTER,
             retry_policy=PATIENT,
-            summary=f"Record {check.name} of {self._test.sha[:12]}: {result.outcome}",
+            summary=f"Record {result.check} of {self._test.sha[:12]}: {result.outcome}",
         )
-        self._add(result)
-        if result.outcome == "failed" and not self._told_red:
-            self._told_red = True
-            await self._report(CarReport(trial=self._test.trial, results=(_brief(result),), finished=False))
 
     async def _jail(self, check: PlannedCheck, artifact: Artifact | None) -> CheckResult:
         if artifact is None:
@@ -164,23 +176,34 @@ class CarWorkflow:
         )
 
     async def _dev(self) -> None:
-        """Apply the car to dev and see it healthy, or put dev back."""
+        """Apply the car to dev and see it healthy."""
         artifact = await self._exported()
         request = InfrastructureRequest(
             repository=self._test.repository, sha=self._test.sha, artifact=artifact
         )
-        healing = self._test.kind == "heal"
-        result: CheckResult = await workflow.execute_activity(
-            "heal_dev" if healing else "apply_to_dev",
-            request,
-            result_type=CheckResult,
-            task_queue=HANDS,
-            start_to_close_timeout=_DEV_LIMIT,
-            heartbeat_timeout=timedelta(minutes=1),
-            retry_policy=RetryPolicy(maximum_attempts=3),
-            summary=f"{'Put dev back to' if healing else 'Apply to dev'} {self._test.sha[:12]}",
-        )
+        result = await self._on_dev("Apply to dev", InfrastructureActivities.apply_to_dev, request)
+        await self._recorded(result)
         self._add(result)
+
+    async def _heal(self) -> None:
+        """Put dev back to this commit of the target."""
+        self._add(
+            await self._on_dev(
+                "Put dev back to", InfrastructureActivities.heal_dev, self._test.repository, self._test.sha
+            )
+        )
+
+    async def _on_dev(self, what: str, method: Callable[..., CheckResult], *arguments: object) -> CheckResult:
+        said: CheckResult = await workflow.execute_activity_method(
+            method,
+            args=arguments,
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(seconds=self._test.dev_seconds) + DEV_MARGIN,
+            heartbeat_timeout=MISSED_AFTER,
+            retry_policy=RetryPolicy(maximum_attempts=DEV_ATTEMPTS),
+            summary=f"{what} {self._test.sha[:12]}",
+        )
+        return said
 
     async def _exported(self) -> Artifact:
         return await workflow.execute_activity_method(

@@ -6,7 +6,7 @@ Each has an objection, in words, and an answer; a request with an objection must
 from leverframe.model.changes import Enqueue, Priority
 from leverframe.model.trains import Override
 from leverframe.model.untrusted import Untrusted
-from workflows.merge_train import queue
+from workflows.merge_train import queue, words
 from workflows.merge_train.book import Book
 from workflows.merge_train.messages import FreezeRequest, QueuePlace, Vouch
 from workflows.merge_train.state import Letter, Settled
@@ -103,6 +103,20 @@ class Desk:
         # What is required of it has changed: its cars are put together anew.
         book.hear(cars=tuple(car for car in book.state.cars if car.sequence != item.sequence))
         return "override"
+
+    def objection_about_dev(self) -> str:
+        """Why nobody can vouch for dev, or nothing."""
+        dev = self._book.state.dev
+        if dev is None:
+            return "dev is what the target says already, as far as the train knows"
+        if dev.state in ("applying", "shown"):
+            return f"{words.of_dev(dev)} There is nothing to vouch for"
+        return ""
+
+    def vouch_for_dev(self) -> None:
+        """Dev is what the target says, on a person's word; true once nothing is done to it any more."""
+        if dev := self._book.state.dev:
+            self._book.hear(dev=dev.model_copy(update={"vouched": True}))
 
     def _settled(self, asked: Enqueue, request: str) -> Settled | None:
         """The ride that answers this request: the one it asked for, or one that landed at this head."""

@@ -50,6 +50,7 @@ class Driver:
     def patience(self, most: timedelta) -> timedelta:
         """How long nothing may happen before it is looked again."""
         freeze = self._book.state.freeze
+        most = self.tester.dev.wakes_in(most)
         if is_native(self._book.state) and any(item.native for item in self._book.state.queue.items):
             most = min(most, PATIENCE)
         if freeze is None or freeze.until is None:
@@ -90,6 +91,7 @@ class Driver:
         """Carry out the plan: verdicts first, one at a time; then tests, all at once."""
         book = self._book
         await self.tester.drop(sighting.stale(book.state))
+        tended = await self.tester.dev.tend()
         planned = plan(sighting.snapshot(book.state, now), book.rules, book.state.record)
         if planned.land is not None:
             self._look_why = await self._lander.land(planned.land)
@@ -110,7 +112,7 @@ class Driver:
             if planned.land is not None:
                 self._look_why = await self._lander.land(planned.land)
                 return True
-        busy = await self.tester.carry_out(planned)
+        busy = await self.tester.carry_out(planned) or tended
         while self.tester.ended:
             await self._lander.settle(*self.tester.ended.pop())
             busy = True
@@ -199,7 +201,8 @@ class Driver:
         for car in self._book.state.cars:
             limit = sum(check.timeout_seconds for check in (car.facts.required if car.facts else ()))
             late = timedelta(seconds=limit) + STUCK
-            if car.running and car.began_at and self._book.now() - car.began_at > late:
+            waits = car.running and not self.tester.dev.holds(car)
+            if waits and car.began_at and self._book.now() - car.began_at > late:
                 silent = learning.lost(car)
                 self._book.keep(learning.folded(car, (silent,) if silent else ()))
 

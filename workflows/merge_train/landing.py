@@ -5,11 +5,10 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.train import LandCars, LandingCar, Tested
-    from leverframe.model.changes import CarEjected, CarLanded, CarOutcome, Receipt
+    from leverframe.model.changes import CarLanded, CarOutcome, Receipt
     from workflows.merge_train import learning, queue, sighting, words
     from workflows.merge_train.book import Book
     from workflows.merge_train.calls import Calls
-    from workflows.merge_train.car import DEV, CarTest
     from workflows.merge_train.lane import Eject, Land
     from workflows.merge_train.queue import Queued
     from workflows.merge_train.state import (
@@ -78,8 +77,6 @@ class Lander:
             letters=(*book.state.letters, *letter),
             settled=(*book.state.settled, settled)[-MAX_SETTLED:],
         )
-        if isinstance(outcome, CarEjected) and book.state.dev_dirty == item.sequence:
-            await self._heal_dev()
 
     async def _request(self, cars: list[Testing], items: list[Queued]) -> LandCars | None:
         """What to ask of the forge; None when the car can't land as it is and is tested anew."""
@@ -113,11 +110,11 @@ class Lander:
         )
         book.update(queue=sighting.with_green(book.state))
         await self._tester.drop(sighting.red_with_the_target(book.state))
-        dirty = book.state.dev_dirty
+        dev = book.state.dev
         book.update(
             tip=receipt.sha,
             landings=(*book.state.landings, landing)[-MAX_LANDINGS:],
-            dev_dirty=None if dirty == item.sequence else dirty,
+            dev=None if dev and dev.sha == landing.tested else dev,
             suspicion=None,
             unaudited=book.state.unaudited + 1,
         )
@@ -137,19 +134,3 @@ class Lander:
             return ""
         await self.settle(item, words.refused(item, error))
         return ""
-
-    async def _heal_dev(self) -> None:
-        """Dev has what the target will not get: put it back."""
-        tip = self._book.state.tip
-        if tip is None:
-            return
-        test = CarTest(
-            train=self._book.train,
-            trial=self._book.state.next_trial,
-            repository=self._book.repository,
-            change=f"{self._book.repository}/{DEV}",
-            sha=tip,
-            kind="heal",
-        )
-        self._book.state = self._book.state.with_build(self._book.now())
-        await self._calls.start_test(test)

@@ -24,18 +24,27 @@ def folded(car: Testing, results: tuple[CheckResult, ...]) -> Testing:
     green = {result.check: result for result in (*car.passed, *results) if result.outcome == "passed"}
     red = [result for result in results if result.outcome == "failed"]
     silent = [result for result in results if result.outcome == "inconclusive"]
+    # A red of another check confirms nothing: it begins to be counted anew.
+    same = car.red is not None and any(result.check == car.red.check for result in red)
+    failed_runs = (car.failed_runs if same else 0) + 1 if red else car.failed_runs
     return car.model_copy(
         update={
             "running": False,
             "early_red": False,
-            "passed": tuple(result for name, result in green.items() if name != DEV),
+            "passed": tuple(green.values()),
             "dev": "passed" if car.dev and DEV in green else car.dev,
-            "red": red[-1] if red else car.red,
+            "red": _the_same(red, car.red) if red else car.red,
             "silent": silent[-1] if silent else car.silent,
-            "failed_runs": car.failed_runs + bool(red),
+            "failed_runs": failed_runs,
             "inconclusive_runs": car.inconclusive_runs + (bool(silent) and not red),
         }
     )
+
+
+def _the_same(red: list[CheckResult], before: CheckResult | None) -> CheckResult:
+    """The red that confirms the one before, if there is one."""
+    again = [result for result in red if before is not None and result.check == before.check]
+    return (again or red)[-1]
 
 
 def tip_is_doubtful(state: TrainState, check: str) -> bool:

@@ -12,15 +12,39 @@ def snapshot(state: TrainState, now: datetime) -> Snapshot:
     seen = [_trial(path, car, now) for path, car in paths(state).items()]
     seen += [_trial((car.sequence,), car, now, overtaken=True) for car in suspects(state)]
     trials = [trial for trial in seen if trial is not None]
-    return Snapshot(
+    lane = Snapshot(
         entries=tuple(entry_of(item) for item in state.queue.items if item.leaving is None and item.looked),
         trials=tuple(trials),
-        passed_before=tuple((item.sequence,) for item in state.queue.items if item.green_on),
+        passed_before=_passed_before(state),
         mode=state.freeze.mode if state.freeze else "open",
         builds_left=state.builds_left(now),
         clamp=state.clamp.limit,
         now=now,
     )
+    return without(lane, held_up_by_dev(state))
+
+
+def _passed_before(state: TrainState) -> tuple[Path, ...]:
+    """Who was green on an earlier tip. Where dev is red that says nothing: dev had not seen it then."""
+    red_on_dev = {car.sequence for car in state.cars if car.red is not None and car.red.check == "dev"}
+    return tuple(
+        (item.sequence,) for item in state.queue.items if item.green_on and item.sequence not in red_on_dev
+    )
+
+
+def held_up_by_dev(state: TrainState) -> frozenset[int]:
+    """Infrastructure changes while dev can't be put back: the others go on without them."""
+    if state.dev is None or not state.dev.broken:
+        return frozenset()
+    return frozenset(car.sequence for car in state.cars if car.dev is not None)
+
+
+def lands_with_dev(state: TrainState) -> bool:
+    """Whether the car that dev has been shown is still the one that lands next."""
+    first = next((item for item in state.queue.items if item.leaving is None), None)
+    car = paths(state).get((first.sequence,)) if first else None
+    shown = state.dev is not None and car is not None and car.facts and car.facts.sha == state.dev.sha
+    return bool(shown and car and car.dev == "passed" and car.base == state.tip)
 
 
 def without(seen: Snapshot, suspects: frozenset[int]) -> Snapshot:

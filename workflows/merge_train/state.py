@@ -22,6 +22,9 @@ MAX_SETTLED = 50
 MAX_FINDINGS = 20
 MAX_LANDINGS = 200
 
+HEALS_BEFORE_PAGE = 3
+"""After so many attempts to put dev back people are told; the attempts go on."""
+
 
 class Testing(Frozen):
     """One car: a change composed on a base, and what its tests have said so far."""
@@ -107,6 +110,34 @@ class Suspicion(Frozen):
     detail: str = ""
 
 
+class Dev(Frozen):
+    """What dev has, or may have, that the target has not. One car at a time holds dev."""
+
+    state: Literal["applying", "shown", "dirty", "healing"]
+    """`shown`: applied and healthy, and the car is about to land. `dirty`: it is to be put back."""
+    sequence: int
+    change: str
+    sha: Sha
+    trial: int
+    """The run that applies the car, or puts dev back."""
+    limit_seconds: int
+    """What Terraform and the wait for a healthy dev may take."""
+    began_at: Instant
+    failed_heals: int = 0
+    retry_at: Instant | None = None
+    """When dev is to be put back again; None for at once."""
+    why: str = ""
+    """What the last attempt said that did not go well."""
+    paged: bool = False
+    vouched: bool = False
+    """A person has said that dev is well; it counts as put back as soon as nothing is done to it."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether putting it back has failed so often that infrastructure cars no longer hold up others."""
+        return self.failed_heals >= HEALS_BEFORE_PAGE
+
+
 class TrainState(Frozen):
     """Everything the train knows: the snapshot to plan from."""
 
@@ -134,8 +165,8 @@ class TrainState(Frozen):
     landings: tuple[Landing, ...] = ()
     suspicion: Suspicion | None = None
     findings: tuple[AuditFinding, ...] = ()
-    dev_dirty: int | None = None
-    """The change that dev has and the target has not."""
+    dev: Dev | None = None
+    """None while dev is what the target says, as far as is known."""
     looked_at: Instant | None = None
 
     def builds_left(self, now: datetime) -> int | None:

@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.merge_train.book import Book
     from workflows.merge_train.calls import Calls
     from workflows.merge_train.car import DEV, CarReport, CarTest
+    from workflows.merge_train.dev import DevKeeper
     from workflows.merge_train.lane import Eject, Path, Plan
     from workflows.merge_train.queue import Queued
     from workflows.merge_train.state import Suspicion, Testing, bounded
@@ -20,13 +21,16 @@ class Tester:
     def __init__(self, book: Book, calls: Calls) -> None:
         self._book = book
         self._calls = calls
+        self.dev = DevKeeper(book, calls)
         self.ended: list[tuple[Queued, CarOutcome]] = []
         """Changes that turned out not to be composable at all; for the driver to settle in the same step."""
 
     async def carry_out(self, planned: Plan) -> bool:
         """Cancel, repeat and start tests. True if anything was done."""
         known = sighting.paths(self._book.state)
-        refuted = tuple(known[path] for path in planned.cancel if path in known)
+        found = (known[path] for path in planned.cancel if path in known)
+        # One that waits for dev has no test to stop, and what is on its way to dev is not stopped.
+        refuted = tuple(car for car in found if car.running and not self.dev.holds(car))
         await self.drop(refuted, forget=False)
         busy = bool(refuted)
         for path in planned.again:
@@ -39,7 +43,7 @@ class Tester:
     async def drop(self, cars: tuple[Testing, ...], *, forget: bool = True) -> None:
         """Stop the tests of these cars; `forget` the cars, too, that stand on nothing any more."""
         for car in cars:
-            if car.running and car.facts is not None:
+            if car.running and car.facts is not None and not self.dev.holds(car):
                 await self._calls.cancel_test(car.facts.sha, car.trial)
             current = self._book.state.car(car.sequence, car.base)
             if forget:
@@ -56,10 +60,9 @@ class Tester:
         book.heard += 1
         if self._about_the_tip(report):
             return
+        self.dev.heard(report)
         car = next((car for car in book.state.cars if car.trial == report.trial and car.running), None)
         if car is None or car.facts is None:
-            if any(result.check == DEV and result.outcome == "passed" for result in report.results):
-                book.update(dev_dirty=None)  # Dev has been put back.
             return
         if not report.finished:
             book.keep(car.model_copy(update={"early_red": True}))
@@ -124,11 +127,13 @@ class Tester:
                 facts=facts,
                 conflict=one.conflict,
                 passed=facts.proven if facts else (),
-                dev="waits" if facts and facts.infrastructure else None,
+                dev="waits" if facts and facts.dev_seconds is not None else None,
             )
         )
-        if facts and item.lanes != facts.lanes:
-            self._book.keep_item(item.model_copy(update={"lanes": facts.lanes}))
+        if facts:
+            # Dev sees one change at a time, so that one rides in no batch.
+            solo = item.solo or facts.dev_seconds is not None
+            self._book.keep_item(item.model_copy(update={"lanes": facts.lanes, "solo": solo}))
 
     async def _begin(self, car: Testing, *, again: bool = False) -> bool:
         """Start the test of what is missing on this car."""
@@ -137,7 +142,7 @@ class Tester:
             return False
         missing = set(car.missing)
         checks = tuple(check for check in car.facts.required if check.name in missing)
-        if not checks and car.dev != "waits":
+        if not checks and (car.dev != "waits" or not self.dev.free()):
             return False
         await self._run(car, item, checks, again=again)
         return True
@@ -147,11 +152,13 @@ class Tester:
         state = self._book.state
         first = next((item for item in state.queue.items if item.leaving is None), None)
         car = sighting.paths(state).get((first.sequence,)) if first else None
-        held = state.freeze is not None and state.freeze.mode == "hold_landing"
-        if first is None or car is None or car.running or not car.green or car.dev != "waits" or held:
+        if first is None or car is None or car.running or not car.green or car.dev != "waits":
             return False
-        if car.red is not None or car.silent is not None or state.dev_dirty not in (None, car.sequence):
-            return False  # The planner says whether it is tried again; dev may have to be put back first.
+        tried = (car.red is not None and car.red.check == DEV) or (
+            car.silent is not None and car.silent.check == DEV
+        )
+        if tried or not self.dev.free():
+            return False  # Then the planner says whether it is tried again.
         await self._run(car, first, (), again=False)
         return True
 
@@ -162,7 +169,8 @@ class Tester:
             raise AssertionError(f"{item.change} has no car to test")
         test = self._test(item.change, car.facts.sha, checks, again=again)
         if test.kind == "dev":
-            self._book.update(dev_dirty=car.sequence)
+            test = test.model_copy(update={"dev_seconds": car.facts.dev_seconds})
+            self.dev.began(car, item.change, test)
         began = {"trial": test.trial, "running": True, "early_red": False, "runs": car.runs + 1}
         self._book.state = self._book.state.with_build(self._book.now())
         self._book.keep(car.model_copy(update={**began, "began_at": self._book.now()}))

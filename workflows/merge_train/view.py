@@ -7,7 +7,7 @@ from leverframe.model.changes import CarLanded, NextAction
 from leverframe.model.frozen import Frozen, Instant, Sha
 from leverframe.model.topology import TrainRules
 from leverframe.model.trains import AuditFinding, Capability, Freeze
-from workflows.merge_train import sighting
+from workflows.merge_train import sighting, words
 from workflows.merge_train.lane import Path, Plan
 from workflows.merge_train.planning import plan
 from workflows.merge_train.queue import Queued
@@ -87,6 +87,8 @@ class TrainView(Frozen):
     ended: tuple[EndedView, ...]
     """Newest first."""
     findings: tuple[AuditFinding, ...]
+    dev: str = ""
+    """What dev has that the target has not, in words; empty while it is what the target says."""
     audited: Sha | None
     looked_at: Instant | None
 
@@ -120,6 +122,7 @@ def view(repository: str, state: TrainState, now: datetime) -> TrainView:
         cars=_cars(state, planned),
         ended=tuple(_ended(settled) for settled in reversed(state.settled[-RECENT:])),
         findings=state.findings,
+        dev=words.of_dev(state.dev) if state.dev else "",
         audited=state.audited,
         looked_at=state.looked_at,
     )
@@ -134,8 +137,8 @@ def explain(repository: str, state: TrainState, change: str, now: datetime) -> E
         return Explanation(change=change, state=car.state, words=_told(car), car=car, ended=ended)
     if ended:
         return Explanation(change=change, state=ended[0].outcome, words=ended[0].detail, ended=ended)
-    words = "The train does not know this change: enqueue it, or it left longer ago than the train remembers."
-    return Explanation(change=change, state="unknown", words=words)
+    said = "The train does not know this change: enqueue it, or it left longer ago than the train remembers."
+    return Explanation(change=change, state="unknown", words=said)
 
 
 def is_native(state: TrainState) -> bool:
@@ -161,10 +164,22 @@ def _cars(state: TrainState, planned: Plan) -> tuple[CarView, ...]:
         # The one that counts most: on the tip before further back, tested before merely composed.
         if known is None or (car.runs > 0, -len(path)) > (known[1].runs > 0, -len(known[0])):
             best[car.sequence] = (path, car)
-    return tuple(
+    cars = [
         _car(position, item, best.get(item.sequence), names, planned)
         for position, item in enumerate(state.queue.items)
+    ]
+    held = {
+        number for number, (_, car) in best.items() if car.green and car.dev == "waits" and not car.running
+    } | sighting.held_up_by_dev(state)
+    return tuple(
+        car.model_copy(update={"why": _waits_for_dev(state)}) if item.sequence in held else car
+        for car, item in zip(cars, state.queue.items, strict=True)
     )
+
+
+def _waits_for_dev(state: TrainState) -> str:
+    said = "Dev is shown it once it is first in line and dev is what the target says."
+    return f"{said} {words.of_dev(state.dev)}" if state.dev else said
 
 
 def _car(

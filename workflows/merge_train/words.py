@@ -10,7 +10,7 @@ from leverframe.model.trains import AuditReport, Freeze
 from leverframe.model.untrusted import Untrusted
 from workflows.merge_train.lane import Eject
 from workflows.merge_train.queue import Queued
-from workflows.merge_train.state import LOG_SHOWN, Testing
+from workflows.merge_train.state import LOG_SHOWN, Dev, Testing
 
 SHOWN = 5
 
@@ -59,6 +59,27 @@ def frozen(freeze: Freeze) -> str:
     until = f"until {_time(freeze.until)}" if freeze.until else "until somebody thaws it"
     owner, reason = Untrusted(freeze.owner).for_markdown(100), Untrusted(freeze.reason).for_markdown(500)
     return f"Frozen by {owner} {until}: {means[freeze.mode]}. {reason}"
+
+
+def of_dev(dev: Dev) -> str:
+    """What dev has that the target has not, and what is done about it."""
+    change, sha = Untrusted(dev.change).for_markdown(80), dev.sha[:12]
+    if dev.state == "applying":
+        return f"Dev is being shown {change} as {sha}."
+    if dev.state == "shown":
+        return f"Dev has {change} as {sha}, which is about to land."
+    if dev.state == "healing":
+        said = f"Dev had {change} as {sha} and is being put back to the target."
+    else:
+        again = f"; the next attempt is at {_time(dev.retry_at)}" if dev.retry_at else ""
+        said = f"Dev has {change} as {sha}, which has not landed, and is to be put back{again}."
+    if dev.failed_heals:
+        why = Untrusted(dev.why).for_markdown(300)
+        said += (
+            f" That failed {dev.failed_heals} times: {why}. When dev is well, a person may say so: "
+            "`leverframe train vouch-dev`."
+        )
+    return said
 
 
 def audit_alarm(repository: str, report: AuditReport) -> str:
