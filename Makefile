@@ -16,7 +16,7 @@ REQUIREMENTS := requirements/dev.txt requirements/build.txt
 # One universal resolution serves every Python we support.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup test check static format docs golden demo lock test-postgres test-kills mutation clean
+.PHONY: help setup test check static format docs golden demo lock test-postgres test-kills test-browser mutation clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -40,6 +40,10 @@ test-postgres: setup ## Run the store's tests on the PostgreSQL of LEVERFRAME_TE
 
 test-kills: setup ## Kill workers at random points of the story, once for each of several seeds (SEEDS="1 2 3")
 	@LEVERFRAME_TEST_KILL_SEEDS="$(or $(SEEDS),1 2 3 4 5)" $(BIN)/pytest tests/e2e/test_worker_kills.py $(ARGS)
+
+test-browser: setup ## Open the gateway's pages in the machine's Chromium (CHROMIUM=/path; Debian's package is chromium)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/browser.txt
+	@LEVERFRAME_TEST_BROWSER="$(or $(CHROMIUM),/usr/bin/chromium)" $(BIN)/pytest -m browser tests/browser $(ARGS)
 
 mutation: setup ## Change policies/ in thousands of small ways and see that tests notice (WRITE=1 renews the figures)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/mutation.txt
@@ -75,6 +79,7 @@ lock: setup ## Compile the requirement files again (UPGRADE=1 takes newer versio
 	@$(COMPILE) requirements/build.in --constraints requirements/dev.txt --output-file requirements/build.txt
 	@$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
 	@$(COMPILE) requirements/mutation.in --constraints requirements/dev.txt --output-file requirements/mutation.txt
+	@$(COMPILE) requirements/browser.in --constraints requirements/dev.txt --output-file requirements/browser.txt
 
 clean: ## Remove the environment, the caches and the embedded parts' files
 	rm -rf $(VENV) var dist mutants .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -195,6 +195,7 @@ class Levers:
                     priority=Priority.HOTFIX,
                     author=Author(kind="agent", name=self.request.agent),
                     notify=(workflow.info().workflow_id,),
+                    title=change.title,
                 ),
             ],
             task_queue=HANDS,

@@ -137,7 +137,12 @@ async def enqueue_change(
     from workflows.merge_train.messages import QueuePlace  # noqa: PLC0415
 
     request = Enqueue(
-        change=change.id, head=change.head, priority=change.priority, author=change.author, solo=solo
+        change=change.id,
+        head=change.head,
+        priority=change.priority,
+        author=change.author,
+        solo=solo,
+        title=change.title,
     )
     place: QueuePlace = await client.execute_update_with_start_workflow(
         "enqueue",

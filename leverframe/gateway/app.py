@@ -27,6 +27,8 @@ from leverframe.gateway.sentry_webhook import SentryWebhook
 from leverframe.gateway.slack import SlackDoor
 from leverframe.gateway.slack_pump import ClickPump
 from leverframe.gateway.slack_socket import SlackSocket
+from leverframe.gateway.train_pages import TrainPages
+from leverframe.gateway.train_views import TrainViews
 from leverframe.gateway.watches import Watches
 from leverframe.model.errors import BadConfiguration, BadInput, Unavailable
 from leverframe.settings import GatewaySettings, Settings
@@ -47,6 +49,7 @@ def build_app(
     forms: Forms | None = None,
     counters: Counters | None = None,
     pace: Pace | None = None,
+    trains: TrainViews | None = None,
     task_queue: str = HANDS,
     agents: Sequence[str] | None = None,
 ) -> Starlette:
@@ -60,6 +63,7 @@ def build_app(
         forms: the chat whose people answer in forms; None when there is none.
         counters: to read them from outside.
         pace: to override what the settings say.
+        trains: to override how fresh the trains' pages are.
         task_queue: where watches run.
         agents: to override which enabled agents watch errors.
 
@@ -101,6 +105,7 @@ def build_app(
             *GithubWebhook(settings, client, counters).routes(),
             *GitlabWebhook(settings, client, counters).routes(),
             *(slack.door.routes() if slack else []),
+            *TrainPages(settings, trains or TrainViews(client, settings.repositories), counters).routes(),
             *pages.routes(),
         ],
         exception_handlers={

@@ -25,6 +25,7 @@ _INDEX = """<!doctype html>
 <p>Events and webhooks enter here. People work in the <a href="{ui}">Temporal UI</a> and with the
 <code>leverframe</code> command.</p>
 <ul>
+<li><a href="/trains">/trains</a> what rides, what waits, and how it went</li>
 <li><a href="/health/live">/health/live</a> this process works</li>
 <li><a href="/health/ready">/health/ready</a> store and engine answer</li>
 <li><a href="/metrics">/metrics</a> for Prometheus</li>

@@ -175,3 +175,5 @@ class Enqueue(Frozen):
     """Workflow ids that get a `car_settled` signal, and `release_settled` if a release follows."""
     solo: bool = False
     """Never tested as a part of a batch."""
+    title: str = ""
+    """Shown to people, and nothing else; text from outside."""

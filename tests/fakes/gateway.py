@@ -21,6 +21,7 @@ from activities.ports import Health
 from leverframe.gateway.app import build_app
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.inbox import Pace
+from leverframe.gateway.train_views import TrainViews
 from leverframe.model.errors import Unavailable
 from leverframe.model.releases import ArmCounts, HealthDocument
 from leverframe.settings import Settings
@@ -116,6 +117,7 @@ async def gateway(
     pace: Pace | None = None,
     task_queue: str = HANDS,
     agents: Sequence[str] | None = None,
+    trains: TrainViews | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     """The application, started; its loops end with the block."""
@@ -130,6 +132,7 @@ async def gateway(
         pace=pace or Pace(coalesce=0.02, answer=5, redeliver=0.1),
         task_queue=task_queue,
         agents=agents,
+        trains=trains,
     )
     made = Gateway(app, store, engine, counters)
     made.metrics = metrics

@@ -71,7 +71,9 @@ class Lander:
         item = book.state.queue.get(item.sequence) or item
         letter = (Letter(to=item.notify, outcome=outcome),) if item.notify else ()
         book.update(**learning.decided(book.state, item, outcome, book.rules))
-        settled = Settled(head=item.head, requests=item.requests, outcome=outcome, settled_at=now)
+        settled = Settled(
+            head=item.head, requests=item.requests, outcome=outcome, title=item.title, settled_at=now
+        )
         book.update(
             queue=queue.remove(book.state.queue, item.sequence),
             letters=(*book.state.letters, *letter),

@@ -15,6 +15,9 @@ from leverframe.model.frozen import Frozen, Instant, Sha
 from leverframe.model.topology import TrainRules
 from leverframe.model.trains import Override
 
+TITLE_KEPT = 100
+"""Characters of a title that are kept: thousands of changes may be queued."""
+
 MAX_KEPT = 20
 """Workflows to tell of one car's end, and requests known for it; a later one replaces the oldest."""
 
@@ -27,6 +30,8 @@ class Queued(Frozen):
     head: Sha
     priority: Priority
     author: Author
+    title: str = ""
+    """As it was when it was asked for; text from outside."""
     notify: tuple[str, ...] = ()
     requests: tuple[str, ...] = ()
     """Ids of the requests that asked for this ride."""
@@ -94,6 +99,7 @@ def put(queue: Queue, asked: Enqueue, *, request: str, at: datetime, rules: Trai
         head=asked.head,
         priority=asked.priority,
         author=asked.author,
+        title=asked.title[:TITLE_KEPT],
         enqueued_at=at,
         solo=asked.solo,
     )

@@ -79,6 +79,7 @@ class Settled(Frozen):
     requests: tuple[str, ...] = ()
     """Ids of the requests that asked for the ride."""
     outcome: CarOutcome
+    title: str = ""
     settled_at: Instant
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from leverframe.model.changes import CarLanded, NextAction
 from leverframe.model.frozen import Frozen, Instant, Sha
+from leverframe.model.ids import car_test_id
 from leverframe.model.topology import TrainRules
 from leverframe.model.trains import AuditFinding, Capability, Freeze
 from workflows.merge_train import sighting, words
@@ -33,6 +34,8 @@ class CarView(Frozen):
     position: int
     """0 lands first."""
     change: str
+    title: str = ""
+    """Text from outside."""
     head: Sha
     author: str
     author_kind: Literal["person", "agent", "release"]
@@ -45,6 +48,8 @@ class CarView(Frozen):
     """Empty means every lane."""
     checks: tuple[CheckView, ...] = ()
     runs: int = 0
+    test: str = ""
+    """Workflow id of its present or last test; empty when nobody has tested it."""
     enqueued_at: Instant
     testing_since: Instant | None = None
     overtaken: int = 0
@@ -58,6 +63,8 @@ class EndedView(Frozen):
     """One ride that has ended."""
 
     change: str
+    title: str = ""
+    """Text from outside."""
     head: Sha
     outcome: Literal["landed", "ejected"]
     reason: str
@@ -189,6 +196,7 @@ def _car(
     return CarView(
         position=position,
         change=item.change,
+        title=item.title,
         head=item.head,
         author=item.author.name,
         author_kind=item.author.kind,
@@ -199,12 +207,19 @@ def _car(
         lanes=item.lanes,
         checks=_checks(car),
         runs=car.runs if car else 0,
+        test=_test(item, car),
         enqueued_at=item.enqueued_at,
         testing_since=car.began_at if car and car.running else None,
         overtaken=item.overtaken,
         override=item.override.people if item.override else (),
         why=planned.waits.get(item.sequence, ""),
     )
+
+
+def _test(item: Queued, car: Testing | None) -> str:
+    if car is None or car.facts is None or not car.trial:
+        return ""
+    return car_test_id(item.change.rpartition("/")[0], car.facts.sha, car.trial)
 
 
 def _state(item: Queued, car: Testing | None) -> CarState:
@@ -247,7 +262,12 @@ def _checks(car: Testing | None) -> tuple[CheckView, ...]:
 
 def _ended(settled: Settled) -> EndedView:
     outcome = settled.outcome
-    common = {"change": outcome.change, "head": settled.head, "at": settled.settled_at}
+    common = {
+        "change": outcome.change,
+        "title": settled.title,
+        "head": settled.head,
+        "at": settled.settled_at,
+    }
     if isinstance(outcome, CarLanded):
         receipt = outcome.receipt
         detail = f"Landed as {receipt.sha[:12]} with receipt {receipt.sequence} ({receipt.evidence})."

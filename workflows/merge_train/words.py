@@ -1,5 +1,7 @@
 """Why a change left the train, in words and as a typed reason. Pure; text from outside means nothing here."""
 
+import html
+import re
 from datetime import datetime
 from typing import Literal
 
@@ -13,6 +15,20 @@ from workflows.merge_train.queue import Queued
 from workflows.merge_train.state import LOG_SHOWN, Dev, Testing
 
 SHOWN = 5
+
+
+FROZEN = {
+    "drain": "what is queued still lands, nothing new is taken",
+    "hold_landing": "cars are tested, none lands",
+    "hotfix_only": "only hotfixes are tested and land",
+}
+
+
+def plain(detail: str) -> tuple[str, str]:
+    """What a detail says, and the log below it, as text in which nothing is Markdown."""
+    sentence, _, block = detail.partition("\n\n")
+    shown = re.sub(r"\\([^a-zA-Z0-9\s])", r"\1", sentence.replace("\u2060", ""))
+    return html.unescape(shown), "\n".join(block.splitlines()[1:-1])
 
 
 def left(item: Queued, why: Literal["withdrawn", "head_moved"]) -> CarEjected:
@@ -51,14 +67,9 @@ def cause_of(error: ActivityError) -> tuple[str, str]:
 
 def frozen(freeze: Freeze) -> str:
     """The freeze as a sentence."""
-    means = {
-        "drain": "what is queued still lands, nothing new is taken",
-        "hold_landing": "cars are tested, none lands",
-        "hotfix_only": "only hotfixes are tested and land",
-    }
     until = f"until {_time(freeze.until)}" if freeze.until else "until somebody thaws it"
     owner, reason = Untrusted(freeze.owner).for_markdown(100), Untrusted(freeze.reason).for_markdown(500)
-    return f"Frozen by {owner} {until}: {means[freeze.mode]}. {reason}"
+    return f"Frozen by {owner} {until}: {FROZEN[freeze.mode]}. {reason}"
 
 
 def of_dev(dev: Dev) -> str:

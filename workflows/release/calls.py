@@ -152,6 +152,7 @@ class Calls:
                     priority=priority,
                     author=RELEASE_MACHINERY,
                     notify=(workflow.info().workflow_id,),
+                    title=change.title,
                 ),
             ],
             task_queue=HANDS,
