@@ -87,7 +87,7 @@ class NativeActivities:
         declared = self._repository(repository)
         if self._queue is None:
             return Capability(native=False, why="There is no forge with a queue of its own.")
-        return self._queue.capability(declared)
+        return kept_by_the_forge(declared, self._queue.capability(declared))
 
     @activity.defn(name="native_enqueue")
     @typed_failures
@@ -152,3 +152,16 @@ class NativeActivities:
         if name not in self._repositories:
             raise NotFound(f"repository {name!r} is not declared")
         return self._repositories[name]
+
+
+def kept_by_the_forge(repository: Repository, told: Capability) -> Capability:
+    """The capability where the rules leave the choice to us: without what the forge's queue can't prove."""
+    if repository.train.track != "auto" or not told.native:
+        return told
+    if by_us := [check.name for check in repository.checks if check.runs_on == "sandbox"]:
+        why = f"The forge's own queue does not run {', '.join(by_us)}, which the sandbox runs."
+        return told.model_copy(update={"native": False, "why": why})
+    if repository.infrastructure is not None:
+        why = "The forge's own queue applies no infrastructure to dev before it lands."
+        return told.model_copy(update={"native": False, "why": why})
+    return told

@@ -111,8 +111,10 @@ def _look(
 
 
 def _capability(queue: "NativeQueue", repository: Repository) -> Capability | LeverframeError:
+    from activities.native import kept_by_the_forge  # noqa: PLC0415 - loads when it is used
+
     try:
-        return queue.capability(repository)
+        return kept_by_the_forge(repository, queue.capability(repository))
     except LeverframeError as error:
         return error
 

@@ -24,6 +24,7 @@ from leverframe.model.changes import Author, CarOutcome, Change, ChangeSpec, Enq
 from leverframe.model.ids import train_id
 from leverframe.model.topology import Repository
 from tests.fakes.dev_world import FakeDev
+from tests.fakes.forge_queue import ForgeQueue
 from tests.fakes.git_world import GitWorld
 from tests.fakes.receivers import CarReceiver, InstantRelease
 from tests.fakes.sandbox import FakeSandbox
@@ -54,6 +55,7 @@ class Yard:
         self.world = GitWorld(root, name=self.name)
         self.repository = declare(self.world.repository)
         self.dev = FakeDev()
+        self.queue = ForgeQueue(self.world)
         self.engine = open_store(f"sqlite:///{root}/store.db")
         self.changes = ChangesStore(self.engine)
         self.artifacts = root / "artifacts"
@@ -74,7 +76,7 @@ class Yard:
         repositories = {self.name: self.repository}
         forge = ForgeActivities(self.changes, self.track, repositories)
         train = TrainActivities(self.changes, self.track, repositories)
-        native = NativeActivities(self.changes, self.track, repositories)
+        native = NativeActivities(self.changes, self.track, repositories, queue=self.queue)
         dev = InfrastructureActivities(
             self.dev,
             self.dev,  # type: ignore[arg-type]  # dev alone, which is all that they ask of a delivery
@@ -90,7 +92,7 @@ class Yard:
             activities=[
                 forge.describe, forge.export, forge.record_check, forge.settle_change, train.look,
                 train.compose, train.land, train.audit, native.capability, dev.apply_to_dev, dev.heal_dev,
-                self.tell,
+                native.enqueue, native.dequeue, native.look, native.receive, self.tell,
             ],
             activity_executor=self._threads,
             workflow_runner=unversioned(),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -42,6 +43,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.queues import HANDS
 
 R = TypeVar("R")
+
+BOUND = timedelta(minutes=15)
+"""How long one question about the forge's own queue may take before the train looks at everything again."""
 
 
 class Calls:
@@ -96,20 +100,23 @@ class Calls:
 
     async def native_enqueue(self, asked: HandOver) -> None:
         """Hand a change over to the forge's queue."""
-        await self._by_hand(f"Hand {asked.change} over", NativeActivities.enqueue, asked)
+        await self._by_hand(f"Hand {asked.change} over", NativeActivities.enqueue, asked, within=BOUND)
 
     async def native_dequeue(self, asked: HandOver) -> None:
         """Take a change out of the forge's queue."""
-        await self._by_hand(f"Take {asked.change} back", NativeActivities.dequeue, asked)
+        await self._by_hand(f"Take {asked.change} back", NativeActivities.dequeue, asked, within=BOUND)
 
     async def native_look(self, asked: NativeLook) -> NativeSight:
         """How the changes fare in the forge's queue."""
-        return await self._by_hand("Look at the forge's queue", NativeActivities.look, asked)
+        return await self._by_hand("Look at the forge's queue", NativeActivities.look, asked, within=BOUND)
 
     async def native_receive(self, landed: Receive) -> Received:
         """The audit and the receipt of what the forge landed."""
         return await self._by_hand(
-            f"Audit {landed.change}, landed as {landed.sha[:12]}", NativeActivities.receive, landed
+            f"Audit {landed.change}, landed as {landed.sha[:12]}",
+            NativeActivities.receive,
+            landed,
+            within=BOUND,
         )
 
     def note(self, said: str) -> None:
@@ -171,7 +178,14 @@ class Calls:
         except FailureError as error:
             workflow.logger.info("%s is not there to be told: %s", receiver, error)
 
-    async def _by_hand(self, summary: str, method: Callable[..., R], *arguments: Any) -> R:
+    async def _by_hand(
+        self,
+        summary: str,
+        method: Callable[..., R],
+        *arguments: Any,
+        within: timedelta | None = None,
+    ) -> R:
+        """`within`: how long it is asked again, where the train can go on without an answer."""
         silence = heartbeat_timeout(method)
         answer: R = await workflow.execute_activity_method(
             method,
@@ -179,6 +193,7 @@ class Calls:
             task_queue=HANDS,
             start_to_close_timeout=SHORT if silence is None else LONG,
             heartbeat_timeout=silence,
+            schedule_to_close_timeout=within,
             retry_policy=PATIENT,
             summary=summary,
         )

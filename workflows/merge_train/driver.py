@@ -23,9 +23,6 @@ with workflow.unsafe.imports_passed_through():
 AUDIT_AFTER = 10
 """So many landings at the most go by before the target is audited, however busy the train is."""
 
-CAPABILITY_HOLDS = timedelta(hours=1)
-"""How long the forge's word on its own queue is believed."""
-
 STUCK = timedelta(hours=2)
 """A test that has said nothing for so long is counted as one without a verdict."""
 
@@ -67,8 +64,11 @@ class Driver:
             self._book.update(freeze=None)
         elif leaving := next((item for item in state.queue.items if item.leaving), None):
             if leaving.native:
-                await self._native.take_back(leaving)
-            await self._lander.settle(leaving, words.left(leaving, leaving.leaving or "withdrawn"))
+                await self._native.take_back((leaving,))
+            if (
+                self._book.state.queue.get(leaving.sequence) is not None
+            ):  # A landing that was under way has won.
+                await self._lander.settle(leaving, words.left(leaving, leaving.leaving or "withdrawn"))
         elif self._look_why or any(not item.looked for item in state.queue.items):
             await self._look()
         elif is_native(state):
@@ -80,16 +80,22 @@ class Driver:
     async def _handed_over(self) -> bool:
         """One look at the forge's queue; then it is waited for. True while the target is to be audited."""
         before = self._book.state
-        if report := await self._native.step():
-            await self._found(report)
-        if self._book.state.unaudited:
+        await self.tester.drop(before.cars)
+        tended = await self.tester.dev.tend()
+        await self._native.step()
+        await self._found_in_the_queue()
+        if self._book.state.unaudited and not self._native.uncertain:
             await self._audit()
             return True
-        return self._book.state.queue != before.queue
+        return tended or self._book.state.queue != before.queue
 
     async def _planned(self, now: datetime) -> bool:
         """Carry out the plan: verdicts first, one at a time; then tests, all at once."""
         book = self._book
+        if handed := tuple(item for item in book.state.queue.items if item.native):
+            await self._native.take_back(handed)
+            await self._found_in_the_queue()
+            return True
         await self.tester.drop(sighting.stale(book.state))
         tended = await self.tester.dev.tend()
         planned = plan(sighting.snapshot(book.state, now), book.rules, book.state.record)
@@ -128,7 +134,12 @@ class Driver:
         book, why = self._book, self._look_why or "a change was enqueued"
         self._look_why = ""
         new = [item for item in book.state.queue.items if not item.looked]
-        others = [item for item in book.state.queue.items if item.looked and why != "a change was enqueued"]
+        others = [
+            item
+            for item in book.state.queue.items
+            # What the forge's queue has is looked at there: only it knows how that has ended.
+            if item.looked and not item.native and why != "a change was enqueued"
+        ]
         asked = [*new, *others][:LOOKED_AT]
         try:
             sight = await self._calls.look(
@@ -138,25 +149,13 @@ class Driver:
             await self._strange(asked, error)
             return
         self._saw(sight, asked)
-        await self._ask_the_forge()
+        await self._native.ask()
         for ended in sight.ended:
             item = next((one for one in asked if one.change == ended.change), None)
             if item is None or book.state.queue.get(item.sequence) is None:
                 continue
             await self._lander.settle(item, ended)
         self._forget_lost_tests()
-
-    async def _ask_the_forge(self) -> None:
-        """Learn whether the forge has a queue of its own, where that matters, now and then."""
-        book = self._book
-        asked = book.state.capability_asked_at
-        due = asked is None or book.now() - asked >= CAPABILITY_HOLDS
-        if book.rules.track == "built_in" or not due:
-            return
-        try:
-            book.update(capability=await self._calls.capability(), capability_asked_at=book.now())
-        except ActivityError as error:
-            self._calls.note(f"the forge does not say what it can do: {words.cause_of(error)[1]}")
 
     def _saw(self, sight: Sight, asked: list[Queued]) -> None:
         book = self._book
@@ -232,6 +231,10 @@ class Driver:
             return
         book.update(audited=report.tip, unaudited=0)
         if not report.whole:
+            await self._found(report)
+
+    async def _found_in_the_queue(self) -> None:
+        for report in self._native.strange():
             await self._found(report)
 
     async def _found(self, report: AuditReport) -> None:

@@ -1,11 +1,12 @@
 """What is under test: composing cars; starting, repeating and stopping their tests; hearing their reports."""
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.train import Composed, PlannedCheck, Rider
     from leverframe.model.changes import CarOutcome
-    from workflows.merge_train import learning, sighting
+    from workflows.merge_train import learning, sighting, words
     from workflows.merge_train.book import Book
     from workflows.merge_train.calls import Calls
     from workflows.merge_train.car import DEV, CarReport, CarTest
@@ -108,7 +109,15 @@ class Tester:
         if base is None or len(riders) < len(items):
             return False
         asked = {rider.sequence: rider for rider in riders}
-        for one in await self._calls.compose(base, riders):
+        try:
+            composed = await self._calls.compose(base, riders)
+        except ActivityError as error:
+            if len(riders) > 1:  # One of them can't be composed at all; which one shows one by one.
+                return await self._compose(path[: depth + 1])
+            if (last := self._book.state.queue.get(path[depth])) is not None:
+                self.ended.append((last, words.refused(last, error)))
+            return True
+        for one in composed:
             item = self._book.state.queue.get(one.sequence)
             # Who got an override meanwhile is put together anew: fewer checks are required of it.
             if item is not None and rider_of(item) == asked[one.sequence]:

@@ -175,6 +175,10 @@ def _cars(state: TrainState, planned: Plan) -> tuple[CarView, ...]:
         _car(position, item, best.get(item.sequence), names, planned)
         for position, item in enumerate(state.queue.items)
     ]
+    capability = state.capability
+    if is_native(state) and capability is not None and not capability.native:
+        why = f"It waits for the forge's own queue, as the rules say: {capability.why}"
+        return tuple(car.model_copy(update={"why": why}) for car in cars)
     held = {
         number for number, (_, car) in best.items() if car.green and car.dev == "waits" and not car.running
     } | sighting.held_up_by_dev(state)
