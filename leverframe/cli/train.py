@@ -1,6 +1,7 @@
 """`leverframe train`: what waits to land, what is being tested, and the levers that steer it."""
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,7 +26,7 @@ from leverframe.cli.session import (
     span,
 )
 from leverframe.login import me
-from leverframe.model.errors import NotFound
+from leverframe.model.errors import NotFound, Unavailable
 from leverframe.model.untrusted import Untrusted
 
 if TYPE_CHECKING:
@@ -61,17 +62,23 @@ def watch(
     """Show the train again and again, until Ctrl-C."""
     settings = load()
     declared = chosen(settings, repository)
-    while True:
-        shown = _view(settings, declared)
-        click.clear()
-        say(f"{datetime.now(UTC):%H:%M:%S} UTC, Ctrl-C ends this")
-        _print(shown)
-        time.sleep(every)
+    shown = _view(settings, declared)
+    with suppress(KeyboardInterrupt):
+        while True:
+            click.clear()
+            say(f"{datetime.now(UTC):%H:%M:%S} UTC, Ctrl-C ends this")
+            _print(shown)
+            time.sleep(every)
+            try:
+                shown = _view(settings, declared)
+            except Unavailable as error:  # It may come back; what was known stays in sight meanwhile.
+                say(f"not up to date: {error}")
+                time.sleep(every)
 
 
 @app.command("explain")
 def explain(change: AChange, as_json: AsJson = False) -> None:
-    """Say where a change is, what it waits for, and how its earlier rides ended."""
+    """Say where a change is, what it waits for, and how its rides ended. Exits 3 for an unknown one."""
     from workflows.merge_train.view import Explanation  # noqa: PLC0415 - loads when it is used
 
     settings = load()
@@ -87,9 +94,11 @@ def explain(change: AChange, as_json: AsJson = False) -> None:
     found = ask(settings, told)
     if as_json:
         print_json(found)
-        return
-    print_fields({"change": found.change, "state": found.state, "what": found.words})
-    _print_ended(found.ended, "it has had no ride yet")
+    else:
+        print_fields({"change": found.change, "state": found.state, "what": _plain(found.words)})
+        _print_ended(found.ended, "it has had no ride yet")
+    if found.state == "unknown":
+        raise typer.Exit(Exit.NOT_FOUND)
 
 
 @app.command("enqueue")
@@ -283,12 +292,12 @@ def _print(shown: "TrainView") -> None:
             "runners": f"{shown.runners_busy} of {shown.rules.runners} busy",
             "track": f"{shown.track}: {shown.track_why}",
             "frozen": f"{shown.freeze.owner}: {shown.freeze.reason}" if shown.freeze else None,
-            "dev": shown.dev or None,
+            "dev": _plain(shown.dev),
             "audit": f"{len(shown.findings)} findings: `leverframe train audit`" if shown.findings else None,
         }
     )
     print_table(
-        ("", "CHANGE", "CLASS", "BY", "STATE", "CAR", "CHECKS", "WHY"),
+        ("", "CHANGE", "TITLE", "CLASS", "BY", "STATE", "CAR", "CHECKS", "WHY"),
         [_row(car) for car in shown.cars],
         empty="Nothing rides and nothing waits.",
     )
@@ -296,15 +305,25 @@ def _print(shown: "TrainView") -> None:
 
 
 def _row(car: "CarView") -> tuple[object, ...]:
+    from workflows.merge_train.view import STATES  # noqa: PLC0415 - loads when it is used
+
     checks = ", ".join(f"{check.name} {check.state}" for check in car.checks)
     stands = f" on {', '.join(car.below)}" if car.below else ""
     name = f"{car.car[:12]}{stands}" if car.car else ""
-    return car.position + 1, car.change, car.priority, car.author, car.state, name, checks, car.why
+    who = (car.position + 1, car.change, car.title, car.priority, car.author)
+    return *who, STATES[car.state], name, checks, _plain(car.why)
 
 
 def _print_ended(ended: "tuple[EndedView, ...]", empty: str) -> None:
     print_table(
-        ("LAST RIDES", "END", "WHY"),
-        [(one.change, one.outcome, f"{one.reason}: {one.detail.splitlines()[0]}") for one in ended],
+        ("LAST RIDES", "TITLE", "END", "WHY"),
+        [(one.change, one.title, one.outcome, f"{one.reason}: {_plain(one.detail)}") for one in ended],
         empty=empty,
     )
+
+
+def _plain(detail: str) -> str:
+    """What a text of the train says, without its Markdown and its log."""
+    from workflows.merge_train.words import plain  # noqa: PLC0415 - loads when it is used
+
+    return plain(detail)[0]

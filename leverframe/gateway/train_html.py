@@ -1,6 +1,6 @@
 """The trains' pages as HTML. Pure: a view of a train in, a document out; no text from outside is markup."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -9,21 +9,7 @@ from urllib.parse import quote
 from leverframe.gateway.html import Content, Html, el, page
 from leverframe.model.topology import Repository
 from workflows.merge_train import learning, words
-from workflows.merge_train.view import CarState, CarView, CheckView, EndedView, TrainView
-
-STATES: Mapping[CarState, str] = MappingProxyType(
-    {
-        "waiting": "waits",
-        "testing": "under test",
-        "green": "green",
-        "red": "red, to be confirmed",
-        "no_verdict": "no verdict, tested again",
-        "conflict": "does not apply",
-        "in_forge_queue": "in the forge's queue",
-        "leaving": "is taken off",
-    }
-)
-"""A car's state as a person reads it."""
+from workflows.merge_train.view import STATES, CarView, CheckView, EndedView, TrainView
 
 CHECKS = MappingProxyType(
     {
@@ -225,6 +211,8 @@ def _facts(shown: TrainView, target: str, place: Place) -> Html:
         ("Looked at the forge", _ago(shown.looked_at, place) if shown.looked_at else "not yet"),
         ("Audited up to", el("code", shown.audited[:12]) if shown.audited else "nothing landed yet"),
     ]
+    if shown.dev:
+        known.append(("Dev", words.plain(shown.dev)[0]))
     return el("dl", (el("div", el("dt", name), el("dd", value)) for name, value in known), class_="facts")
 
 
@@ -276,7 +264,7 @@ def _car(car: CarView, target: str, lanes: tuple[str, ...], place: Place) -> Htm
             el("div", head, el("p", ((badge, " ") for badge in badges), class_="badges"), class_="top"),
             el("p", _about(car, target, place), class_="small"),
             _checks(car.checks),
-            el("p", car.why, class_="why") if car.why else None,
+            el("p", words.plain(car.why)[0], class_="why") if car.why else None,
         ),
         class_=f"car {car.state}",
         id=f"car-{car.change}-{car.head[:12]}",

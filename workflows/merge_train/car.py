@@ -251,10 +251,17 @@ class CarWorkflow:
         lines = [f"## {name} as `{self._test.sha[:12]}`"]
         known = {result.check: result for result in self._results}
         names = [check.name for check in self._test.checks] or [DEV]
-        for one in names:
-            result = known.get(one)
-            lines.append(f"- {one}: " + (f"{result.outcome} in {result.seconds:.0f} s" if result else "runs"))
+        lines += [_line(one, known.get(one)) for one in names]
+        lines += [f"\n{Untrusted(each.log).for_markdown_block(2000)}" for each in self._results if each.log]
         workflow.set_current_details("\n".join(lines))
+
+
+def _line(check: str, result: CheckResult | None) -> str:
+    """One check for the page of the run; a log of what is not green follows below."""
+    if result is None:
+        return f"- {check}: runs"
+    said = "" if result.outcome == "passed" else f": {Untrusted(result.summary).for_markdown()}"
+    return f"- {check}: **{result.outcome}** in {result.seconds:.0f} s{said}"
 
 
 def _brief(result: CheckResult) -> CheckResult:

@@ -1,6 +1,8 @@
 """The train as people see it: one value for the command line, the gateway and the Temporal UI. Pure."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal
 
 from leverframe.model.changes import CarLanded, NextAction
@@ -8,6 +10,7 @@ from leverframe.model.frozen import Frozen, Instant, Sha
 from leverframe.model.ids import car_test_id
 from leverframe.model.topology import TrainRules
 from leverframe.model.trains import AuditFinding, Capability, Freeze
+from leverframe.model.untrusted import Untrusted
 from workflows.merge_train import sighting, words
 from workflows.merge_train.lane import Path, Plan
 from workflows.merge_train.planning import plan
@@ -19,6 +22,21 @@ RECENT = 20
 CarState = Literal[
     "waiting", "testing", "green", "red", "no_verdict", "conflict", "in_forge_queue", "leaving"
 ]
+
+
+STATES: Mapping[CarState, str] = MappingProxyType(
+    {
+        "waiting": "waits",
+        "testing": "under test",
+        "green": "green",
+        "red": "red, to be confirmed",
+        "no_verdict": "no verdict, tested again",
+        "conflict": "does not apply",
+        "in_forge_queue": "in the forge's queue",
+        "leaving": "is taken off",
+    }
+)
+"""A car's state as a person reads it."""
 
 
 class CheckView(Frozen):
@@ -172,12 +190,13 @@ def _cars(state: TrainState, planned: Plan) -> tuple[CarView, ...]:
         if known is None or (car.runs > 0, -len(path)) > (known[1].runs > 0, -len(known[0])):
             best[car.sequence] = (path, car)
     cars = [
-        _car(position, item, best.get(item.sequence), names, planned)
+        _why(_car(position, item, best.get(item.sequence), names, planned), state)
         for position, item in enumerate(state.queue.items)
     ]
     capability = state.capability
     if is_native(state) and capability is not None and not capability.native:
-        why = f"It waits for the forge's own queue, as the rules say: {capability.why}"
+        why = "It waits for the forge's own queue, as the rules say: "
+        why += Untrusted(capability.why).for_markdown(500)
         return tuple(car.model_copy(update={"why": why}) for car in cars)
     held = {
         number for number, (_, car) in best.items() if car.green and car.dev == "waits" and not car.running
@@ -186,6 +205,19 @@ def _cars(state: TrainState, planned: Plan) -> tuple[CarView, ...]:
         car.model_copy(update={"why": _waits_for_dev(state)}) if item.sequence in held else car
         for car, item in zip(cars, state.queue.items, strict=True)
     )
+
+
+def _why(car: CarView, state: TrainState) -> CarView:
+    """The car with words on what the planner, which knows no names, can't say."""
+    frozen = state.freeze is not None and state.freeze.mode == "hold_landing"
+    if car.state == "green" and car.below:
+        below = ", ".join(Untrusted(name).for_markdown(80) for name in car.below)
+        return car.model_copy(update={"why": f"It may land right after {below}."})
+    if car.state == "green" and frozen:
+        return car.model_copy(update={"why": "It is green; nothing lands while the train is frozen."})
+    if car.state == "red" and car.below:
+        return car.model_copy(update={"why": "Its red counts for nothing until those below it are decided."})
+    return car
 
 
 def _waits_for_dev(state: TrainState) -> str:

@@ -69,7 +69,7 @@ def frozen(freeze: Freeze) -> str:
     """The freeze as a sentence."""
     until = f"until {_time(freeze.until)}" if freeze.until else "until somebody thaws it"
     owner, reason = Untrusted(freeze.owner).for_markdown(100), Untrusted(freeze.reason).for_markdown(500)
-    return f"Frozen by {owner} {until}: {FROZEN[freeze.mode]}. {reason}"
+    return f"Frozen by {owner} {until}: {FROZEN[freeze.mode]}. Why: {reason}"
 
 
 def of_dev(dev: Dev) -> str:

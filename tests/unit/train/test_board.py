@@ -1,0 +1,53 @@
+"""The train in words: its board in the Temporal UI, and its Markdown told where none is rendered."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leverframe.model.untrusted import Untrusted
+from tests.fakes.train_day import HOSTILE, busy, car, ejected, frozen, rider, view
+from workflows.merge_train import words
+from workflows.merge_train.board import SHOWN, markdown
+
+
+def test_the_board_says_who_rides_on_what_how_it_stands_and_what_it_waits_for() -> None:
+    told = markdown(frozen(busy()))
+    for part in (
+        "The target is at `9f9f9f9f9f9f`; 6 changes on the train, 3 of 4 runners busy.",
+        "**Frozen by ada until somebody thaws it: cars are tested, none lands. Why: incident 42**",
+        "1. **shop/41** Undo the new discount (hotfix): **under test** (lint green, tests …) as `0b0b0b",
+        r"by sentry\_spike (agent)",
+        "2. **shop/42** Show prices with taxes: **green** (lint green, tests green) as `0c0c0c0c0c0c` on",
+        "**red, to be confirmed**, run 2 (lint green, tests red) as `0e0e0e0e0e0e` on shop/41, shop/42,",
+        "| 5 | shop/45 | Update the frameworks | normal | barbara | It waits for a runner. |",
+        "- **shop/38** Round prices half up left (check failed): Check tests failed 2 times on",
+    ):
+        assert part in told, part
+    assert "AssertionError" not in told, "logs are on the page of the ride"
+
+
+def test_a_crowd_is_cut_and_counted() -> None:
+    riding = [rider(at, "green") for at in range(SHOWN + 2)]
+    waiting = [car(at) for at in range(SHOWN + 2, 2 * SHOWN + 5)]
+    told = markdown(view(*riding, *waiting))
+    assert "… and 2 more." in told
+    assert "| … | 3 more |" in told
+
+
+def test_no_text_from_outside_has_a_meaning_on_the_board() -> None:
+    bad = f"{HOSTILE} | [x](http://evil) **b** @all"
+    riding = rider(0, "red", title=bad, author=bad, below=(bad,))
+    waiting = car(1, title=bad, author=bad)
+    told = markdown(view(riding, waiting, ended=(ejected(9, bad, 1, "It left."),)))
+    assert "<" not in told
+    assert "](http" not in told
+    assert all(line.count(" | ") == 5 for line in told.splitlines() if line.startswith("| 2"))
+
+
+@given(st.text(max_size=80))
+def test_text_that_was_made_safe_for_markdown_is_told_as_it_was_elsewhere(text: str) -> None:
+    shown = Untrusted(text).for_terminal(100).strip()
+    said, log = words.plain(f"It is {Untrusted(text).for_markdown(100)}.\n\n```text\n{'x'}\n```")
+    assert (said, log) == (f"It is {shown}.", "x")
+    assert not re.search("\u2060", said)
