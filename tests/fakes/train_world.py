@@ -31,6 +31,7 @@ from tests.fakes.sandbox import FakeSandbox
 from tests.fakes.workers import unversioned
 from workflows.merge_train.car import CarWorkflow
 from workflows.merge_train.messages import QueuePlace, TrainStart
+from workflows.merge_train.state import TrainState
 from workflows.merge_train.workflow import MergeTrainWorkflow
 from workflows.queues import HANDS, SANDBOX
 
@@ -56,6 +57,8 @@ class Yard:
         self.repository = declare(self.world.repository)
         self.dev = FakeDev()
         self.queue = ForgeQueue(self.world)
+        self.state = TrainState()
+        """What the train knows when it begins."""
         self.engine = open_store(f"sqlite:///{root}/store.db")
         self.changes = ChangesStore(self.engine)
         self.artifacts = root / "artifacts"
@@ -135,7 +138,7 @@ class Yard:
         """Ask the train, starting it when there is none."""
         start = WithStartWorkflowOperation(
             MergeTrainWorkflow.run,
-            TrainStart(repository=self.name),
+            TrainStart(repository=self.name, state=self.state),
             id=self.train.id,
             task_queue=HANDS,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
