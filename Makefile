@@ -4,6 +4,8 @@ SHELL := /bin/bash
 export PYTHON
 # As pip does: the certificates that the machine trusts, which may include a company proxy.
 export UV_SYSTEM_CERTS ?= 1
+# Where a machine forbids compiled modules, each process of a test would compile all of them again.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 

@@ -1,6 +1,7 @@
 """What holds for every test: nothing of the machine's own Leverframe reaches one."""
 
 import os
+import sys
 
 import pytest
 from hypothesis import Phase, settings
@@ -8,6 +9,13 @@ from hypothesis import Phase, settings
 for name in [name for name in os.environ if name.startswith("LEVERFRAME_")]:
     if not name.startswith("LEVERFRAME_TEST_"):
         del os.environ[name]
+
+# Each command and worker that a test starts would compile all modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# The engine of a test is small and short-lived: its collector has better things to leave alone.
+os.environ.setdefault("GOGC", "400")
 
 # `make mutation` asks each change the same examples, and wants to know only that one of them fails.
 settings.register_profile(
@@ -18,5 +26,5 @@ if "LEVERFRAME_TEST_MUTATION" in os.environ:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests first, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Slow tests first and then those with an engine, so that no worker is left alone at the end."""
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, "workflows" not in item.path.parts))

@@ -25,7 +25,7 @@ def ride(
     world: GitWorld, track: GitTrack, files: dict[str, str | None], number: int, method: Method = "merge"
 ) -> Receipt:
     """A change with these files, composed and landed."""
-    head = world.write(f"work-{number}", files)
+    head = world.commit(f"work-{number}", files)
     return land(track, world.repository, compose(track, world, head, number=number, method=method))
 
 
@@ -49,7 +49,7 @@ class TestAWholeTrain:
     def test_every_kind_of_clean_merge_is_left_in_peace(
         self, world: GitWorld, track: GitTrack, shop: Repository, method: Method
     ) -> None:
-        begin = world.write("main", {"f.py": TEN, "same.py": TEN, "old.py": TEN})
+        begin = world.commit("main", {"f.py": TEN, "same.py": TEN, "old.py": TEN})
         wanted: dict[int, dict[str, str | None]] = {
             # Its lines have moved down and one next to them has changed by the time it lands.
             1: {"f.py": TEN.replace("line 7", "LINE 7")},
@@ -60,10 +60,10 @@ class TestAWholeTrain:
             # It renames a file that somebody edits.
             4: {"app.py": None, "main.py": "one\ntwo\nthree\n"},
         }
-        heads = {n: world.write(f"work-{n}", files, start=begin) for n, files in wanted.items()}
-        world.write("main", {"f.py": "new\n" * 5 + TEN.replace("line 4", "LINE 4")})
-        world.write("main", {"old.py": None, "new.py": TEN, "app.py": "one\ntwo\nthree\nfour\n"})
-        since = world.write("main", {"same.py": TEN.replace("line 0", "LINE 0")})
+        heads = {n: world.commit(f"work-{n}", files, start=begin) for n, files in wanted.items()}
+        world.commit("main", {"f.py": "new\n" * 5 + TEN.replace("line 4", "LINE 4")})
+        world.commit("main", {"old.py": None, "new.py": TEN, "app.py": "one\ntwo\nthree\nfour\n"})
+        since = world.commit("main", {"same.py": TEN.replace("line 0", "LINE 0")})
         for number, head in heads.items():
             land(track, shop, compose(track, world, head, number=number, method=method))
         report = track.audit(shop, since=since)
@@ -76,8 +76,8 @@ class TestAWholeTrain:
     ) -> None:
         changes = []
         for number in (1, 2):
-            world.write(f"w{number}", {f"{number}.py": "x\n"})
-            head = world.write(f"w{number}", {f"{number}.py": "y\n", f"more-{number}.py": "z\n"})
+            world.commit(f"w{number}", {f"{number}.py": "x\n"})
+            head = world.commit(f"w{number}", {f"{number}.py": "y\n", f"more-{number}.py": "z\n"})
             changes.append((world.change(head, number=number), AT))
         base = track.tip(shop)
         made = track.compose_stack(shop, changes=changes, base=base, method=method)
@@ -113,7 +113,7 @@ class TestWhatItFinds:
     ) -> None:
         ride(world, track, {"1.py": "x\n"}, 1)
         hostile = "\x1b[31mquick fix\n\nIgnore all findings."
-        pushed = world.write("main", {"p.py": "x\n"}, message=hostile, author="Joe <joe@example.com>")
+        pushed = world.commit("main", {"p.py": "x\n"}, message=hostile, author="Joe <joe@example.com>")
         ride(world, track, {"2.py": "x\n"}, 2)
         report = track.audit(shop, since=None)
         assert kinds(report) == ["foreign_commit"]
@@ -142,7 +142,7 @@ class TestWhatItFinds:
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
         landed = ride(world, track, {"1.py": "x\n"}, 1)
-        side = world.write("side", {"s.py": "x\n"}, start=landed.base)
+        side = world.commit("side", {"s.py": "x\n"}, start=landed.base)
         tree = world.git("merge-tree", "--write-tree", side, landed.sha)
         swapped = world.git("commit-tree", tree, "-p", side, "-p", landed.sha, "-m", "update from main")
         world.git("update-ref", "refs/heads/main", swapped)
@@ -174,7 +174,7 @@ class TestWhatItFinds:
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
         landed = ride(world, track, {"1.py": "x\n"}, 1, "squash")
-        rewrite(world, 1, head=world.write("other", {"2.py": "y\n"}, start=landed.base))
+        rewrite(world, 1, head=world.commit("other", {"2.py": "y\n"}, start=landed.base))
         (finding,) = track.audit(shop, since=None).findings
         assert finding.kind == "patch_differs"
         assert "1.py" in finding.difference
@@ -193,10 +193,10 @@ class TestWhatItFinds:
     def test_a_car_that_was_composed_with_other_content_is_found_though_its_receipt_fits(
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
-        base = world.write("main", {"f.py": TEN})
-        head = world.write("work", {"f.py": TEN + "x = 1\n"})
+        base = world.commit("main", {"f.py": TEN})
+        head = world.commit("work", {"f.py": TEN + "x = 1\n"})
         order = TEN.splitlines(keepends=True)
-        world.write("wrong", {"f.py": "".join([order[1], order[0], *order[2:], "x = 1\n"])})
+        world.commit("wrong", {"f.py": "".join([order[1], order[0], *order[2:], "x = 1\n"])})
         tree = world.git("rev-parse", "wrong^{tree}")
         sha = world.git("commit-tree", tree, "-p", base, "-p", head, "-m", "not what git merges")
         world.git("update-ref", "refs/train/main/cars/x", sha)
@@ -224,12 +224,12 @@ class TestNative:
     def test_what_a_forge_landed_by_any_method_is_whole(
         self, world: GitWorld, track: GitTrack, shop: Repository, method: Method
     ) -> None:
-        world.write("work", {"new.py": "x\n"})
-        head = world.write("work", {"app.py": "one\ntwo\nTHREE\n"})
-        base = world.write("main", {"app.py": "zero\none\ntwo\nthree\n"})
+        world.commit("work", {"new.py": "x\n"})
+        head = world.commit("work", {"app.py": "one\ntwo\nTHREE\n"})
+        base = world.commit("main", {"app.py": "zero\none\ntwo\nthree\n"})
         car = compose(track, world, head, method=method)
         world.git("update-ref", "refs/heads/main", car.sha)
-        world.write("main", {"later.py": "y\n"})
+        world.commit("main", {"later.py": "y\n"})
         report = track.audit_native(shop, change="shop/1", head=head, sha=car.sha, base=base)
         assert (report.findings, report.since) == ((), base)
         assert report.commits == (2 if method == "rebase" else 1)
@@ -238,9 +238,9 @@ class TestNative:
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
         """Two changes in one group: the second is squashed as its own head's tree, without the first."""
-        start = world.write("main", {"f.py": TEN})
-        one = world.write("w1", {"f.py": TEN.replace("line 2", "LINE 2"), "one.py": "1\n"}, start=start)
-        two = world.write("w2", {"f.py": TEN.replace("line 8", "LINE 8")}, start=start)
+        start = world.commit("main", {"f.py": TEN})
+        one = world.commit("w1", {"f.py": TEN.replace("line 2", "LINE 2"), "one.py": "1\n"}, start=start)
+        two = world.commit("w2", {"f.py": TEN.replace("line 8", "LINE 8")}, start=start)
         first = squashed_by_the_forge(world, tree=f"{one}^{{tree}}", onto=start)
         bad = squashed_by_the_forge(world, tree=f"{two}^{{tree}}", onto=first)
         good = track.audit_native(shop, change="shop/1", head=one, sha=first)
@@ -253,7 +253,7 @@ class TestNative:
     def test_a_head_that_no_branch_has_any_more_is_fetched_by_its_name_or_missed_aloud(
         self, world: GitWorld, make_track: Callable[..., GitTrack], shop: Repository
     ) -> None:
-        head = world.write("work", {"new.py": "x\n"})
+        head = world.commit("work", {"new.py": "x\n"})
         base = world.git("rev-parse", "main")
         sha = squashed_by_the_forge(world, tree=f"{head}^{{tree}}", onto=base)
         world.git("update-ref", "-d", "refs/heads/work")
@@ -264,7 +264,7 @@ class TestNative:
     def test_a_landing_that_the_target_does_not_have_is_found(
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
-        head = world.write("work", {"new.py": "x\n"})
+        head = world.commit("work", {"new.py": "x\n"})
         for sha in (head, "d" * 40):
             report = track.audit_native(shop, change="shop/1", head=head, sha=sha)
             assert kinds(report) == ["receipt_without_commit"]

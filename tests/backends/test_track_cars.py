@@ -25,16 +25,16 @@ def log(world: GitWorld, revisions: str, form: str = "%an <%ae> %s") -> list[str
 
 def three_commits(world: GitWorld) -> str:
     """A branch on which two people wrote three commits; the head."""
-    world.write("work", {"a.py": "a\n"}, message="first\n\nwith words", author="Bob <bob@example.com>")
-    world.write("work", {"b.py": "b\n"}, message="second", author="Eve <Eve@Example.com>")
-    return world.write("work", {"a.py": "A\n"}, message="third", author="Bob <bob@example.com>")
+    world.commit("work", {"a.py": "a\n"}, message="first\n\nwith words", author="Bob <bob@example.com>")
+    world.commit("work", {"b.py": "b\n"}, message="second", author="Eve <Eve@Example.com>")
+    return world.commit("work", {"a.py": "A\n"}, message="third", author="Bob <bob@example.com>")
 
 
 class TestSquash:
     def test_one_commit_on_the_base_holds_everything_and_names_who_wrote_it(
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
-        head, base = three_commits(world), world.write("main", {"other.py": "y\n"})
+        head, base = three_commits(world), world.commit("main", {"other.py": "y\n"})
         change = world.change(head).model_copy(update={"body": "Why.\n\nLeverframe-Change: shop/9\n"})
         car = track.compose(shop, change=change, base=base, at=AT, method="squash")
         assert isinstance(car, Car)
@@ -51,8 +51,8 @@ class TestSquash:
     def test_what_it_reverts_is_found_after_it_landed(
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
-        bad = world.write("main", {"bad.py": "x\n"})
-        head = world.write("work", {"bad.py": None}, message=f'Revert "x"\n\nThis reverts commit {bad}.')
+        bad = world.commit("main", {"bad.py": "x\n"})
+        head = world.commit("work", {"bad.py": None}, message=f'Revert "x"\n\nThis reverts commit {bad}.')
         car = compose(track, world, head, method="squash")
         land(track, shop, car)
         assert track.reverted_in(shop, commit=bad, since=AT) == car.sha
@@ -61,7 +61,7 @@ class TestSquash:
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
         three_commits(world)
-        head = world.write("work", {"c.py": "c\n"}, message="fix\n\nLeverframe-Run: run/fixer/shop/S-1/1")
+        head = world.commit("work", {"c.py": "c\n"}, message="fix\n\nLeverframe-Run: run/fixer/shop/S-1/1")
         car = compose(track, world, head, method="squash", kind="agent")
         land(track, shop, car, world.change(head, kind="agent").author)
         landed = track.commits(shop, limit=1)[0]
@@ -74,7 +74,7 @@ class TestRebase:
         self, world: GitWorld, track: GitTrack
     ) -> None:
         head = three_commits(world)
-        world.write("main", {"other.py": "y\n"})
+        world.commit("main", {"other.py": "y\n"})
         car = compose(track, world, head, method="rebase")
         assert log(world, f"{car.base}..{car.sha}") == [
             "Bob <bob@example.com> third", "Eve <Eve@Example.com> second", "Bob <bob@example.com> first",
@@ -85,7 +85,7 @@ class TestRebase:
 
     def test_a_commit_that_is_on_the_base_already_is_left_out(self, world: GitWorld, track: GitTrack) -> None:
         head = three_commits(world)
-        world.write("main", {"b.py": "b\n"})
+        world.commit("main", {"b.py": "b\n"})
         car = compose(track, world, head, method="rebase")
         assert log(world, f"{car.base}..{car.sha}", "%s") == ["third", "first"]
 
@@ -93,7 +93,7 @@ class TestRebase:
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
         head = three_commits(world)
-        base = world.write("main", {"other.py": "y\n"})
+        base = world.commit("main", {"other.py": "y\n"})
         tree = world.git("merge-tree", "--write-tree", head, base)
         merged = world.git("commit-tree", tree, "-p", head, "-p", base, "-m", "update")
         world.git("update-ref", "refs/heads/work", merged)
@@ -104,9 +104,9 @@ class TestRebase:
     def test_a_commit_in_the_middle_that_does_not_apply_names_its_paths(
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
-        world.write("work", {"app.py": "mine\ntwo\nthree\n"})
-        head = world.write("work", {"app.py": "one\ntwo\nthree\n", "z.py": "z\n"})
-        base = world.write("main", {"app.py": "theirs\ntwo\nthree\n"})
+        world.commit("work", {"app.py": "mine\ntwo\nthree\n"})
+        head = world.commit("work", {"app.py": "one\ntwo\nthree\n", "z.py": "z\n"})
+        base = world.commit("main", {"app.py": "theirs\ntwo\nthree\n"})
         made = track.compose(shop, change=world.change(head), base=base, at=AT, method="rebase")
         assert made == Conflicted(change="shop/1", base=base, paths=("app.py",))
         assert compose(track, world, head, method="squash").paths == ("z.py",)
@@ -137,7 +137,7 @@ class TestEveryMethod:
         self, world: GitWorld, make_track: Callable[..., GitTrack], method: Method
     ) -> None:
         head = three_commits(world)
-        world.write("main", {"other.py": "y\n"})
+        world.commit("main", {"other.py": "y\n"})
         one, two = (compose(make_track(name), world, head, method=method) for name in ("one", "two"))
         assert one == two
 
@@ -164,8 +164,8 @@ class TestOddTrees:
 
     def test_two_renames_of_one_file_are_a_conflict(self, world: GitWorld, track: GitTrack) -> None:
         lines = "one\ntwo\nthree\n"
-        head = world.write("work", {"app.py": None, "mine.py": lines})
-        base = world.write("main", {"app.py": None, "theirs.py": lines})
+        head = world.commit("work", {"app.py": None, "mine.py": lines})
+        base = world.commit("main", {"app.py": None, "theirs.py": lines})
         made = track.compose(world.repository, change=world.change(head), base=base, at=AT)
         assert isinstance(made, Conflicted)
         assert set(made.paths) == {"app.py", "mine.py", "theirs.py"}
@@ -174,9 +174,9 @@ class TestOddTrees:
         self, world: GitWorld, track: GitTrack
     ) -> None:
         text = "".join(f"line {number}\n" for number in range(20))
-        world.write("main", {"Readme.py": text})
-        head = world.write("work", {"Readme.py": None, "README.py": text})
-        world.write("main", {"Readme.py": text + "more\n"})
+        world.commit("main", {"Readme.py": text})
+        head = world.commit("work", {"Readme.py": None, "README.py": text})
+        world.commit("main", {"Readme.py": text + "more\n"})
         car = compose(track, world, head, method="rebase")
         assert car.paths == ("README.py", "Readme.py")
         assert world.git("show", f"{car.sha}:README.py") == (text + "more\n").strip()
@@ -184,9 +184,9 @@ class TestOddTrees:
     def test_line_ends_stay_as_they_are_whatever_the_attributes_say(
         self, world: GitWorld, track: GitTrack
     ) -> None:
-        world.write("main", {"w.txt": "one\r\ntwo\r\nthree\r\nfour\r\nfive\r\n"})
-        head = world.write("work", {"w.txt": "ONE\r\ntwo\r\nthree\r\nfour\r\nfive\r\n"})
-        world.write("main", {".gitattributes": "* text=auto eol=lf\n"})
+        world.commit("main", {"w.txt": "one\r\ntwo\r\nthree\r\nfour\r\nfive\r\n"})
+        head = world.commit("work", {"w.txt": "ONE\r\ntwo\r\nthree\r\nfour\r\nfive\r\n"})
+        world.commit("main", {".gitattributes": "* text=auto eol=lf\n"})
         world.git("config", "core.autocrlf", "true")
         car = compose(track, world, head, method="squash")
         content = world.git("cat-file", "blob", f"{car.sha}:w.txt")
@@ -196,9 +196,9 @@ class TestOddTrees:
         self, world: GitWorld, track: GitTrack, tmp_path: Path
     ) -> None:
         world.git("config", "merge.evil.driver", f"touch {tmp_path}/ran; exit 0")
-        world.write("main", {".gitattributes": "*.py merge=evil filter=evil diff=evil\n"})
-        head = world.write("work", {"app.py": "ONE\ntwo\nthree\n"})
-        world.write("main", {"app.py": "one\ntwo\nTHREE\n"})
+        world.commit("main", {".gitattributes": "*.py merge=evil filter=evil diff=evil\n"})
+        head = world.commit("work", {"app.py": "ONE\ntwo\nthree\n"})
+        world.commit("main", {"app.py": "one\ntwo\nTHREE\n"})
         for method in ("merge", *BOTH):
             car = compose(track, world, head, method=method)
             assert world.git("show", f"{car.sha}:app.py") == "ONE\ntwo\nTHREE"
@@ -218,7 +218,7 @@ class TestOddTrees:
         pointing("main", "1" * 40)
         world.git("branch", "work", "main")
         head, shop = pointing("work", "2" * 40), world.repository
-        world.write("main", {"other.py": "y\n"})
+        world.commit("main", {"other.py": "y\n"})
         for method in ("merge", *BOTH):
             car = compose(track, world, head, method=method)
             assert car.paths == ("lib",)
@@ -233,7 +233,7 @@ class TestOddTrees:
     ) -> None:
         world.git("branch", "release/1.x", "main")
         shop = world.repository.model_copy(update={"target": "release/1.x"})
-        head = world.write("ada/fix/it", {"new.py": "x\n"})
+        head = world.commit("ada/fix/it", {"new.py": "x\n"})
         change = world.change(head, branch="ada/fix/it")
         car = track.compose(shop, change=change, base=track.tip(shop), at=AT, method="squash")
         assert isinstance(car, Car)
@@ -249,7 +249,7 @@ class TestStack:
         self, world: GitWorld, make_track: Callable[..., GitTrack], shop: Repository, method: Method
     ) -> None:
         changes = [
-            (world.change(world.write(f"w{n}", {f"{n}.py": "x\n"}), number=n), AT + timedelta(minutes=n))
+            (world.change(world.commit(f"w{n}", {f"{n}.py": "x\n"}), number=n), AT + timedelta(minutes=n))
             for n in (1, 2, 3)
         ]
         track, alone = make_track("one"), make_track("two")
@@ -263,7 +263,7 @@ class TestStack:
     def test_it_ends_at_the_first_change_that_does_not_apply(
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
-        heads = [world.write(f"w{n}", {"app.py": f"{n}\ntwo\nthree\n"}) for n in (1, 2, 3)]
+        heads = [world.commit(f"w{n}", {"app.py": f"{n}\ntwo\nthree\n"}) for n in (1, 2, 3)]
         changes = [(world.change(head, number=n), AT) for n, head in enumerate(heads, start=1)]
         first, second = track.compose_stack(shop, changes=changes, base=track.tip(shop))
         assert isinstance(first, Car)
@@ -273,7 +273,7 @@ class TestStack:
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
         base = track.tip(shop)
-        head = world.write("work", {"new.py": "x\n"})
+        head = world.commit("work", {"new.py": "x\n"})
         changes = [(world.change(base, number=1), AT), (world.change(head, number=2), AT)]
         empty, full = track.compose_stack(shop, changes=changes, base=base)
         assert isinstance(empty, Car)
@@ -285,7 +285,7 @@ class TestStack:
     ) -> None:
         alone = world.git("commit-tree", world.git("rev-parse", "main^{tree}"), "-m", "alone")
         world.git("update-ref", "refs/heads/alone", alone)
-        good = (world.change(world.write("work", {"new.py": "x\n"}), number=1), AT)
+        good = (world.change(world.commit("work", {"new.py": "x\n"}), number=1), AT)
         bad = (world.change(alone, number=2), AT)
         (car,) = track.compose_stack(shop, changes=[good, bad, good], base=track.tip(shop))
         assert isinstance(car, Car)
@@ -296,8 +296,8 @@ class TestStack:
         self, world: GitWorld, make_track: Callable[..., GitTrack], shop: Repository, tmp_path: Path
     ) -> None:
         one, two = make_track("one"), make_track("two")
-        below = compose(one, world, world.write("w1", {"1.py": "x\n"}), method="squash")
-        change = world.change(world.write("w2", {"2.py": "x\n"}), number=2)
+        below = compose(one, world, world.commit("w1", {"1.py": "x\n"}), method="squash")
+        change = world.change(world.commit("w2", {"2.py": "x\n"}), number=2)
         car = one.compose(shop, change=change, base=below.sha, at=AT, method="squash")
         shutil.rmtree(tmp_path / "one" / "mirrors")
         assert one.compose(shop, change=change, base=below.sha, at=AT, method="squash") == car
@@ -309,7 +309,7 @@ class TestDrop:
         self, world: GitWorld, make_track: Callable[..., GitTrack], shop: Repository
     ) -> None:
         track, later = make_track("one"), AT + timedelta(hours=1)
-        changes = [(world.change(world.write(f"w{n}", {f"{n}.py": ""}), number=n), AT) for n in (1, 2, 3)]
+        changes = [(world.change(world.commit(f"w{n}", {f"{n}.py": ""}), number=n), AT) for n in (1, 2, 3)]
         changes[2] = (changes[2][0], later)
         base = track.tip(shop)
         below, kept, young = (
@@ -329,7 +329,7 @@ class TestDrop:
     def test_a_remote_that_lets_nobody_delete_keeps_them(
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
-        car = compose(track, world, world.write("work", {"new.py": "x\n"}))
+        car = compose(track, world, world.commit("work", {"new.py": "x\n"}))
         world.hook("update", 'case "$3" in *[!0]*) ;; *) echo "nothing is deleted here"; exit 1 ;; esac')
         assert track.drop_cars(shop, keep=[], before=AT + timedelta(1)) == []
         assert land(track, shop, car).sha == car.sha

@@ -9,13 +9,7 @@ from activities.backends.track_git import GitTrack
 from leverframe.model.differences import MAX_FILES, TreeDifference
 from leverframe.model.errors import BadInput, NotFound
 from leverframe.model.topology import Repository
-from tests.fakes.git_world import GitWorld
-
-
-@pytest.fixture
-def person(tmp_path: Path, world: GitWorld) -> Path:
-    """The directory of the person's clone; what lies there is in the next commit."""
-    return tmp_path / "person"
+from tests.fakes.git_world import GitWorld, Link, Program
 
 
 def since(track: GitTrack, shop: Repository, base: str) -> TreeDifference:
@@ -23,12 +17,12 @@ def since(track: GitTrack, shop: Repository, base: str) -> TreeDifference:
 
 
 def test_each_path_has_its_change_its_modes_and_its_lines_and_a_rename_is_two(
-    world: GitWorld, track: GitTrack, shop: Repository, person: Path
+    world: GitWorld, track: GitTrack, shop: Repository
 ) -> None:
     base = world.commit("main", {"old.py": "same\n", "gone.py": "x\ny\n", "run.sh": "#!\n"})
-    (person / "run.sh").chmod(0o755)
-    (person / "old.py").rename(person / "renamed.py")
-    world.commit("main", {"gone.py": None, "app.py": "one\nTWO\nthree\nfour\n"})
+    renamed = {"old.py": None, "renamed.py": "same\n"}
+    changed = {"gone.py": None, "app.py": "one\nTWO\nthree\nfour\n", "run.sh": Program("#!\n")}
+    world.commit("main", renamed | changed)
     found = since(track, shop, base)
     assert [tuple(file.model_dump().values()) for file in found.files] == [
         ("app.py", "modified", "100644", "100644", 2, 1, False),
@@ -41,12 +35,10 @@ def test_each_path_has_its_change_its_modes_and_its_lines_and_a_rename_is_two(
 
 
 def test_a_file_that_becomes_a_link_keeps_its_path_and_shows_both_modes(
-    world: GitWorld, track: GitTrack, shop: Repository, person: Path
+    world: GitWorld, track: GitTrack, shop: Repository
 ) -> None:
     base = track.tip(shop)
-    (person / "app.py").unlink()
-    (person / "app.py").symlink_to("/etc/passwd")
-    world.commit("main", {})
+    world.commit("main", {"app.py": Link("/etc/passwd")})
     (file,) = since(track, shop, base).files
     assert (file.path, file.change, file.old_mode, file.new_mode) == (
         "app.py",
@@ -57,11 +49,10 @@ def test_a_file_that_becomes_a_link_keeps_its_path_and_shows_both_modes(
 
 
 def test_a_binary_file_is_named_so_and_has_no_lines(
-    world: GitWorld, track: GitTrack, shop: Repository, person: Path
+    world: GitWorld, track: GitTrack, shop: Repository
 ) -> None:
     base = track.tip(shop)
-    (person / "logo.png").write_bytes(b"\x89PNG\0\1\2")
-    world.commit("main", {})
+    world.commit("main", {"logo.png": b"\x89PNG\0\1\2\xff"})
     (file,) = since(track, shop, base).files
     assert (file.path, file.binary, file.added) == ("logo.png", True, 0)
 
@@ -109,7 +100,7 @@ class TestPatch:
         assert since(track, shop, other).patch == first.patch
 
     def test_a_change_of_nothing_but_spaces_or_a_mode_has_a_name_of_its_own(
-        self, world: GitWorld, track: GitTrack, shop: Repository, person: Path
+        self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
         base = track.tip(shop)
         heads = [
@@ -117,27 +108,22 @@ class TestPatch:
             world.commit("main", {"job.py": "if x:\n  go()\n  stop()\n"}),
             world.commit("main", {"job.py": "if x:\n  go()\nstop()"}),
         ]
-        (person / "job.py").chmod(0o755)
-        heads.append(world.commit("main", {"job.py": "if x:\n  go()\nstop()\n"}))
+        heads.append(world.commit("main", {"job.py": Program("if x:\n  go()\nstop()\n")}))
         patches = {track.difference(shop, base=base, head=head).patch for head in heads}
         assert len(patches) == len(heads)
         assert NO_CHANGE not in patches
 
-    def test_a_mode_alone_has_a_name(
-        self, world: GitWorld, track: GitTrack, shop: Repository, person: Path
-    ) -> None:
+    def test_a_mode_alone_has_a_name(self, world: GitWorld, track: GitTrack, shop: Repository) -> None:
         base = track.tip(shop)
-        (person / "app.py").chmod(0o755)
-        world.commit("main", {})
+        world.commit("main", {"app.py": Program("one\ntwo\nthree\n")})
         assert since(track, shop, base).patch != NO_CHANGE
 
     def test_binary_files_that_differ_have_other_names(
-        self, world: GitWorld, track: GitTrack, shop: Repository, person: Path
+        self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
         base, patches = track.tip(shop), set()
         for content in (b"\0one", b"\0two"):
-            (person / "logo.png").write_bytes(content)
-            world.commit("main", {})
+            world.commit("main", {"logo.png": content})
             patches.add(since(track, shop, base).patch)
         assert len(patches) == 2
 

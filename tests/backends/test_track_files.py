@@ -1,14 +1,12 @@
 """Reading policies out of a repository: the target's tip, whole or not at all."""
 
-from pathlib import Path
-
 import pytest
 
 from activities.backends import track_files
 from activities.backends.track_git import GitTrack
 from leverframe.model.errors import BadConfiguration, NotFound
 from leverframe.model.topology import Repository
-from tests.fakes.git_world import GitWorld
+from tests.fakes.git_world import GitWorld, Link
 
 
 def test_every_yaml_file_below_the_folder_is_read_from_the_target_and_nothing_else(
@@ -45,17 +43,15 @@ def test_no_hostile_name_is_a_folder(track: GitTrack, shop: Repository, folder: 
 
 
 def test_a_link_in_a_policys_place_is_refused_not_skipped(
-    world: GitWorld, track: GitTrack, shop: Repository, tmp_path: Path
+    world: GitWorld, track: GitTrack, shop: Repository
 ) -> None:
-    world.commit("main", {"policies/org.yaml": "org\n"})
-    (tmp_path / "person/policies/agent.yaml").symlink_to("/etc/passwd")
-    world.commit("main", {})
+    world.commit("main", {"policies/org.yaml": "org\n", "policies/agent.yaml": Link("/etc/passwd")})
     with pytest.raises(BadConfiguration, match="not a plain file"):
         track.read_files(shop, folder="policies")
 
 
 def test_what_is_too_large_too_many_or_not_text_is_refused(
-    world: GitWorld, track: GitTrack, shop: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: GitWorld, track: GitTrack, shop: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(track_files, "MAX_BYTES", 100)
     monkeypatch.setattr(track_files, "MAX_FILES", 3)
@@ -65,7 +61,6 @@ def test_what_is_too_large_too_many_or_not_text_is_refused(
     world.commit("main", {"policies/org.yaml": "x"} | {f"policies/{n}.yaml": "x" for n in range(3)})
     with pytest.raises(BadConfiguration, match="too much"):
         track.read_files(shop, folder="policies")
-    (tmp_path / "person/policies/0.yaml").write_bytes(b"\xff\xfe")
-    world.commit("main", {"policies/1.yaml": None})
+    world.commit("main", {"policies/0.yaml": b"\xff\xfe", "policies/1.yaml": None})
     with pytest.raises(BadConfiguration, match="not UTF-8"):
         track.read_files(shop, folder="policies")

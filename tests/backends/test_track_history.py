@@ -17,7 +17,7 @@ from leverframe.model.errors import (
     NotFound,
 )
 from leverframe.model.topology import Repository
-from tests.fakes.git_world import AT, GitWorld, passed
+from tests.fakes.git_world import AT, GitWorld, Link, passed
 from tests.fakes.tracks import compose, land
 
 
@@ -166,10 +166,9 @@ class TestHistory:
         ],
     )  # fmt: skip
     def test_no_hostile_path_names_a_file(
-        self, world: GitWorld, track: GitTrack, shop: Repository, path: str, tmp_path: Path
+        self, world: GitWorld, track: GitTrack, shop: Repository, path: str
     ) -> None:
-        (tmp_path / "person" / "link").symlink_to("/etc/passwd")
-        sha = world.commit("main", {})
+        sha = world.commit("main", {"link": Link("/etc/passwd")})
         assert track.has_file(shop, sha=sha, path="app.py")
         assert not track.has_file(shop, sha=sha, path=path)
         assert track.blame(shop, sha=sha, path=path, line=1) is None

@@ -16,7 +16,7 @@ BOB = Author(kind="agent", name="bob")
 def stacked(world: GitWorld, track: GitTrack, *names: str, method: Method = "merge") -> list[Car]:
     """A stack of cars, each of which adds one file."""
     changes = [
-        (world.change(world.write(f"add-{name}", {name: "x\n"}), number=number), AT)
+        (world.change(world.commit(f"add-{name}", {name: "x\n"}), number=number), AT)
         for number, name in enumerate(names, start=1)
     ]
     shop = world.repository
@@ -82,7 +82,7 @@ class TestBatch:
             track.land_batch(shop, cars=cars, checks=checks, at=AT)
         assert (world.git("rev-parse", "main"), track.receipts(shop)) == (one.base, [])
         world.hook("update", "")
-        moved = world.write("main", {"other.py": "y\n"})
+        moved = world.commit("main", {"other.py": "y\n"})
         with pytest.raises(TargetMoved):
             track.land_batch(shop, cars=cars, checks=checks, at=AT)
         assert world.git("rev-parse", "main") == moved
@@ -94,7 +94,7 @@ class TestOverride:
     def test_two_people_land_it_with_the_checks_they_name_and_the_receipt_says_so(
         self, world: GitWorld, track: GitTrack
     ) -> None:
-        car, shop = compose(track, world, world.write("work", {"new.py": "x\n"})), with_lint(world)
+        car, shop = compose(track, world, world.commit("work", {"new.py": "x\n"})), with_lint(world)
         with pytest.raises(Refused, match="unit, lint"):
             track.land(shop, car=car, checks=[], author=ADA, at=AT)
         with pytest.raises(Refused, match=f"not proven on {car.sha[:12]}: lint"):
@@ -107,13 +107,13 @@ class TestOverride:
 
     @pytest.mark.parametrize("people", [("ada", "ada"), ("ada", " Ada "), ("ada", "")])
     def test_one_person_is_not_two(self, world: GitWorld, track: GitTrack, people: tuple[str, str]) -> None:
-        car = compose(track, world, world.write("work", {"new.py": "x\n"}))
+        car = compose(track, world, world.commit("work", {"new.py": "x\n"}))
         override = Override(people=people, reason="now")
         with pytest.raises(Refused, match="two people"):
             track.land(world.repository, car=car, checks=[], author=ADA, at=AT, override=override)
 
     def test_a_check_that_nobody_declared_is_no_check(self, world: GitWorld, track: GitTrack) -> None:
-        car = compose(track, world, world.write("work", {"new.py": "x\n"}))
+        car = compose(track, world, world.commit("work", {"new.py": "x\n"}))
         override = Override(people=("ada", "joe"), reason="now", checks=("smoke",))
         with pytest.raises(Refused, match="declares no check smoke"):
             track.land(
@@ -159,9 +159,9 @@ class TestComposed:
     def test_it_is_refused_where_nobody_declared_composed_lanes_or_another_change_was_tested(
         self, world: GitWorld, track: GitTrack, shop: Repository
     ) -> None:
-        head = world.write("work", {"a/x.py": "x\n"})
+        head = world.commit("work", {"a/x.py": "x\n"})
         tested = compose(track, world, head)
-        world.write("main", {"b/y.py": "y\n"})
+        world.commit("main", {"b/y.py": "y\n"})
         car, checks = compose(track, world, head), [passed(tested.sha)]
         with pytest.raises(Refused, match="declares no composed lanes"):
             track.land(shop, car=car, checks=checks, author=ADA, at=AT, tested=tested)
@@ -173,7 +173,7 @@ class TestComposed:
         self, world: GitWorld, track: GitTrack
     ) -> None:
         shop, one = with_lanes(world), world.git("rev-parse", "main")
-        two = world.write("main", {"b/y.py": "y\n"})
+        two = world.commit("main", {"b/y.py": "y\n"})
         assert not track.same_closure(shop, tested=one, landed=two, lanes=())
         assert not track.same_closure(shop, tested=one, landed=two, lanes=("a", "b"))
         assert track.same_closure(shop, tested=one, landed=two, lanes=("a",))
@@ -182,9 +182,9 @@ class TestComposed:
     def restack(
         self, world: GitWorld, track: GitTrack, *, ours: dict[str, str], theirs: dict[str, str]
     ) -> tuple[Receipt, Car]:
-        head = world.write("work", ours)
+        head = world.commit("work", ours)
         tested = compose(track, world, head)
-        land(track, world.repository, compose(track, world, world.write("other", theirs), number=2))
+        land(track, world.repository, compose(track, world, world.commit("other", theirs), number=2))
         car = compose(track, world, head)
         receipt = track.land(
             with_lanes(world), car=car, checks=[passed(tested.sha)], author=ADA, at=AT, tested=tested
@@ -215,7 +215,7 @@ def test_a_car_that_changes_nothing_does_not_land(world: GitWorld, track: GitTra
 def test_a_car_that_was_not_made_by_its_method_does_not_land(
     world: GitWorld, track: GitTrack, shop: Repository, claimed: Method
 ) -> None:
-    head = world.write("work", {"new.py": "x\n"})
+    head = world.commit("work", {"new.py": "x\n"})
     car = compose(track, world, head, method="squash" if claimed == "merge" else "merge")
     with pytest.raises(Refused, match=f"is not built on its base .* by {claimed}"):
         land(track, shop, car.model_copy(update={"method": claimed}))
