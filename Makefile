@@ -45,7 +45,7 @@ test-kills: setup ## Kill workers at random points of the story, once for each o
 
 test-browser: setup ## Open the gateway's pages in the machine's Chromium (CHROMIUM=/path; Debian's package is chromium)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/browser.txt
-	@LEVERFRAME_TEST_BROWSER="$(or $(CHROMIUM),/usr/bin/chromium)" $(BIN)/pytest -m browser tests/browser $(ARGS)
+	@LEVERFRAME_TEST_BROWSER="$(or $(CHROMIUM),/usr/bin/chromium)" LEVERFRAME_TEST_PICTURES="$(PICTURES)" $(BIN)/pytest -m browser tests/browser $(ARGS)
 
 mutation: setup ## Change policies/ in thousands of small ways and see that tests notice (WRITE=1 renews the figures)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/mutation.txt

@@ -1,5 +1,6 @@
 """What a landing needs of git and of the remote, tried without a landing."""
 
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -13,8 +14,6 @@ from leverframe.model.trains import Rehearsal
 
 _OLDEST = (2, 39)
 """`merge-tree --write-tree` and `patch-id --verbatim`."""
-
-_DENIALS = ("receive.denyNonFastForwards", "receive.denyDeletes")
 
 
 def version(git: Git) -> str:
@@ -41,7 +40,7 @@ def rehearse(mirror: Mirror, git: Git, target: str, *, push: bool) -> Rehearsal:
         raise rejected(f"a landing on {target}", done.told)
     if push:
         _push(mirror, git, tip, ref)
-    return Rehearsal(git=told, tip=tip, pushed=push, rewinds=_rewinds(mirror.url))
+    return Rehearsal(git=told, tip=tip, pushed=push, rewinds=_rewinds(mirror.url, target))
 
 
 def _push(mirror: Mirror, git: Git, tip: str, ref: str) -> None:
@@ -56,14 +55,29 @@ def _push(mirror: Mirror, git: Git, tip: str, ref: str) -> None:
         raise rejected(f"that {ref} goes away again", away.told)
 
 
-def _rewinds(url: str) -> Literal["refused", "taken", "unknown"]:
-    """What the configuration of a repository on this disk says; a hook of it may say more."""
+def _rewinds(url: str, target: str) -> Literal["refused", "taken", "unknown"]:
+    """What a repository on this disk does by its configuration; a hook of it may refuse more."""
     place = Path(url)
     if not place.is_absolute() or not place.is_dir():
         return "unknown"
     git = Git(place)
     try:
-        told = [git.run("config", "--type=bool", "--get", name, allow=(0, 1)).text for name in _DENIALS]
+        forced = _is_set(git, "receive.denyNonFastForwards")
+        deleted = _is_set(git, "receive.denyDeletes") or _is_current(git, target)
     except LeverframeError:
         return "unknown"
-    return "refused" if all(each == "true" for each in told) else "taken"
+    if forced and deleted:
+        return "refused"
+    hooked = any(os.access(place / "hooks" / name, os.X_OK) for name in ("update", "pre-receive"))
+    return "unknown" if hooked else "taken"
+
+
+def _is_set(git: Git, name: str) -> bool:
+    return git.run("config", "--type=bool", "--get", name, allow=(0, 1)).text == "true"
+
+
+def _is_current(git: Git, target: str) -> bool:
+    """Whether git keeps the branch because HEAD names it, as it does unless told otherwise."""
+    head = git.run("symbolic-ref", "--quiet", "HEAD", allow=(0, 1)).text
+    told = git.run("config", "--get", "receive.denyDeleteCurrent", allow=(0, 1)).text
+    return head == f"refs/heads/{target}" and told in ("", "refuse", "true")

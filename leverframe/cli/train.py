@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The merge train of a repository.", no_args_is_help=True)
 app.command("doctor")(train_doctor.doctor)
 
+SEEN = 8
+"""Rides that have ended, on a screen that is watched."""
+
 AChange = Annotated[str, typer.Argument(help="The change's id, for example shop/7.")]
 As = Annotated[str, typer.Option("--as", help="Your name, if it is not your login name.")]
 
@@ -67,7 +70,7 @@ def watch(
         while True:
             click.clear()
             say(f"{datetime.now(UTC):%H:%M:%S} UTC, Ctrl-C ends this")
-            _print(shown)
+            _print(shown, rides=SEEN)
             time.sleep(every)
             try:
                 shown = _view(settings, declared)
@@ -285,7 +288,7 @@ def _train(declared: "Repository") -> str:
     return train_id(declared.name, declared.target)
 
 
-def _print(shown: "TrainView") -> None:
+def _print(shown: "TrainView", *, rides: int | None = None) -> None:
     print_fields(
         {
             "train": f"{shown.repository}, {shown.mode}",
@@ -301,7 +304,7 @@ def _print(shown: "TrainView") -> None:
         [_row(car) for car in shown.cars],
         empty="Nothing rides and nothing waits.",
     )
-    _print_ended(shown.ended, "No ride has ended yet.")
+    _print_ended(shown.ended[:rides], "No ride has ended yet.")
 
 
 def _row(car: "CarView") -> tuple[object, ...]:

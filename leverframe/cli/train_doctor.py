@@ -175,7 +175,8 @@ def _protection(repository: Repository, seen: Seen, told: Capability | None) -> 
             part="protection",
             colour="yellow",
             detail=f"{repository.target} can be moved or deleted by force",
-            remedy=f"in {repository.url}: set receive.denyNonFastForwards and receive.denyDeletes to true",
+            remedy=f"refuse that in an update hook of {repository.url}, or, for all of its branches, "
+            "by receive.denyNonFastForwards and receive.denyDeletes",
         )
     why = told.facts.get("rewinds", "") if told else ""
     return Finding(

@@ -71,10 +71,20 @@ def test_a_target_that_is_not_there_is_not_found(track: GitTrack, shop: Reposito
 def test_a_repository_on_this_disk_tells_whether_it_can_be_rewound(
     world: GitWorld, track: GitTrack, shop: Repository
 ) -> None:
-    world.git("config", "receive.denyNonFastForwards", "true")
     assert track.rehearse(shop).rewinds == "taken"
-    world.git("config", "receive.denyDeletes", "yes")
+    world.git("config", "receive.denyNonFastForwards", "yes")
+    assert track.rehearse(shop).rewinds == "refused", "git keeps the branch that HEAD names"
+    world.git("config", "receive.denyDeleteCurrent", "ignore")
+    assert track.rehearse(shop).rewinds == "taken"
+    world.git("config", "receive.denyDeletes", "true")
     assert track.rehearse(shop).rewinds == "refused"
+
+
+def test_a_hook_that_may_refuse_a_rewind_makes_it_unknown(
+    world: GitWorld, track: GitTrack, shop: Repository
+) -> None:
+    world.hook("update", "exit 0")
+    assert track.rehearse(shop).rewinds == "unknown"
 
 
 def test_a_git_that_is_too_old_is_refused_with_the_version_it_needs(

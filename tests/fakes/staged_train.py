@@ -26,3 +26,17 @@ class StagedTrain:
     @workflow.query
     def view(self) -> TrainView:
         return self._shown
+
+
+@workflow.defn(name="StrangeTrain")
+class StrangeTrain:
+    """One of another version, whose view has what this one does not know."""
+
+    @workflow.run
+    async def run(self) -> None:
+        """For ever."""
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.query
+    def view(self) -> dict[str, str]:
+        return {"repository": "shop", "steam": "100 %"}

@@ -5,7 +5,7 @@ from typing import Any
 
 from leverframe.model.topology import Lane, TrainRules
 from leverframe.model.trains import Freeze
-from workflows.merge_train import learning
+from workflows.merge_train import learning, words
 from workflows.merge_train.view import CarView, CheckView, EndedView, TrainView
 
 NOW = datetime.now(UTC)
@@ -48,7 +48,7 @@ def landed(number: int, title: str, minutes: int) -> EndedView:
     sha = f"{number:02x}" * 20
     return EndedView(
         change=f"shop/{number}", title=title, head=sha, outcome="landed", reason="exact", sha=sha,
-        receipt=number, detail=f"Landed as {sha[:12]} with receipt {number} (exact).",
+        receipt=number, detail=f"Landed as {sha[:12]} with receipt {number}: {words.EVIDENCE['exact']}.",
         at=NOW - timedelta(minutes=minutes),
     )  # fmt: skip
 

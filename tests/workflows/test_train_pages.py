@@ -19,7 +19,7 @@ from leverframe.gateway.train_html import lasting
 from leverframe.gateway.train_views import TrainViews
 from leverframe.model.trains import AuditFinding
 from tests.fakes.gateway import gateway, settings_for
-from tests.fakes.staged_train import StagedTrain
+from tests.fakes.staged_train import StagedTrain, StrangeTrain
 from tests.fakes.train_day import HOSTILE, busy, ejected, frozen, landed, red_target, rider, view
 from tests.fakes.workers import unversioned
 from workflows.merge_train.view import TrainView
@@ -205,6 +205,19 @@ async def test_a_train_whose_worker_is_away_is_not_waited_for_and_asked_once_for
 )
 async def test_a_length_of_time_is_told_in_units_that_fit(seconds: int, said: str) -> None:
     assert lasting(timedelta(seconds=seconds)) == said
+
+
+async def test_a_train_of_another_version_is_told_in_words(env: WorkflowEnvironment, tmp_path: Path) -> None:
+    queue, trains = uuid4().hex, TrainViews(env.client, settings_for(tmp_path).repositories)
+    async with (
+        Worker(env.client, task_queue=queue, workflows=[StrangeTrain], workflow_runner=unversioned()),
+        gateway(tmp_path, env.client, trains=trains) as made,
+    ):
+        train = await env.client.start_workflow(StrangeTrain.run, id="train/shop/main", task_queue=queue)
+        page = await made.http.get(PAGE)
+        await train.terminate()
+    assert page.status_code == 503
+    assert "has another version than this gateway" in page.text
 
 
 async def test_many_who_look_share_one_answer(env: WorkflowEnvironment, tmp_path: Path) -> None:

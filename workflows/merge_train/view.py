@@ -306,7 +306,8 @@ def _ended(settled: Settled) -> EndedView:
     }
     if isinstance(outcome, CarLanded):
         receipt = outcome.receipt
-        detail = f"Landed as {receipt.sha[:12]} with receipt {receipt.sequence} ({receipt.evidence})."
+        proof = words.EVIDENCE[receipt.evidence]
+        detail = f"Landed as {receipt.sha[:12]} with receipt {receipt.sequence}: {proof}."
         return EndedView(
             outcome="landed",
             reason=receipt.evidence,

@@ -2,13 +2,15 @@
 
 import html
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal
 
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from leverframe.model.changes import CarEjected, CheckResult
-from leverframe.model.trains import AuditReport, Freeze
+from leverframe.model.trains import AuditReport, Evidence, Freeze
 from leverframe.model.untrusted import Untrusted
 from workflows.merge_train.lane import Eject
 from workflows.merge_train.queue import Queued
@@ -22,6 +24,18 @@ FROZEN = {
     "hold_landing": "cars are tested, none lands",
     "hotfix_only": "only hotfixes are tested and land",
 }
+
+
+EVIDENCE: Mapping[Evidence, str] = MappingProxyType(
+    {
+        "exact": "every check passed on this very commit",
+        "covered": "every check passed on the last commit of its batch",
+        "composed": "every check passed before another lane landed, which it does not build from",
+        "override": "with fewer checks, as two people wanted",
+        "native": "the forge's own queue landed it, and the audit saw the same tree",
+    }
+)
+"""What a receipt proves, in words."""
 
 
 def plain(detail: str) -> tuple[str, str]:
