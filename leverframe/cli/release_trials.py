@@ -11,7 +11,8 @@ from leverframe.cli.output import AsJson, print_fields, print_json, print_table,
 from leverframe.cli.session import given, lines_of
 from leverframe.gateway.documents import parse_as
 from leverframe.model.errors import BadInput
-from workflows.release.gate import GateRules, Poll
+from leverframe.model.topology import HARMS, GateRules
+from workflows.release.judge import Poll
 
 if TYPE_CHECKING:
     from workflows.release.foresight import Sight
@@ -49,10 +50,10 @@ def plan(
     """
     from workflows.release.foresight import Traffic, outlook  # noqa: PLC0415 - loads when it is used
 
-    rules = given(GateRules, alpha=alpha, beta=beta, r0=r0, excludes=excludes, warm_up=warm_up)
+    rules = _rules(alpha, beta, r0, excludes, warm_up)
     weights = tuple(step or (1.0, 5.0, 25.0, 50.0))
     traffic = given(Traffic, rps=rps, base_error=base_error, weights=weights, poll_seconds=poll_seconds)
-    found = outlook(rules, traffic)
+    found = outlook(rules, traffic, excludes=excludes)
     if as_json:
         print_json(found)
         return
@@ -92,11 +93,9 @@ def replay(
     """
     from workflows.release.back_test import back_test  # noqa: PLC0415 - loads when it is used
 
-    rules = given(GateRules, alpha=alpha, beta=beta, r0=r0, excludes=excludes, warm_up=warm_up)
-    signals = sorted({name for _, poll in _polls(trace) for name in poll.signals})
-    if not signals:
-        raise BadInput(f"{trace} names no signal: nothing could ever be seen")
-    found = back_test(rules, _polls(trace), tuple(signals))
+    rules = _rules(alpha, beta, r0, excludes, warm_up)
+    signals, steps = _outline(trace)
+    found = back_test(rules, _polls(trace), signals, steps=steps, excludes=excludes)
     if as_json:
         print_json(found)
         return
@@ -110,6 +109,22 @@ def replay(
             "because": found.explanation,
         }
     )
+
+
+def _rules(alpha: float, beta: float, r0: float, excludes: float, warm_up: int) -> GateRules:
+    levels = tuple(sorted({*HARMS, excludes}, reverse=True))
+    return given(GateRules, alpha=alpha, beta=beta, r0=r0, levels=levels, warm_up=warm_up)
+
+
+def _outline(trace: Path) -> tuple[tuple[str, ...], int]:
+    """The signals of a trace and its number of steps. Raises BadInput."""
+    signals, steps, weight = set[str](), 0, None
+    for _, poll in _polls(trace):
+        signals.update(poll.signals)
+        steps, weight = steps + (poll.weight != weight), poll.weight
+    if not signals:
+        raise BadInput(f"{trace} names no signal: nothing could ever be seen")
+    return tuple(sorted(signals)), steps
 
 
 def _polls(trace: Path) -> Iterator[tuple[int, Poll]]:

@@ -5,8 +5,9 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Probe, Repository, Service
+from leverframe.model.topology import CanaryPlan, CanaryStep, Check, GateRules, Probe, Repository, Service
 
 SHOP = Path(__file__).resolve().parents[2] / "examples" / "shop"
 IGNORED = ("__pycache__", "*.pyc", ".pytest_cache", ".ruff_cache")
@@ -15,8 +16,14 @@ _TARGET = "main"
 _AUTHOR = "Shop"
 _DATE = "2026-01-01T09:00:00+00:00"
 
-_STEPS = ((1, 8), (5, 60), (25, 150), (50, 200), (100, 200))
-"""Share of the traffic in per cent, and the canary requests to see before the next step."""
+_STEPS: tuple[tuple[int, int, float | Literal["nothing"]], ...] = (
+    (1, 8, "nothing"),
+    (5, 60, "nothing"),
+    (25, 150, 10.0),
+    (50, 200, 10.0),
+    (100, 200, 10.0),
+)
+"""Share of the traffic in per cent, and before the next step: canary requests to see, harm to exclude."""
 
 
 def create_repository(remote: Path) -> str:
@@ -66,10 +73,17 @@ def shop_repository(url: str) -> Repository:
             probes=_PROBES,
             canary=CanaryPlan(
                 steps=tuple(
-                    CanaryStep(percent=percent, min_requests=requests, min_seconds=2, max_seconds=90)
-                    for percent, requests in _STEPS
+                    CanaryStep(
+                        percent=percent,
+                        min_requests=requests,
+                        min_seconds=2,
+                        max_seconds=90,
+                        excludes=excludes,
+                    )
+                    for percent, requests, excludes in _STEPS
                 ),
-                poll_seconds=0.5,
+                poll_seconds=0.3,
+                gate=GateRules(warm_up=1, negligible=0.02),
             ),
         ),
     )

@@ -68,6 +68,10 @@ class GateVerdict(Frozen):
     percent: int
     reason: str
     """A sentence with the counts in it."""
+    evidence: float = 1.0
+    """For harm: a good release shows so much by chance at most once in this number of rollouts."""
+    excluded: float | None = None
+    """The smallest harm, in multiples of stable's rate, that the step has excluded."""
     canary_requests: int
     canary_errors: int
     stable_requests: int

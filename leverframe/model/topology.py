@@ -1,11 +1,13 @@
 """What a platform team declares about a repository and the service it builds."""
 
-from typing import Literal, Self
+import math
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from leverframe.model.frozen import Frozen, Slug
 from leverframe.model.paths import all_match, any_match
+from leverframe.model.releases import LATENCY_EDGES_MS
 from leverframe.model.trains import Method
 
 
@@ -108,20 +110,77 @@ class CanaryStep(Frozen):
     """Canary requests that must have been seen at this step before it can be green."""
     min_seconds: float = Field(ge=0)
     max_seconds: float = Field(gt=0)
-    """Past this with too few requests the step holds and then the release is taken back."""
+    """Past this without being green the release is taken back."""
+    excludes: Annotated[float, Field(gt=1, le=10)] | Literal["nothing"] = "nothing"
+    """The harm, in multiples of stable's rate, that the evidence must exclude before the step can be green.
+    `nothing`: the step is green by time, with `min_requests` and `min_seconds`, unless it is red."""
+
+
+HARMS = (10.0, 5.0, 3.0, 2.0, 1.5)
+"""The harms, in multiples of stable's rate, of which the gate can certify the absence."""
+
+
+class GateRules(Frozen):
+    """What the gate promises, however often it looks."""
+
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """A release at most `r0` times as bad as stable is taken back with at most this probability."""
+    beta: float = Field(default=0.05, gt=0, lt=1)
+    """A harm that a step must exclude passes for excluded with at most this probability."""
+    r0: float = Field(default=1.25, ge=1, le=10)
+    """So many times stable's rate is tolerated: noise of instances, not harm."""
+    negligible: float = Field(default=0.0005, gt=0, lt=0.5)
+    """Harm is excluded, too, when the canary's own rate is surely below this one, whatever stable's is."""
+    warm_up: int = Field(default=2, ge=0)
+    """Looks that don't count after each change of the weight: a cold start is no harm."""
+    levels: tuple[Annotated[float, Field(gt=1, le=10)], ...] = Field(default=HARMS, min_length=1)
+    """The harms of which each step certifies the absence."""
+
+    at_once: float = Field(default=0.9, gt=0, lt=1)
+    """The share of harms that are taken to show from the first request on; the rest begins on later steps."""
+
+    def begins(self, step: int, steps: int, look: int) -> float:
+        """How likely harm is taken to begin with this counted look of this step; both count from 1.
+
+        Most of it at the very first; the rest evenly over the steps, within a step early rather than late.
+        """
+        later = (1 - self.at_once) / steps / (look * (look + 1)) if step <= steps else 0.0
+        return self.at_once + later if step == look == 1 else later
+
+    @property
+    def ceiling(self) -> float:
+        """What one look may say for harm, in nats: a third of what red needs."""
+        return -math.log(self.alpha) / 3
+
+    def looks(self, steps: int) -> int:
+        """Looks, the warm-up included, that a step needs after its first before its own harm can show."""
+        needed = -math.log(self.alpha) - math.log(self.begins(2, max(steps, 2), 1))
+        return self.warm_up + math.ceil(needed / self.ceiling) + 1
 
 
 class CanaryPlan(Frozen):
-    """The ladder and the thresholds of the gate."""
+    """The ladder and the promises of the gate."""
 
     steps: tuple[CanaryStep, ...] = Field(min_length=1)
     poll_seconds: float = Field(default=15, gt=0)
-    max_error_ppm_over_stable: int = Field(default=10_000, ge=0)
-    """Red when the canary's error rate exceeds stable's by more than this (10 000 ppm = 1 %) …"""
-    max_error_ratio: int = Field(default=2, ge=1)
-    """… and is more than this many times stable's …"""
-    min_errors: int = Field(default=3, ge=1)
-    """… and at least this many canary errors were seen: one failed request is not a verdict."""
+    gate: GateRules = GateRules()
+    latency_ms: tuple[int, ...] = ()
+    """Bucket edges of which each makes a signal, "slower than"; take stable's last week's p50, p90, p99."""
+
+    @model_validator(mode="after")
+    def _known_edges_and_levels(self) -> Self:
+        if unknown := sorted(set(self.latency_ms) - set(LATENCY_EDGES_MS)):
+            raise ValueError(f"latency_ms: {unknown[0]} is no bucket edge; there are {LATENCY_EDGES_MS}")
+        for step in self.steps:
+            if step.excludes != "nothing" and step.excludes not in self.gate.levels:
+                raise ValueError(f"excludes: {step.excludes:g} is none of gate.levels {self.gate.levels}")
+            needed = self.gate.looks(len(self.steps)) * self.poll_seconds
+            if step.max_seconds < needed:
+                raise ValueError(
+                    f"max_seconds: {step.max_seconds:g} at {step.percent} % is less than the {needed:g} "
+                    "seconds that the gate's looks take"
+                )
+        return self
 
 
 class Service(Frozen):

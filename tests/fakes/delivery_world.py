@@ -98,7 +98,7 @@ class DeliveryWorld:
 
     def _settings(self) -> Settings:
         admin, production, dev = free_ports(3)
-        step = CanaryStep(percent=50, min_requests=1, min_seconds=0, max_seconds=60)
+        step = CanaryStep(percent=50, min_requests=1, min_seconds=0, max_seconds=600)
         service = Service(
             name="shop",
             command=("{python}", "service.py", "{port}"),

@@ -36,7 +36,7 @@ SERVICE = {
     "command": ["true"],
     "overlays": {},
     "image": "shop",
-    "canary": {"steps": [{"percent": 100, "min_requests": 0, "min_seconds": 0, "max_seconds": 1}]},
+    "canary": {"steps": [{"percent": 100, "min_requests": 0, "min_seconds": 0, "max_seconds": 600}]},
 }
 REPOSITORY = {
     "name": "shop",

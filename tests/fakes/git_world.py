@@ -72,7 +72,7 @@ class GitWorld:
                 overlays={"production": OVERLAY, "dev": DEV_OVERLAY},
                 image="shop",
                 canary=CanaryPlan(
-                    steps=(CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=1),)
+                    steps=(CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=600),)
                 ),
             ),
         )

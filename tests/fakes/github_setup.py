@@ -75,7 +75,7 @@ def refs_on(github: FakeGithub) -> GithubRefs:
 
 
 def declared(name: str) -> Repository:
-    steps = (CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=1),)
+    steps = (CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=600),)
     return Repository(
         name=name,
         url=f"https://github.com/acme/{name}.git",

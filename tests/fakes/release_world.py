@@ -42,7 +42,7 @@ HISTORY = (OLD, NEW, NEWER)
 
 
 def repository(
-    *, percents: Sequence[int] = (1, 25, 100), poll: float = 0.02, limit: float = 60
+    *, percents: Sequence[int] = (1, 25, 100), poll: float = 0.02, limit: float = 200
 ) -> Repository:
     """A declared service with a ladder."""
     steps = tuple(

@@ -72,7 +72,7 @@ SHOP = Repository(
         },
         image="shop",
         probes=(Probe(name="checkout", path="/checkout"), Probe(name="health", path="/health")),
-        canary=CanaryPlan(steps=(CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=1),)),
+        canary=CanaryPlan(steps=(CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=600),)),
     ),
 )
 

@@ -40,7 +40,7 @@ def test_a_check_is_required_unless_every_changed_path_lets_it_be_skipped() -> N
         Check(name="unit", command=("true",), skip_when_only=("*.md", "deploy/**")),
         Check(name="lint", command=("true",)),
     )
-    plan = CanaryPlan(steps=(CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=1),))
+    plan = CanaryPlan(steps=(CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=600),))
     overlay = "deploy/production/kustomization.yaml"
     service = Service(
         name="shop", command=("true",), overlays={"production": overlay}, image="shop", canary=plan

@@ -88,7 +88,7 @@ async def test_red_at_a_step_sends_the_requests_back_and_then_puts_the_overlay_b
     outcome, story = await Releases(world, env.client).outcome()
     assert (outcome.outcome, outcome.reached_percent) == ("rolled_back", 25)
     assert [verdict.colour for verdict in outcome.verdicts] == ["green", "red"]
-    assert "errors in" in outcome.detail
+    assert "errors: canary" in outcome.detail
     assert "names aaaaaaaaaaaa again" in outcome.detail
     assert world.weights == [1, 25, 0]
     assert world.overlays == {"dev": NEW, "production": OLD}
@@ -180,8 +180,8 @@ async def test_an_overlay_change_that_fails_its_checks_ends_the_release(env: Wor
 
 
 async def test_a_metrics_outage_holds_and_then_the_release_goes_on(skipping: WorkflowEnvironment) -> None:
-    """Ten blind looks, ten seconds apart, are longer than the step's minute, and yet no rollback."""
-    world = World.with_stable(repository=repository(poll=10), blind_polls=20)
+    """Thirty blind looks, ten seconds apart, are longer than the step may take, and yet no rollback."""
+    world = World.with_stable(repository=repository(poll=10), blind_polls=30)
     outcome, _ = await Releases(world, skipping.client).outcome()
     assert outcome.outcome == "landed"
     assert world.weights == [1, 25, 100]
@@ -191,7 +191,7 @@ async def test_an_endless_metrics_outage_ends_with_a_rollback(skipping: Workflow
     world = World.with_stable(repository=repository(poll=15), blind_polls=10_000)
     outcome, _ = await Releases(world, skipping.client).outcome()
     assert (outcome.outcome, outcome.reached_percent) == ("rolled_back", 1)
-    assert "no health document for 180 seconds" in outcome.detail
+    assert "no health document for 600 seconds" in outcome.detail
 
 
 async def test_a_canary_that_nobody_asks_is_never_green(skipping: WorkflowEnvironment) -> None:
@@ -305,7 +305,7 @@ async def test_the_story_and_the_outcome_are_found_in_the_ui(env: WorkflowEnviro
         story = (await handle.query(ReleaseWorkflow.progress)).markdown()
     assert described.typed_search_attributes[attributes.OUTCOME] == "rolled_back"
     assert described.typed_search_attributes[attributes.VERDICT] == "red"
-    assert "| ✗ 1 % | canary" in story
+    assert "| ✗ 1 % | errors\\: canary" in story
     assert "**shop** at `bbbbbbbbbbbb`: rolled back" in story
 
 
@@ -330,7 +330,7 @@ async def test_a_release_replays_from_its_history(env: WorkflowEnvironment, endi
 
 
 async def test_a_release_takes_no_longer_than_its_ladder(skipping: WorkflowEnvironment) -> None:
-    """With enough traffic a step is left at the second look, whatever its limit."""
+    """With enough traffic a step is left as soon as harm could have shown, whatever its limit."""
     world = World.with_stable(repository=repository(poll=15, limit=3600))
     releases = Releases(world, skipping.client)
     async with releases.worker():
@@ -338,4 +338,4 @@ async def test_a_release_takes_no_longer_than_its_ladder(skipping: WorkflowEnvir
         await handle.result()
         described = await handle.describe()
     assert described.close_time is not None
-    assert described.close_time - described.start_time < timedelta(minutes=5)
+    assert described.close_time - described.start_time < timedelta(minutes=10)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from leverframe.model.frozen import Frozen, Instant
-from workflows.release.gate import GateRules, Judgement, Poll, begin, observe
+from leverframe.model.topology import GateRules
+from workflows.release.judge import Judgement, Poll, begin, observe
 
 
 class BackTest(Frozen):
@@ -25,19 +26,30 @@ class BackTest(Frozen):
     explanation: str
 
 
-def back_test(rules: GateRules, polls: Iterable[tuple[int, Poll]], signals: tuple[str, ...]) -> BackTest:
-    """Judge numbered polls in the order of time. `signals` are all that the trace names."""
-    state = begin(rules, signals)
+def back_test(
+    rules: GateRules,
+    polls: Iterable[tuple[int, Poll]],
+    signals: tuple[str, ...],
+    *,
+    steps: int,
+    excludes: float,
+) -> BackTest:
+    """Judge numbered polls in the order of time.
+
+    `signals` are all that the trace names, `steps` how often its weight changes, the first one included.
+    `excludes` is the level of the rules that makes a step green.
+    """
+    state = begin(rules, signals, steps=steps)
     cleared: tuple[int, Poll, Judgement] | None = None
     last: tuple[int, Poll, Judgement] | None = None
     for line, poll in polls:
         if poll.weight != state.weight and not _without_control(poll):
             cleared = None
-        state, judgement = observe(rules, state, poll)
+        state, judgement = observe(rules, state, poll, excludes)
         last = line, poll, judgement
-        if judgement.verdict == "red":
+        if judgement.finding == "red":
             return _decided("red", last)
-        if judgement.verdict == "green" and cleared is None:
+        if judgement.finding == "cleared" and cleared is None:
             cleared = last
     if cleared is not None:
         return _decided("green", cleared)

@@ -1,12 +1,13 @@
 """The canary's ladder as a state machine: documents and the clock in, the next move out. Pure."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, Self
 
 from leverframe.model.frozen import Frozen, Instant, Sha
 from leverframe.model.releases import GateVerdict, HealthDocument
 from leverframe.model.topology import CanaryPlan, CanaryStep
-from workflows.release.judge import Arm, Evidence, Judge, between
+from workflows.release.exposures import ERRORS, between, signals
+from workflows.release.judge import GateState, Judgement, Poll, begin, observe
 
 BLIND_PATIENCE = 3
 """Without any health document a step holds for this many times its `max_seconds`; then it is taken back."""
@@ -25,14 +26,22 @@ class Ladder(Frozen):
 
     sha: Sha
     plan: CanaryPlan
+    gate: GateState
     rung: int = 0
     opened_at: Instant
     """When the step began, moved on by the time in which there was nothing to see."""
     blind_since: Instant | None = None
-    baseline: HealthDocument | None = None
-    """The document that the step's counts are taken from."""
-    carried: Arm = Arm()
-    """What stable did in the steps before: the control of the step that has none."""
+    counting_since: Instant | None = None
+    """When the step's first document was taken."""
+    latest: HealthDocument | None = None
+    """The document that the next one is compared with."""
+
+    @classmethod
+    def at_the_foot(cls, sha: Sha, plan: CanaryPlan, now: Instant) -> Self:
+        """The ladder before its first step."""
+        return cls(
+            sha=sha, plan=plan, gate=begin(plan.gate, signals(plan), steps=len(plan.steps)), opened_at=now
+        )
 
     @property
     def step(self) -> CanaryStep:
@@ -44,20 +53,19 @@ class Ladder(Frozen):
         """Whether promotion comes next."""
         return self.rung == len(self.plan.steps) - 1
 
-    def climbed(self, now: Instant, document: HealthDocument) -> "Ladder":
-        """The next step, with what stable did on this one carried along."""
-        stable = self._stable_since(document)
+    def climbed(self, now: Instant) -> "Ladder":
+        """The next step. What was seen so far goes along with it."""
         return self.model_copy(
             update={
                 "rung": self.rung + 1,
                 "opened_at": now,
                 "blind_since": None,
-                "baseline": None,
-                "carried": self.carried.plus(stable or Arm()),
+                "counting_since": None,
+                "latest": None,
             }
         )
 
-    def observed(self, document: HealthDocument | None, now: Instant, judge: Judge) -> tuple["Ladder", Move]:
+    def observed(self, document: HealthDocument | None, now: Instant) -> tuple["Ladder", Move]:
         """One poll: the ladder after it and what to do. `None` means that no document could be read."""
         if document is None:
             return self._in_the_dark(now)
@@ -66,21 +74,48 @@ class Ladder(Frozen):
             return ladder, ladder._move("lost", "the router's canary is another commit")
         if document.canary_percent != self.step.percent:
             lost_weight = f"the canary gets {document.canary_percent} % instead of {self.step.percent} %"
-            fresh = ladder.model_copy(update={"baseline": None})
+            fresh = ladder.model_copy(update={"latest": None})
             return fresh, fresh._held("reweigh", lost_weight, now)
-        evidence = ladder._evidence(document)
-        if evidence is None:
-            fresh = ladder.model_copy(update={"baseline": document})
-            why = "counting starts here" if self.baseline is None else "the router's counts began anew"
-            return fresh, fresh._held("hold", why, now)
-        return ladder, ladder._decided(judge(self.plan, self.step, evidence), now)
+        return ladder._compared(document, now)
 
-    def _decided(self, verdict: GateVerdict, now: Instant) -> Move:
-        if verdict.colour == "red":
-            return Move(kind="take_back", verdict=verdict)
-        if verdict.colour == "green":
+    def _compared(self, document: HealthDocument, now: Instant) -> tuple["Ladder", Move]:
+        """The poll that this document makes with the one before it."""
+        since = self.counting_since or document.taken_at
+        ladder = self.model_copy(update={"latest": document, "counting_since": since})
+        if self.latest is None:
+            return ladder, ladder._held("hold", "counting starts here", now)
+        seen = between(self.latest, document, canary=self.sha, plan=self.plan)
+        if seen is None:
+            return ladder, ladder._held("hold", "the router's counts began anew", now)
+        poll = Poll(at=document.taken_at, weight=self.step.percent, signals=seen)
+        excludes = None if self.step.excludes == "nothing" else self.step.excludes
+        gate, judgement = observe(self.plan.gate, self.gate, poll, excludes)
+        ladder = ladder.model_copy(update={"gate": gate})
+        return ladder, ladder._decided(judgement, document, now)
+
+    def _decided(self, judgement: Judgement, document: HealthDocument, now: Instant) -> Move:
+        if judgement.finding == "red":
+            return Move(kind="take_back", verdict=self._verdict("red", judgement.explanation, judgement))
+        short = self._short_of(judgement, document)
+        if short is None:
+            verdict = self._verdict("green", judgement.explanation, judgement)
             return Move(kind="promote" if self.last else "advance", verdict=verdict)
-        return self._bounded(Move(kind="hold", verdict=verdict), now)
+        said = f"{judgement.explanation}; {short}" if short else judgement.explanation
+        return self._bounded(Move(kind="hold", verdict=self._verdict("hold", said, judgement)), now)
+
+    def _short_of(self, judgement: Judgement, document: HealthDocument) -> str | None:
+        """What the step still needs to be green; empty when the judgement says it, None for nothing."""
+        if self.gate.polls < self.plan.gate.looks(len(self.plan.steps)):
+            return "" if judgement.finding == "warming_up" else "harm could not show so early"
+        wanted = max(self.step.min_requests, 1)
+        if self.gate.signals[ERRORS].seen.canary.total < wanted:
+            return f"waiting for {wanted:,} canary requests"
+        seconds = (document.taken_at - (self.counting_since or document.taken_at)).total_seconds()
+        if seconds < self.step.min_seconds:
+            return f"{seconds:.0f} of {self.step.min_seconds:g} seconds have passed"
+        if self.step.excludes == "nothing" or judgement.finding == "cleared":
+            return None
+        return f"{self.step.excludes:g} times must be"
 
     def _held(self, kind: Literal["hold", "reweigh"], reason: str, now: Instant) -> Move:
         return self._bounded(self._move(kind, reason), now)
@@ -108,25 +143,23 @@ class Ladder(Frozen):
             update={"opened_at": self.opened_at + (now - self.blind_since), "blind_since": None}
         )
 
-    def _evidence(self, document: HealthDocument) -> Evidence | None:
-        if self.baseline is None:
-            return None
-        canary = between(self.baseline, document, self.sha)
-        stable = self._stable_since(document)
-        if canary is None or stable is None:
-            return None
-        seconds = (document.taken_at - self.baseline.taken_at).total_seconds()
-        if stable.requests and self.step.percent < 100:  # at 100 % only stragglers are left on stable
-            return Evidence(canary=canary, stable=stable, seconds=max(seconds, 0))
-        return Evidence(
-            canary=canary, stable=self.carried, seconds=max(seconds, 0), control="stable in the earlier steps"
+    def _verdict(
+        self, colour: Literal["green", "red", "hold"], reason: str, judgement: Judgement
+    ) -> GateVerdict:
+        """A verdict with the errors that were counted on this step."""
+        errors = self.gate.signals[ERRORS]
+        stable = errors.control if self.step.percent >= 100 else errors.seen.stable
+        return GateVerdict(
+            colour=colour,
+            percent=self.step.percent,
+            reason=reason,
+            evidence=judgement.evidence,
+            excluded=judgement.excluded,
+            canary_requests=errors.seen.canary.total,
+            canary_errors=errors.seen.canary.bad,
+            stable_requests=stable.total,
+            stable_errors=stable.bad,
         )
-
-    def _stable_since(self, document: HealthDocument) -> Arm | None:
-        """What stable did since the baseline; None when it can't be known."""
-        if self.baseline is None or self.baseline.stable != document.stable:
-            return None
-        return between(self.baseline, document, document.stable)
 
     def _move(
         self, kind: Literal["hold", "advance", "promote", "reweigh", "lost", "take_back"], reason: str

@@ -14,17 +14,15 @@ from typing import Annotated
 from pydantic import Field
 
 from leverframe.model.frozen import Frozen
-from workflows.release.gate import GateRules
+from leverframe.model.topology import GateRules
+from workflows.release.judge import rule_tests
 from workflows.release.sequential import NANO, Count, Mixture
 
 NINE_IN_TEN = 1.2816
 """The normal quantile of 0.9."""
 
-HARMS = (1.5, 2.0, 5.0, 10.0)
+FORETOLD = (1.5, 2.0, 5.0, 10.0)
 """The ratios to stable's rate whose sighting is foretold."""
-
-SATURATED = 4
-"""Polls that a capped test needs at the least."""
 
 MOST = 1e12
 """Canary requests beyond which nothing is promised."""
@@ -67,16 +65,17 @@ class Outlook(Frozen):
 
     traffic: Traffic
     rules: GateRules
+    excludes: float
     steps: tuple[StepOutlook, ...]
     minutes: float | None
     """How long a good release takes from the first step to the last; None when a step can't be cleared."""
     advice: tuple[str, ...]
 
 
-def outlook(rules: GateRules, traffic: Traffic) -> Outlook:
-    """What the gate can see at each step."""
+def outlook(rules: GateRules, traffic: Traffic, *, excludes: float) -> Outlook:
+    """What the gate can see at each step. `excludes` is the level of the rules that each must exclude."""
     steps = tuple(_step(rules, traffic, weight) for weight in traffic.weights)
-    waits = [sight.minutes for step in steps for sight in step.green if sight.ratio == rules.excludes]
+    waits = [sight.minutes for step in steps for sight in step.green if sight.ratio == excludes]
     known = [minutes for minutes in waits if minutes is not None]
     total = round(math.fsum(known), 1) if len(known) == len(waits) else None
     return Outlook(
@@ -84,7 +83,8 @@ def outlook(rules: GateRules, traffic: Traffic) -> Outlook:
         rules=rules,
         steps=steps,
         minutes=total,
-        advice=_advice(rules, steps),
+        excludes=excludes,
+        advice=_advice(excludes, steps),
     )
 
 
@@ -93,6 +93,7 @@ def _step(rules: GateRules, traffic: Traffic, weight: float) -> StepOutlook:
     per_minute = traffic.rps * share * 60
     poll = traffic.poll_seconds / 60
     warm_up = rules.warm_up * poll
+    saturated = rules.looks(len(traffic.weights)) - rules.warm_up
 
     def sight(ratio: float, requests: float | None, polls: int) -> Sight:
         if requests is None:
@@ -103,10 +104,10 @@ def _step(rules: GateRules, traffic: Traffic, weight: float) -> StepOutlook:
     return StepOutlook(
         weight=weight,
         canary_rps=traffic.rps * share,
-        red=tuple(sight(ratio, _until_red(rules, share, base, ratio), SATURATED) for ratio in HARMS),
+        red=tuple(sight(ratio, _until_red(rules, share, base, ratio), saturated) for ratio in FORETOLD),
         green=tuple(
             sight(level, _until_clear(rules, test, share, base), 1)
-            for level, test in zip(rules.levels, rules.clearances, strict=True)
+            for level, test in zip(rules.levels, rule_tests(rules).clearances, strict=True)
         ),
     )
 
@@ -114,7 +115,9 @@ def _step(rules: GateRules, traffic: Traffic, weight: float) -> StepOutlook:
 def _until_red(rules: GateRules, share: float, base: float, ratio: float) -> float | None:
     if ratio <= rules.r0 or base == 0:
         return None
-    return _least(lambda requests: _log_at(rules.harm, requests, share, base, ratio), -math.log(rules.alpha))
+    return _least(
+        lambda requests: _log_at(rule_tests(rules).harm, requests, share, base, ratio), -math.log(rules.alpha)
+    )
 
 
 def _until_clear(rules: GateRules, test: Mixture, share: float, base: float) -> float | None:
@@ -141,7 +144,8 @@ def _log_at(test: Mixture, requests: float, share: float, base: float, ratio: fl
 def _faultless_at(rules: GateRules, requests: float, base: float) -> float:
     unlucky = math.ceil(requests * base + NINE_IN_TEN * math.sqrt(requests * base))
     count = Count(bad=min(unlucky, int(requests)), total=int(requests))
-    return rules.faultless.log(rules.faultless.by_rate(count))
+    test = rule_tests(rules).faultless
+    return test.log(test.by_rate(count))
 
 
 def _least(reached: Callable[[float], float], enough: float) -> float | None:
@@ -158,10 +162,10 @@ def _least(reached: Callable[[float], float], enough: float) -> float | None:
     return high
 
 
-def _advice(rules: GateRules, steps: tuple[StepOutlook, ...]) -> tuple[str, ...]:
+def _advice(excludes: float, steps: tuple[StepOutlook, ...]) -> tuple[str, ...]:
     said: list[str] = []
     for step in steps:
-        wanted = next(sight for sight in step.green if sight.ratio == rules.excludes)
+        wanted = next(sight for sight in step.green if sight.ratio == excludes)
         if wanted.minutes is None or wanted.minutes > 240:
             in_reach = [s.ratio for s in step.green if s.minutes is not None and s.minutes <= 60]
             can = (
@@ -170,7 +174,7 @@ def _advice(rules: GateRules, steps: tuple[StepOutlook, ...]) -> tuple[str, ...]
                 else "it sees next to nothing"
             )
             said.append(
-                f"The step at {step.weight:g} % can't exclude {rules.excludes:g} times stable's rate "
+                f"The step at {step.weight:g} % can't exclude {excludes:g} times stable's rate "
                 f"within four hours: {can}. Give it more weight or traffic, or ask it for less."
             )
     return tuple(said)

@@ -18,6 +18,14 @@ and P(E ever reaches 1/α) ≤ α (Ville 1939), over all polls and all steps, wh
 often as they like. Averages of such E over signals are of the same kind (Vovk & Wang 2021). See also Robbins
 1970 on mixtures, Ramdas et al. 2023 for a survey.
 
+Harm may also begin late, when a long good past speaks against it. So each alternative j runs as a mixture
+over the polls at which it may have begun, with masses πₜ that sum to 1 (Shiryaev 1963 and Roberts 1966, with
+a prior):
+
+    Mⱼ ← (Mⱼ + πₜ) · factorⱼ,ₜ        E = Σ wⱼ · Mⱼ + the mass that has not begun
+
+A sum of supermartingales that start at πₜ is one, so the bound stays.
+
 Evidence is kept as whole billionths of a nat, rounded down: the same counts give the same evidence on every
 machine, and rounding only ever takes evidence away.
 """
@@ -86,10 +94,10 @@ class Mixture:
         """The evidence before the first poll."""
         return (0,) * len(self.alternatives)
 
-    def by_ratio(self, exposure: Exposure, ceiling: int | None = None) -> Evidence:
+    def by_ratio(self, exposure: Exposure) -> Evidence:
         """The logarithms of one poll's factors, where null and alternatives are ratios to stable's rate.
 
-        `ceiling` caps what one poll may say. Nothing when an arm was not exposed.
+        Nothing when an arm was not exposed.
         """
         if not exposure.compares:
             return self.nothing
@@ -98,27 +106,43 @@ class Mixture:
         share = exposure.canary.total / (exposure.canary.total + exposure.stable.total)
         under_null = math.log1p(share * (self.null - 1))
         return tuple(
-            _nano(
-                bad * math.log(ratio / self.null) + both * (under_null - math.log1p(share * (ratio - 1))),
-                ceiling,
+            math.floor(
+                NANO
+                * (bad * math.log(ratio / self.null) + both * (under_null - math.log1p(share * (ratio - 1))))
             )
             for ratio in self.alternatives
         )
 
-    def by_rate(self, count: Count) -> Evidence:
-        """The same where null and alternatives are rates of one arm: binomial likelihood ratios."""
-        good = count.total - count.bad
-        return tuple(
-            _nano(
-                count.bad * math.log(rate / self.null) + good * (math.log1p(-rate) - math.log1p(-self.null)),
-                None,
-            )
-            for rate in self.alternatives
-        )
+    def by_rate(self, count: Count, reference: float = 1.0) -> Evidence:
+        """The same for one arm alone: null and alternatives are multiples of a reference rate.
 
-    def log(self, evidence: Evidence) -> float:
-        """ln E of the whole mixture, in nats."""
-        return log_mean([(weight, nano / NANO) for weight, nano in zip(self.weights, evidence, strict=True)])
+        Binomial likelihood ratios. Nothing where the null would be no rate.
+        """
+        null = self.null * reference
+        if not 0 < null < 1:
+            return self.nothing
+        good, logs = count.total - count.bad, []
+        for alternative in self.alternatives:
+            rate = min(alternative * reference, (1 + null) / 2)
+            against = good * (math.log1p(-rate) - math.log1p(-null))
+            logs.append(count.bad * math.log(rate / null) + against)
+        return tuple(math.floor(log * NANO) for log in logs)
+
+    def log(self, evidence: Evidence, waiting: float = 0.0) -> float:
+        """ln E of the whole mixture, in nats; `waiting` is the mass that has not begun."""
+        logs = [(weight, nano / NANO) for weight, nano in zip(self.weights, evidence, strict=True)]
+        return log_mean([*logs, (waiting, 0.0)] if waiting > 0 else logs)
+
+
+NEVER = -(10**6) * NANO
+"""The evidence of what has not begun: as good as a factor of 0."""
+
+
+def begun(evidence: Evidence, mass: float) -> Evidence:
+    """The evidence with a harm that begins now, of this mass."""
+    if not mass:
+        return evidence
+    return tuple(math.floor(NANO * log_mean([(1.0, nano / NANO), (mass, 0.0)])) for nano in evidence)
 
 
 def log_mean(terms: Sequence[tuple[float, float]]) -> float:
@@ -130,6 +154,21 @@ def log_mean(terms: Sequence[tuple[float, float]]) -> float:
 def plus(one: Evidence, other: Evidence) -> Evidence:
     """The evidence of both together."""
     return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def capped(evidence: Evidence, ceiling: int) -> Evidence:
+    """At most so much for each alternative: one poll can't decide alone."""
+    return tuple(min(nano, ceiling) for nano in evidence)
+
+
+def bounds(count: Count, deviations: float = 3.0) -> tuple[float, float]:
+    """A lower and an upper bound of the rate of one arm; 3 deviations leave 0.3 % outside of the two.
+
+    Anscombe's square-root transform of a Poisson count (Anscombe 1948).
+    """
+    root, half = math.sqrt(count.bad + 3 / 8), deviations / 2
+    low, high = max(0.0, root - half) ** 2 - 3 / 8, (root + half) ** 2 + 5 / 8
+    return max(0.0, low) / count.total, high / count.total
 
 
 def harm(null: float, *, highest: float = 40.0, points: int = 24, spread: float = 0.75) -> Mixture:
@@ -159,8 +198,3 @@ def faultless(rate: float) -> Mixture:
 def _weighed(null: float, alternatives: tuple[float, ...], shares: list[float]) -> Mixture:
     whole = math.fsum(shares)
     return Mixture(null, alternatives, tuple(share / whole for share in shares))
-
-
-def _nano(nats: float, ceiling: int | None) -> int:
-    whole = math.floor(nats * NANO)
-    return whole if ceiling is None else min(whole, ceiling)

@@ -21,7 +21,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows import attributes
     from workflows.release.calls import Calls, is_a, reason
     from workflows.release.canary import Ladder, Move
-    from workflows.release.judge import judge
     from workflows.release.story import Progress, State
 
 SILENCE = timedelta(minutes=5)
@@ -197,14 +196,14 @@ class ReleaseWorkflow:
         """Up the ladder, one poll after the other; returns the move that ends it."""
         service = self._service
         poll = timedelta(seconds=service.canary.poll_seconds)
-        ladder = Ladder(sha=self._sha, plan=service.canary, opened_at=workflow.now())
+        ladder = Ladder.at_the_foot(self._sha, service.canary, workflow.now())
         await self._weigh(ladder)
         while True:
             document = await self._calls.release_health(service.name)
-            ladder, move = ladder.observed(document, workflow.now(), judge)
+            ladder, move = ladder.observed(document, workflow.now())
             self._tell_move(move)
-            if move.kind == "advance" and document is not None:
-                ladder = ladder.climbed(workflow.now(), document)
+            if move.kind == "advance":
+                ladder = ladder.climbed(workflow.now())
                 await self._weigh(ladder)
             elif move.kind == "reweigh":
                 await self._weigh(ladder)

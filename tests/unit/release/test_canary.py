@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leverframe.model.releases import ArmCounts, HealthDocument
-from leverframe.model.topology import CanaryPlan, CanaryStep
+from leverframe.model.topology import CanaryPlan, CanaryStep, GateRules
 from workflows.release.canary import BLIND_PATIENCE, Ladder, Move
-from workflows.release.judge import Arm, judge
+from workflows.release.sequential import Count
 
 CANARY, STABLE, OTHER = "c" * 40, "a" * 40, "d" * 40
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -18,7 +18,10 @@ PLAN = CanaryPlan(
         CanaryStep(percent=100, min_requests=20, min_seconds=10, max_seconds=100),
     ),
     poll_seconds=5,
+    gate=GateRules(warm_up=1),
 )
+LOOKS = PLAN.gate.looks(2)
+"""Looks after the first one of a step, until it may be left."""
 
 
 def at(seconds: float) -> datetime:
@@ -49,61 +52,123 @@ def document(
 
 
 def ladder() -> Ladder:
-    return Ladder(sha=CANARY, plan=PLAN, opened_at=T0)
+    return Ladder.at_the_foot(CANARY, PLAN, T0)
 
 
 def polled(start: Ladder, *polls: tuple[float, HealthDocument | None]) -> tuple[Ladder, Move]:
     """The ladder after some polls, and the last move."""
     move: Move | None = None
     for seconds, seen in polls:
-        start, move = start.observed(seen, at(seconds), judge)
+        start, move = start.observed(seen, at(seconds))
     assert move is not None
     return start, move
+
+
+def looks(
+    canary: tuple[int, int],
+    stable: tuple[int, int],
+    *,
+    times: int,
+    begin: float = 0,
+    percent: int = 5,
+    before: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    started: datetime = T0,
+) -> list[tuple[float, HealthDocument | None]]:
+    """A first look and so many more, five seconds apart, with so much traffic and so many errors in each."""
+    (c, ce), (s, se) = before
+    return [
+        (
+            begin + 5 * number,
+            document(
+                begin + 5 * number,
+                (c + number * canary[0], ce + number * canary[1]),
+                (s + number * stable[0], se + number * stable[1]),
+                percent=percent,
+                started=started,
+            ),
+        )
+        for number in range(times + 1)
+    ]
 
 
 def test_the_first_document_of_a_step_only_opens_the_count() -> None:
     after, move = polled(ladder(), (0, document(0, (500, 400), (500, 0))))
     assert move.kind == "hold"
-    assert after.baseline is not None
+    assert after.latest is not None
 
 
 def test_counts_from_before_the_step_are_not_held_against_it() -> None:
-    _, move = polled(
-        ladder(), (0, document(0, (500, 400), (9000, 0))), (15, document(15, (530, 400), (9500, 0)))
-    )
+    before = ((500, 400), (9000, 0))
+    _, move = polled(ladder(), *looks((30, 0), (500, 0), times=LOOKS, before=before))
     assert move.kind == "advance"
-    assert (move.verdict.canary_requests, move.verdict.canary_errors) == (30, 0)
+    assert (move.verdict.canary_requests, move.verdict.canary_errors) == (30 * (LOOKS - 1), 0)
 
 
-def test_red_takes_the_release_back() -> None:
-    _, move = polled(ladder(), (0, document(0)), (5, document(5, (30, 9), (600, 1))))
+def test_a_step_is_not_left_before_harm_could_have_shown() -> None:
+    _, move = polled(ladder(), *looks((500, 0), (9500, 0), times=LOOKS - 1))
+    assert (move.kind, move.verdict.reason.rpartition("; ")[2]) == ("hold", "harm could not show so early")
+
+
+def test_red_takes_the_release_back_with_its_evidence_in_words() -> None:
+    _, move = polled(ladder(), *looks((30, 9), (600, 1), times=PLAN.gate.warm_up + 4))
     assert (move.kind, move.verdict.colour) == ("take_back", "red")
+    assert move.verdict.evidence >= 20
+    assert "30.0 %), stable " in move.verdict.reason
+    assert move.verdict.reason.startswith("errors: canary ")
 
 
 def test_the_last_step_promotes() -> None:
-    first, _ = polled(ladder(), (0, document(0)), (15, document(15, (30, 0), (600, 6))))
-    top = first.climbed(at(15), document(15, (30, 0), (600, 6)))
+    first, _ = polled(ladder(), *looks((30, 0), (600, 6), times=LOOKS))
+    before = ((30 * LOOKS, 0), (600 * LOOKS, 6 * LOOKS))
     _, move = polled(
-        top,
-        (15, document(15, (30, 0), (600, 6), percent=100)),
-        (30, document(30, (90, 0), (600, 6), percent=100)),
+        first.climbed(at(5 * LOOKS)),
+        *looks((60, 0), (0, 0), times=LOOKS, begin=5 * LOOKS, percent=100, before=before),
     )
     assert move.kind == "promote"
 
 
 def test_at_the_top_the_control_is_what_stable_did_on_the_steps_before() -> None:
-    first, _ = polled(ladder(), (0, document(0)), (15, document(15, (30, 0), (600, 6))))
-    top = first.climbed(at(15), document(15, (30, 0), (600, 6)))
-    assert top.carried == Arm(requests=600, errors=6)
-    stragglers = (602, 6)
-    _, move = polled(
-        top,
-        (15, document(15, (30, 0), (600, 6), percent=100)),
-        (30, document(30, (90, 12), stragglers, percent=100)),
+    first, _ = polled(ladder(), *looks((30, 0), (600, 6), times=LOOKS))
+    before = ((30 * LOOKS, 0), (600 * LOOKS, 6 * LOOKS))
+    top, move = polled(
+        first.climbed(at(5 * LOOKS)),
+        *looks((60, 12), (2, 0), times=LOOKS, begin=5 * LOOKS, percent=100, before=before),
     )
+    assert top.gate.signals["errors"].control == Count(bad=6 * (LOOKS - 1), total=600 * (LOOKS - 1))
     assert move.kind == "take_back"
-    assert (move.verdict.stable_requests, move.verdict.stable_errors) == (600, 6)
+    assert (move.verdict.stable_requests, move.verdict.stable_errors) == (600 * (LOOKS - 1), 6 * (LOOKS - 1))
     assert "stable in the earlier steps" in move.verdict.reason
+
+
+def strict(**step: object) -> Ladder:
+    """A ladder whose step must exclude twice stable's rate."""
+    steps = (PLAN.steps[0].model_copy(update={"excludes": 2.0, **step}), PLAN.steps[1])
+    return Ladder.at_the_foot(CANARY, PLAN.model_copy(update={"steps": steps}), T0)
+
+
+def test_a_step_that_must_exclude_harm_is_not_left_by_time() -> None:
+    _, move = polled(strict(), *looks((30, 0), (570, 3), times=LOOKS))
+    assert move.kind == "hold"
+    assert move.verdict.reason.endswith("5 times stable's rate is excluded; 2 times must be")
+    _, move = polled(strict(), *looks((300, 1), (5700, 30), times=LOOKS + 3))
+    assert (move.kind, move.verdict.excluded) == ("advance", 1.5)
+
+
+def test_latency_is_a_signal_of_its_own() -> None:
+    plan = PLAN.model_copy(update={"latency_ms": (100,)})
+    slow = ArmCounts(sha=CANARY, requests=0, errors=0)
+
+    def seen(number: int) -> tuple[float, HealthDocument]:
+        arms = (
+            slow.model_copy(update={"requests": 50 * number, "latency": (0,) * 9 + (50 * number, 0)}),
+            ArmCounts(sha=STABLE, requests=950 * number, errors=0, latency=(950 * number,) + (0,) * 10),
+        )
+        return 5 * number, document(5 * number).model_copy(update={"arms": arms})
+
+    start = Ladder.at_the_foot(CANARY, plan, T0)
+    _, move = polled(start, *[seen(number) for number in range(LOOKS + 2)])
+    assert move.kind == "take_back"
+    assert move.verdict.reason.startswith("slower than 100 ms: canary")
 
 
 def test_a_restarted_router_means_a_fresh_count_and_no_verdict() -> None:
@@ -112,7 +177,8 @@ def test_a_restarted_router_means_a_fresh_count_and_no_verdict() -> None:
     )
     assert move.kind == "hold"
     assert "anew" in move.verdict.reason
-    _, move = polled(after, (30, document(30, (930, 900), (1500, 0), started=at(10))))
+    before = ((900, 900), (900, 0))
+    _, move = polled(after, *looks((30, 0), (600, 0), times=LOOKS, begin=20, before=before, started=at(10)))
     assert move.kind == "advance"
 
 
@@ -126,7 +192,7 @@ def test_being_blind_holds_and_does_not_use_up_the_steps_time() -> None:
     polls = [(float(second), None) for second in range(5, 200, 5)]
     after, move = polled(ladder(), (0, document(0)), *polls)
     assert move.kind == "hold"
-    _, move = polled(after, (205, document(205, (30, 0), (600, 0))))
+    _, move = polled(after, *looks((30, 0), (600, 0), times=LOOKS, begin=205))
     assert move.kind == "advance"
 
 
@@ -141,7 +207,7 @@ def test_being_blind_for_too_long_is_taken_back() -> None:
 def test_a_lost_weight_is_set_again() -> None:
     after, move = polled(ladder(), (0, document(0)), (5, document(5, percent=0)))
     assert move.kind == "reweigh"
-    assert after.baseline is None
+    assert after.latest is None
 
 
 def test_a_canary_that_is_another_commit_is_lost() -> None:
@@ -168,7 +234,7 @@ def test_a_step_never_holds_for_ever_and_never_advances_without_requests(
             start, canary, stable, errors = at(now), 0, 0, 0
         canary, stable, errors = canary + requests, stable + 100, errors + min(failed, requests)
         seen = document(now, (canary, errors), (stable, 0), started=start)
-        stand, move = stand.observed(None if blind else seen, at(now), judge)
+        stand, move = stand.observed(None if blind else seen, at(now))
         if move.kind == "advance":
             assert move.verdict.canary_requests >= 20
         if move.kind != "hold":

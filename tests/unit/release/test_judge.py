@@ -1,139 +1,200 @@
-"""The gate's judge: plain thresholds on counts."""
+"""What the judge finds: harm by evidence, clearance by evidence, and a reason when it finds neither."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leverframe.model.releases import ArmCounts, HealthDocument
-from leverframe.model.topology import CanaryPlan, CanaryStep
-from workflows.release.judge import Arm, Evidence, between, judge
+from leverframe.model.topology import GateRules
+from workflows.release.back_test import back_test
+from workflows.release.judge import GateState, Judgement, Poll, begin, observe
+from workflows.release.sequential import Count, Exposure
 
-CANARY, STABLE = "c" * 40, "a" * 40
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
-STEP = CanaryStep(percent=5, min_requests=60, min_seconds=30, max_seconds=600)
-PLAN = CanaryPlan(steps=(STEP,), max_error_ppm_over_stable=10_000, max_error_ratio=2, min_errors=3)
+RULES = GateRules()
 
 
-def evidence(canary: tuple[int, int], stable: tuple[int, int], seconds: float = 60) -> Evidence:
-    """Requests and errors of each arm."""
-    return Evidence(
-        canary=Arm(requests=canary[0], errors=canary[1]),
-        stable=Arm(requests=stable[0], errors=stable[1]),
-        seconds=seconds,
+def exposed(canary: tuple[int, int], stable: tuple[int, int]) -> Exposure:
+    return Exposure(
+        canary=Count(bad=canary[0], total=canary[1]), stable=Count(bad=stable[0], total=stable[1])
     )
 
 
-@pytest.mark.parametrize(
-    ("canary", "stable", "seconds", "colour"),
-    [
-        pytest.param((61, 9), (1204, 2), 60, "red", id="clearly worse on enough data"),
-        pytest.param((61, 9), (1204, 2), 1, "red", id="red does not wait for the minimum time"),
-        pytest.param((61, 0), (1204, 2), 60, "green", id="no errors on enough data"),
-        pytest.param((61, 2), (1204, 0), 60, "green", id="fewer errors than a verdict needs"),
-        pytest.param((1000, 10), (1000, 0), 60, "green", id="exactly the allowed difference"),
-        pytest.param((1000, 11), (1000, 0), 60, "red", id="just over the allowed difference"),
-        pytest.param((1000, 100), (1000, 60), 60, "green", id="stable suffers too: less than twice its rate"),
-        pytest.param((1000, 120), (1000, 60), 60, "green", id="exactly twice the rate of stable"),
-        pytest.param((1000, 121), (1000, 60), 60, "red", id="just over twice the rate of stable"),
-        pytest.param((59, 0), (1204, 2), 60, "hold", id="too few requests"),
-        pytest.param((61, 0), (1204, 2), 29, "hold", id="too little time"),
-        pytest.param((20, 9), (1204, 2), 60, "hold", id="bad but thin: fewer than half failed"),
-        pytest.param((18, 9), (1204, 2), 1, "red", id="a catastrophe is told early"),
-        pytest.param((2, 2), (1204, 2), 1, "hold", id="two failures are not a catastrophe"),
-        pytest.param((18, 9), (100, 60), 60, "hold", id="everything fails: not the canary's fault"),
-        pytest.param((0, 0), (1204, 2), 600, "hold", id="no canary request"),
-        pytest.param((61, 9), (0, 0), 60, "red", id="an unseen control counts as faultless"),
-    ],
-)
-def test_each_verdict(canary: tuple[int, int], stable: tuple[int, int], seconds: float, colour: str) -> None:
-    assert judge(PLAN, STEP, evidence(canary, stable, seconds)).colour == colour
+GOOD = exposed((5, 1000), (95, 19_000))
+FIVE_TIMES = exposed((25, 1000), (95, 19_000))
+CATASTROPHE = exposed((900, 1000), (95, 19_000))
+NOTHING_BAD = exposed((0, 1000), (0, 19_000))
+SILENCE = exposed((0, 0), (0, 0))
 
 
-def test_a_reason_is_a_sentence_with_the_counts() -> None:
-    verdict = judge(PLAN, STEP, evidence((61, 9), (1204, 2)))
-    assert verdict.reason.replace("\u202f", " ") == (
-        "canary 9 errors in 61 requests (14.8 %), stable 2 errors in 1 204 requests (0.2 %): "
-        "over 1 percentage points more than stable, and over 2 times its rate"
+def trace(*polls: tuple[float, dict[str, Exposure]]) -> list[Poll]:
+    return [
+        Poll(at=T0 + timedelta(seconds=15 * number), weight=weight, signals=signals)
+        for number, (weight, signals) in enumerate(polls)
+    ]
+
+
+def judged(
+    polls: list[Poll], signals: tuple[str, ...] = ("errors",), rules: GateRules = RULES
+) -> tuple[GateState, list[Judgement]]:
+    state, said = begin(rules, signals, steps=4), list[Judgement]()
+    for poll in polls:
+        state, judgement = observe(rules, state, poll, 2.0)
+        said.append(judgement)
+    return state, said
+
+
+def errors(seen: Exposure, times: int, weight: float = 5) -> list[Poll]:
+    return trace(*[(weight, {"errors": seen})] * times)
+
+
+def test_a_good_release_is_cleared_and_says_of_what() -> None:
+    _, said = judged(errors(GOOD, 20))
+    assert said[-1].finding == "cleared"
+    assert said[-1].explanation.endswith(f"{said[-1].excluded:g} times stable's rate is excluded for errors")
+
+
+def test_a_harmful_release_is_red_with_the_ratio_the_counts_and_the_chance() -> None:
+    _, said = judged(errors(FIVE_TIMES, 10))
+    red = next(one for one in said if one.finding == "red")
+    assert red.evidence >= 20
+    assert red.explanation.startswith("errors: canary 1")
+    assert ", 5 times stable's rate; " in red.explanation
+    assert red.explanation.endswith(f"at most 1 time in {int(red.evidence)}")
+
+
+def test_even_a_catastrophe_needs_four_polls_after_the_warm_up() -> None:
+    _, said = judged(errors(CATASTROPHE, 10))
+    assert [one.finding for one in said[:7]] == [
+        *["warming_up"] * 2,
+        *["thin_data"] * 3,
+        *["red"] * 2,
+    ]
+
+
+def test_the_first_polls_of_every_step_do_not_count() -> None:
+    cold = exposed((300, 1000), (95, 19_000))
+    polls = trace(
+        *[(weight, {"errors": seen}) for weight in (1, 5, 25, 50) for seen in (cold, cold, GOOD, GOOD, GOOD)]
     )
+    _, said = judged(polls)
+    assert all(one.finding != "red" for one in said)
 
 
-def test_without_a_minimum_no_request_is_still_not_green() -> None:
-    step = CanaryStep(percent=1, min_requests=0, min_seconds=0, max_seconds=1)
-    assert judge(PLAN, step, evidence((0, 0), (0, 0), 100)).colour == "hold"
-    assert judge(PLAN, step, evidence((1, 0), (0, 0), 100)).colour == "green"
+def test_an_outage_that_both_arms_share_is_no_harm_of_the_release() -> None:
+    bad = exposed((300, 1000), (5700, 19_000))
+    _, said = judged([*errors(GOOD, 10), *errors(bad, 20)])
+    assert all(one.finding != "red" for one in said)
 
 
-STEPS = st.builds(
-    CanaryStep,
-    percent=st.integers(1, 100),
-    min_requests=st.integers(0, 50),
-    min_seconds=st.floats(0, 50),
-    max_seconds=st.floats(1, 100),
+def test_a_signal_that_can_not_be_read_is_neither_green_nor_red() -> None:
+    cleared, _ = judged(errors(GOOD, 20))
+    _, blind = observe(RULES, cleared, trace((5, {}))[0], 2.0)
+    assert blind.finding == "blind"
+    _, back = observe(RULES, cleared, errors(GOOD, 1)[0], 2.0)
+    assert back.finding == "cleared"
+
+
+@given(
+    st.lists(st.sampled_from([SILENCE, exposed((0, 0), (50, 9000)), exposed((3, 400), (0, 0))]), max_size=40)
 )
-PLANS = st.builds(
-    CanaryPlan,
-    steps=st.just((STEP,)),
-    max_error_ppm_over_stable=st.integers(0, 100_000),
-    max_error_ratio=st.integers(1, 10),
-    min_errors=st.integers(1, 10),
-)
+def test_without_traffic_on_both_arms_nothing_is_green_and_nothing_red(seen: list[Exposure]) -> None:
+    _, said = judged(trace(*[(5, {"errors": one}) for one in seen]), rules=GateRules(negligible=0.0001))
+    assert all(one.finding not in ("red", "cleared") for one in said)
 
 
-@st.composite
-def arms(draw: st.DrawFn) -> Arm:
-    requests = draw(st.integers(0, 200))
-    return Arm(requests=requests, errors=draw(st.integers(0, requests)))
+def test_the_reason_for_holding_tells_thin_data_from_no_control() -> None:
+    _, thin = judged(errors(exposed((0, 3), (1, 60)), 5))
+    assert thin[-1].finding == "thin_data"
+    _, alone = judged(errors(exposed((3, 900), (0, 0)), 5, weight=100))
+    assert alone[-1].finding == "no_control"
+    assert alone[-1].explanation.endswith("there is nothing to compare with")
 
 
-EVIDENCE = st.builds(Evidence, canary=arms(), stable=arms(), seconds=st.floats(0, 100))
+def test_a_faultless_canary_is_cleared_although_nothing_can_be_compared() -> None:
+    _, said = judged(errors(NOTHING_BAD, 20))
+    assert said[-1].finding == "cleared"
+    assert said[5].finding == "thin_data"
 
 
-@given(plan=PLANS, step=STEPS, stable=arms(), seconds=st.floats(0, 1000))
-def test_no_data_is_never_green(plan: CanaryPlan, step: CanaryStep, stable: Arm, seconds: float) -> None:
-    assert judge(plan, step, Evidence(canary=Arm(), stable=stable, seconds=seconds)).colour == "hold"
+def test_harm_that_begins_late_shows_although_a_long_good_past_speaks_against_it() -> None:
+    for polls in (
+        [*errors(GOOD, 400), *errors(FIVE_TIMES, 20)],
+        [*errors(GOOD, 400), *errors(FIVE_TIMES, 20, weight=25)],
+    ):
+        _, said = judged(polls)
+        assert all(one.finding != "red" for one in said[:400])
+        assert said[-1].finding == "red"
 
 
-@given(plan=PLANS, step=STEPS, seen=EVIDENCE, more=st.integers(1, 200))
-def test_more_canary_errors_never_make_a_verdict_better(
-    plan: CanaryPlan, step: CanaryStep, seen: Evidence, more: int
-) -> None:
-    errors = min(seen.canary.errors + more, seen.canary.requests)
-    worse = seen.model_copy(update={"canary": Arm(requests=seen.canary.requests, errors=errors)})
-    before, now = judge(plan, step, seen).colour, judge(plan, step, worse).colour
-    assert not (before == "red" and now != "red")
-    assert not (before == "hold" and now == "green")
+def test_every_signal_must_be_cleared_and_one_is_enough_for_red() -> None:
+    both = {"errors": GOOD, "latency": SILENCE}
+    _, said = judged(trace(*[(5, both)] * 20), ("errors", "latency"))
+    assert said[-1].finding == "thin_data"
+    _, said = judged(trace(*[(5, {"errors": GOOD, "latency": FIVE_TIMES})] * 20), ("errors", "latency"))
+    red = next(one for one in said if one.finding == "red")
+    assert red.explanation.startswith("latency: ")
 
 
-@given(plan=PLANS, step=STEPS, seen=EVIDENCE)
-def test_a_verdict_replays_from_its_counts(plan: CanaryPlan, step: CanaryStep, seen: Evidence) -> None:
-    again = Evidence.model_validate_json(seen.model_dump_json())
-    assert judge(plan, step, again) == judge(plan, step, seen)
+def test_what_one_step_cleared_says_nothing_for_the_next() -> None:
+    _, said = judged([*errors(GOOD, 20), *errors(GOOD, 3, weight=25)])
+    assert [one.finding for one in said[-4:]] == [
+        "cleared",
+        "warming_up",
+        "warming_up",
+        "thin_data",
+    ]
 
 
-def document(canary: tuple[int, int], *, started: datetime = T0) -> HealthDocument:
-    return HealthDocument(
-        service="shop",
-        router_started_at=started,
-        taken_at=T0,
-        stable=STABLE,
-        canary=CANARY,
-        canary_percent=5,
-        arms=(ArmCounts(sha=CANARY, requests=canary[0], errors=canary[1]),),
-    )
+counts = st.tuples(st.integers(0, 20), st.integers(20, 500))
+exposures = st.builds(exposed, counts, counts)
 
 
-def test_counts_between_two_documents_are_their_difference() -> None:
-    assert between(document((100, 3)), document((160, 5)), CANARY) == Arm(requests=60, errors=2)
-    assert between(document((0, 0)), document((0, 0)), STABLE) == Arm()
+@given(st.lists(st.tuples(st.sampled_from([1.0, 5.0]), exposures), max_size=12))
+def test_verdicts_replay_bit_for_bit_also_through_a_store(steps: list[tuple[float, Exposure]]) -> None:
+    polls = trace(*[(weight, {"errors": seen}) for weight, seen in steps])
+    _, said = judged(polls)
+    state, again = begin(RULES, ("errors",), steps=4), list[Judgement]()
+    for poll in polls:
+        state = GateState.model_validate_json(state.model_dump_json())
+        state, judgement = observe(RULES, state, Poll.model_validate_json(poll.model_dump_json()), 2.0)
+        again.append(judgement)
+    assert again == said
 
 
-def test_documents_of_two_router_starts_can_not_be_compared() -> None:
-    later = T0.replace(hour=1)
-    assert between(document((100, 3)), document((160, 5), started=later), CANARY) is None
+def test_a_back_test_tells_where_it_would_have_been_red() -> None:
+    polls = [*errors(GOOD, 20, weight=1), *errors(FIVE_TIMES, 20)]
+    found = back_test(RULES, enumerate(polls, start=1), ("errors",), steps=2, excludes=2.0)
+    assert (found.verdict, found.weight) == ("red", 5)
+    assert found.decided_line is not None
+    assert 25 <= found.decided_line <= 35
+    assert found.decided_at == polls[found.decided_line - 1].at
 
 
-def test_a_counter_that_went_backwards_can_not_be_compared() -> None:
-    assert between(document((100, 3)), document((99, 3)), CANARY) is None
-    assert between(document((100, 3)), document((120, 2)), CANARY) is None
+def test_a_back_test_is_green_only_when_the_last_step_was_cleared() -> None:
+    whole = [*errors(GOOD, 20, weight=1), *errors(GOOD, 20)]
+    found = back_test(RULES, enumerate(whole, start=1), ("errors",), steps=2, excludes=2.0)
+    assert (found.verdict, found.weight) == ("green", 5)
+    assert found.decided_line is not None
+    assert found.decided_line > 22
+    short = back_test(RULES, enumerate(whole[:24], start=1), ("errors",), steps=2, excludes=2.0)
+    assert (short.verdict, short.decided_line, short.weight) == ("inconclusive", None, 5)
+
+
+def test_full_traffic_at_the_end_leaves_what_was_cleared() -> None:
+    alone = exposed((100, 20_000), (0, 0))
+    polls = [*errors(GOOD, 20, weight=50), *errors(alone, 5, weight=100)]
+    found = back_test(RULES, enumerate(polls, start=1), ("errors",), steps=2, excludes=2.0)
+    assert (found.verdict, found.weight) == ("green", 50)
+
+
+def test_at_full_traffic_harm_shows_against_what_stable_did_before() -> None:
+    broken = exposed((900, 20_000), (0, 0))
+    polls = [*errors(GOOD, 20, weight=50), *errors(broken, 10, weight=100)]
+    found = back_test(RULES, enumerate(polls, start=1), ("errors",), steps=2, excludes=2.0)
+    assert (found.verdict, found.weight) == ("red", 100)
+    assert "stable in the earlier steps 1,710 of 342,000 (0.5 %)" in found.explanation
+
+
+def test_nothing_is_inconclusive() -> None:
+    assert back_test(RULES, [], ("errors",), steps=2, excludes=2.0).verdict == "inconclusive"

@@ -14,6 +14,8 @@ from workflows.release.sequential import (
     Count,
     Exposure,
     Mixture,
+    bounds,
+    capped,
     clearance,
     faultless,
     harm,
@@ -132,9 +134,9 @@ def test_one_more_bad_event_on_the_canary_speaks_for_harm_and_against_clearance(
 
 def test_one_poll_can_not_say_more_than_its_ceiling_and_all_it_wants_against() -> None:
     burst = exposed((100, 100), (0, 10_000))
-    assert max(harm(1.25).by_ratio(burst, NANO)) == NANO
-    calm = exposed((0, 5000), (500, 5000))
-    assert harm(1.25).by_ratio(calm, NANO) == harm(1.25).by_ratio(calm)
+    assert max(capped(harm(1.25).by_ratio(burst), NANO)) == NANO
+    calm = harm(1.25).by_ratio(exposed((0, 5000), (500, 5000)))
+    assert capped(calm, NANO) == calm
 
 
 def test_weights_are_shares_and_every_alternative_lies_on_its_side() -> None:
@@ -153,3 +155,19 @@ def test_mixtures_of_very_large_evidence_do_not_overflow() -> None:
 def test_more_bad_events_than_exposure_are_no_count() -> None:
     with pytest.raises(ValueError, match="5 bad events can't be among 4"):
         Count(bad=5, total=4)
+
+
+@pytest.mark.parametrize("bad", [0, 1, 3, 10, 60])
+def test_bounds_hold_nearly_always(bad: int) -> None:
+    """A rate at the upper bound rarely gives so few bad events, and one at the lower bound so many."""
+    low, high = bounds(Count(bad=bad, total=1000))
+    assert sum(poisson(events, 1000 * high) for events in range(bad + 1)) < 0.007
+    assert low == 0 or 1 - sum(poisson(events, 1000 * low) for events in range(bad)) < 0.007
+
+
+def poisson(events: int, mean: float) -> float:
+    return math.exp(events * math.log(mean) - mean - math.lgamma(events + 1)) if mean else float(events == 0)
+
+
+def test_a_rate_above_one_is_no_hypothesis() -> None:
+    assert harm(2.0).by_rate(Count(bad=5, total=9), 0.6) == harm(2.0).nothing

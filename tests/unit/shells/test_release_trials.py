@@ -80,7 +80,8 @@ def test_a_harmful_rollout_is_red_with_the_reason_in_words() -> None:
     found = replayed(written(*HARMFUL))
     assert (found["verdict"], found["weight"]) == ("red", 5)
     assert float(str(found["evidence"])) >= 20
-    assert str(found["explanation"]).startswith("errors: 5 times stable's rate")
+    assert str(found["explanation"]).startswith("errors: canary ")
+    assert ", 5 times stable's rate; " in str(found["explanation"])
 
 
 def test_a_stricter_alpha_decides_later_and_a_higher_tolerance_never() -> None:

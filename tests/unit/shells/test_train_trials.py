@@ -43,7 +43,7 @@ name = "shop"
 command = ["true"]
 overlays = {}
 image = "shop"
-canary = {steps = [{percent = 100, min_requests = 0, min_seconds = 0, max_seconds = 1}]}
+canary = {steps = [{percent = 100, min_requests = 0, min_seconds = 0, max_seconds = 600}]}
 """
 
 
