@@ -23,6 +23,9 @@ with workflow.unsafe.imports_passed_through():
 AUDIT_AFTER = 10
 """So many landings at the most go by before the target is audited, however busy the train is."""
 
+RECONCILE = timedelta(minutes=5)
+"""How often the train looks at the world although nobody told it to: messages get lost."""
+
 STUCK = timedelta(hours=2)
 """A test that has said nothing for so long is counted as one without a verdict."""
 
@@ -57,6 +60,9 @@ class Driver:
     async def step(self) -> bool:
         """Do the next thing. False when there is nothing to do until somebody says something."""
         state, now = self._book.state, self._book.now()
+        if state.looked_at is not None and now - state.looked_at >= RECONCILE:
+            # A train that always has news never rests, and still has to look.
+            self._look_why = self._look_why or "it is time"
         if state.letters:
             await self._calls.tell(state.letters[0].to, state.letters[0].outcome)
             self._book.update(letters=self._book.state.letters[1:])
@@ -133,6 +139,8 @@ class Driver:
         """See the tip and the changes in front; whatever has ended there is settled here."""
         book, why = self._book, self._look_why or "a change was enqueued"
         self._look_why = ""
+        if why != "a change was enqueued":
+            book.update(looked_at=book.now())
         new = [item for item in book.state.queue.items if not item.looked]
         others = [
             item
@@ -174,7 +182,6 @@ class Driver:
         book.update(
             tip=sight.tip,
             rules=sight.rules,
-            looked_at=self._book.now(),
             # What was there before this train is nobody's receipt: the proof begins here.
             audited=sight.tip if first else book.state.audited,
             unaudited=book.state.unaudited + moved,

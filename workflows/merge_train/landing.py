@@ -109,6 +109,7 @@ class Lander:
             landed=receipt.sha,
             before=receipt.base,
             lanes=car.facts.lanes if car.facts else (),
+            proven=tuple(result.check for result in receipt.checks if result.sha == receipt.sha),
         )
         book.update(queue=sighting.with_green(book.state))
         await self._tester.drop(sighting.red_with_the_target(book.state))

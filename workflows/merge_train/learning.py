@@ -50,10 +50,11 @@ def _the_same(red: list[CheckResult], before: CheckResult | None) -> CheckResult
 def tip_is_doubtful(state: TrainState, check: str) -> bool:
     """Whether the target itself might be red on this check.
 
-    A tip that this train landed was green. It is doubted all the same once a change has been blamed on it
-    for the same check: two in a row may have one reason.
+    A tip that this train landed was green, if the check was required of it. It is doubted all the same once
+    a change has been blamed on it for the same check: two in a row may have one reason.
     """
-    if not state.landings or state.landings[-1].landed != state.tip:
+    last = state.landings[-1] if state.landings else None
+    if last is None or last.landed != state.tip or check not in last.proven:
         return True
     blamed = 0
     for settled in reversed(state.settled):

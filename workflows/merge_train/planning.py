@@ -58,7 +58,7 @@ def plan(snapshot: Snapshot, rules: TrainRules, record: Record, predictor: Predi
     land = None
     if snapshot.mode != "hold_landing":
         batches = rules.batch > 1 and rules.strategy in ("batch", "speculate")
-        land = landable(line, trials, verdicts.suspects, batches=batches)
+        land = landable(line, _allowed_to_ride(trials, full, snapshot), verdicts.suspects, batches=batches)
     if land is not None:
         return Plan(land=land)
     beliefs = believed(line, trials, snapshot.passed_before, record, predictor)
@@ -94,9 +94,18 @@ def _allowed(full: Line, snapshot: Snapshot) -> Line:
     return Line(full.entries, full.place, ahead)
 
 
+def _allowed_to_ride(trials: tuple[Trial, ...], full: Line, snapshot: Snapshot) -> tuple[Trial, ...]:
+    """The trials of those who may be tested and land now."""
+    if snapshot.mode != "hotfix_only":
+        return trials
+    hot = {entry.sequence for entry in full.entries if entry.priority == Priority.HOTFIX}
+    return tuple(trial for trial in trials if hot.issuperset(trial.path))
+
+
 def _tested(scene: _Scene, full: Line) -> Plan:
     """The trials of a plan without verdicts."""
     bench = _Bench(scene)
+    allowed = {trial.path for trial in _allowed_to_ride(scene.trials, full, scene.snapshot)}
     for trial in scene.trials:
         if trial.state != "running":
             continue
@@ -107,7 +116,8 @@ def _tested(scene: _Scene, full: Line) -> Plan:
         else:
             bench.running[trial.path] = needed
     for path in scene.verdicts.again:
-        bench.repeat(path, 1.0)
+        if path in allowed:
+            bench.repeat(path, 1.0)
     for wanted, path in _candidates(scene, bench):
         bench.offer(path, wanted)
     return Plan(
@@ -147,6 +157,7 @@ class _Bench:
     def repeat(self, path: Path, needed: float) -> None:
         """Run it once more if there is, or can be, a runner for it."""
         if self._runner(needed):
+            self._spend()
             self.again.append(path)
 
     def offer(self, path: Path, needed: float) -> bool:
@@ -157,10 +168,13 @@ class _Bench:
             return False
         if not self._runner(needed):
             return False
-        if self.left is not None:
-            self.left = max(0, self.left - 1)
+        self._spend()
         self.start.append(path)
         return True
+
+    def _spend(self) -> None:
+        if self.left is not None:
+            self.left = max(0, self.left - 1)
 
     def _first_in_line(self, path: Path) -> bool:
         first = next(iter(_open_places(self.scene)), None)
@@ -208,7 +222,8 @@ def _candidates(scene: _Scene, bench: _Bench) -> Iterator[tuple[float, Path]]:
     ]
     served = covered(line, live, singles)
     most = 1
-    if rules.strategy in ("batch", "speculate"):
+    # Without a budget only the first in line is tested, and a batch would hide it.
+    if rules.strategy in ("batch", "speculate") and bench.left != 0:
         waiting = [one for one in singles if not served >> one.place & 1]
         most = (
             longest(beliefs, waiting, bench.free, rules.batch)

@@ -98,6 +98,8 @@ class Landing(Frozen):
     landed: Sha
     before: Sha
     lanes: tuple[str, ...]
+    proven: tuple[str, ...] = ()
+    """The checks that were green on the landed commit itself."""
 
 
 class Suspicion(Frozen):

@@ -5,8 +5,6 @@ out. All that is known lies in `TrainState`, so the train can continue as new be
 are tested by runs of their own, which go on meanwhile.
 """
 
-from datetime import timedelta
-
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ApplicationError
@@ -20,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.merge_train.calls import Calls
     from workflows.merge_train.car import CarReport
     from workflows.merge_train.desk import Desk
-    from workflows.merge_train.driver import Driver
+    from workflows.merge_train.driver import RECONCILE, Driver
     from workflows.merge_train.messages import (
         FreezeRequest,
         QueuePlace,
@@ -33,9 +31,6 @@ with workflow.unsafe.imports_passed_through():
 
 MAX_EVENTS = 500
 """Events of one run; the train continues as new at the first pause past it."""
-
-RECONCILE = timedelta(minutes=5)
-"""How often the train looks at the world although nobody told it to: messages get lost."""
 
 
 @workflow.defn(name="MergeTrainWorkflow", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
