@@ -135,7 +135,7 @@ class Referee:
             required = set(receipt.override.checks)
         for name in required:
             assert ci.passed(on, name), f"{receipt.change} landed without {name} on {on[:12]}"
-        if repository.touches_infrastructure(receipt.paths):
+        if repository.dev_seconds(receipt.paths) is not None:
             assert ci.passed(receipt.sha, "dev"), f"{receipt.change} landed though dev never had it"
 
     def what_landed_is_the_change_composed_on_its_base(self, receipt: Receipt) -> None:
@@ -236,7 +236,7 @@ class Referee:
         car = next(car for car in state.cars if car.trial == test.trial)
         hot = state.freeze is not None and state.freeze.mode == "hotfix_only"
         # One who is red while the target is red waits, and the next one is the first.
-        red = {car.sequence for car in state.cars if car.base == state.tip and car.red is not None}
+        red = {car.sequence for car in state.cars if car.base in self.tips and car.red is not None}
         open_ = [
             item
             for item in state.queue.items

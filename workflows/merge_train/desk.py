@@ -68,7 +68,7 @@ class Desk:
 
     def thaw(self) -> None:
         """End the freeze; what an audit found counts as seen."""
-        self._book.hear(freeze=None, findings=(), suspicion=None)
+        self._book.hear(freeze=None, findings=(), suspicions=())
 
     def objection(self, asked: Vouch) -> str:
         """Why the override can't be vouched for, or nothing."""

@@ -111,7 +111,7 @@ class Driver:
                 await self._audit()
             return True
         for said in planned.ejected:
-            if not await self.tester.suspect(said):
+            if not await self.tester.tip.suspect(said):
                 await self._lander.eject(said)
                 return True
         if await self._red_main(planned.ejected):
@@ -175,7 +175,7 @@ class Driver:
                 book.keep_item(current.model_copy(update={"looked": True, "lanes": found}))
         moved = book.state.tip not in (None, sight.tip)
         if moved:
-            book.update(queue=sighting.with_green(book.state), landings=(), suspicion=None)
+            book.update(queue=sighting.with_green(book.state), landings=(), suspicions=())
             if book.state.freeze and book.state.freeze.owner == learning.RED_MAIN:
                 book.update(freeze=None)  # Whether the new tip is red is found out anew.
         first = book.state.audited is None
@@ -211,11 +211,15 @@ class Driver:
             if waits and car.began_at and self._book.now() - car.began_at > late:
                 silent = learning.lost(car)
                 self._book.keep(learning.folded(car, (silent,) if silent else ()))
+        self.tester.tip.forget_lost(STUCK)
 
     async def _red_main(self, ejected: tuple[Eject, ...]) -> bool:
         """Freeze for everything but hotfixes when the target itself is seen red. True if it did."""
-        book, suspicion = self._book, self._book.state.suspicion
-        if suspicion is None or suspicion.outcome != "failed" or not ejected or book.state.freeze:
+        book = self._book
+        cars = (sighting.trial_of(book.state, said.path) for said in ejected)
+        found = (sighting.suspicion(book.state, car.red.check) for car in cars if car and car.red)
+        suspicion = next((one for one in found if one is not None and one.outcome == "failed"), None)
+        if suspicion is None or book.state.freeze:
             return False
         reason = f"{suspicion.check} is red on the target itself ({suspicion.tip[:12]}): {suspicion.detail}"
         freeze = Freeze(

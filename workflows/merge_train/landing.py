@@ -118,7 +118,7 @@ class Lander:
             tip=receipt.sha,
             landings=(*book.state.landings, landing)[-MAX_LANDINGS:],
             dev=None if dev and dev.sha == landing.tested else dev,
-            suspicion=None,
+            suspicions=(),
             unaudited=book.state.unaudited + 1,
         )
         if book.state.freeze and book.state.freeze.owner == learning.RED_MAIN:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from workflows.merge_train.lane import Entry, Path, Snapshot, Trial
 from workflows.merge_train.queue import Queue, Queued, changed
-from workflows.merge_train.state import Landing, Testing, TrainState
+from workflows.merge_train.state import Landing, Suspicion, Testing, TrainState
 
 
 def snapshot(state: TrainState, now: datetime) -> Snapshot:
@@ -97,10 +97,14 @@ def suspects(state: TrainState) -> tuple[Testing, ...]:
 
 def red_with_the_target(state: TrainState) -> tuple[Testing, ...]:
     """Cars that were red on a tip that is red itself: that says nothing about their changes."""
-    suspicion = state.suspicion
-    if suspicion is None or suspicion.outcome != "failed":
+    if not any(one.tip == state.tip and one.outcome == "failed" for one in state.suspicions):
         return ()
-    return tuple(car for car in state.cars if car.base == suspicion.tip and car.red is not None)
+    return tuple(car for car in state.cars if car.base == state.tip and car.red is not None)
+
+
+def suspicion(state: TrainState, check: str) -> Suspicion | None:
+    """What is known of the check on the target's tip itself."""
+    return next((one for one in state.suspicions if (one.tip, one.check) == (state.tip, check)), None)
 
 
 def trial_of(state: TrainState, path: Path) -> Testing | None:

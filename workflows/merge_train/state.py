@@ -108,9 +108,13 @@ class Suspicion(Frozen):
     tip: Sha
     check: str
     trial: int
+    began_at: Instant
+    limit_seconds: int
     outcome: Literal["passed", "failed", "inconclusive"] | None = None
     """None while the tip is being tested."""
     detail: str = ""
+    failed_runs: int = 0
+    silent_runs: int = 0
 
 
 class Dev(Frozen):
@@ -166,7 +170,8 @@ class TrainState(Frozen):
     clamp: Clamp = Clamp()
     record: Record = Record()
     landings: tuple[Landing, ...] = ()
-    suspicion: Suspicion | None = None
+    suspicions: tuple[Suspicion, ...] = ()
+    """One for each check; of earlier tips none is kept."""
     findings: tuple[AuditFinding, ...] = ()
     dev: Dev | None = None
     """None while dev is what the target says, as far as is known."""

@@ -11,9 +11,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.merge_train.calls import Calls
     from workflows.merge_train.car import DEV, CarReport, CarTest
     from workflows.merge_train.dev import DevKeeper
-    from workflows.merge_train.lane import Eject, Path, Plan
+    from workflows.merge_train.lane import Path, Plan
     from workflows.merge_train.queue import Queued
-    from workflows.merge_train.state import Suspicion, Testing, bounded
+    from workflows.merge_train.state import Testing, bounded
+    from workflows.merge_train.suspicion import TipTester
 
 
 class Tester:
@@ -23,6 +24,7 @@ class Tester:
         self._book = book
         self._calls = calls
         self.dev = DevKeeper(book, calls)
+        self.tip = TipTester(book, calls)
         self.ended: list[tuple[Queued, CarOutcome]] = []
         """Changes that turned out not to be composable at all; for the driver to settle in the same step."""
 
@@ -59,7 +61,7 @@ class Tester:
         """Fold what a test says into its car. One about a car that is gone changes nothing."""
         book = self._book
         book.heard += 1
-        if self._about_the_tip(report):
+        if self.tip.heard(report):
             return
         self.dev.heard(report)
         car = next((car for car in book.state.cars if car.trial == report.trial and car.running), None)
@@ -73,19 +75,6 @@ class Tester:
         record = learning.run_ended(book.state.record, car, sound, self._book.now())
         book.update(record=record)
         book.keep(learning.folded(car, sound))
-
-    async def suspect(self, said: Eject) -> bool:
-        """Whether the change may be blamed: not before the target itself is seen green on that check."""
-        state = self._book.state
-        car = sighting.trial_of(state, said.path)
-        if said.reason not in ("check_failed", "incompatible") or car is None or car.red is None:
-            return False
-        check, suspicion = car.red.check, state.suspicion
-        if check == DEV or state.tip is None or not learning.tip_is_doubtful(state, check):
-            return False
-        if suspicion is None or (suspicion.tip, suspicion.check) != (state.tip, check):
-            await self._test_the_tip(car, check)
-        return self._book.state.suspicion is None or self._book.state.suspicion.outcome in (None, "failed")
 
     async def _start(self, path: Path) -> bool:
         """Compose whatever of the path is missing, and test its last car."""
@@ -185,17 +174,6 @@ class Tester:
         self._book.keep(car.model_copy(update={**began, "began_at": self._book.now()}))
         await self._calls.start_test(test)
 
-    async def _test_the_tip(self, car: Testing, check: str) -> None:
-        """Run the red check on the target itself, where no change can be at fault."""
-        tip = self._book.state.tip
-        if tip is None or car.facts is None:
-            return
-        checks = tuple(one for one in car.facts.required if one.name == check)
-        test = self._test(f"{self._book.repository}/tip", tip, checks, again=False)
-        self._book.state = self._book.state.with_build(self._book.now())
-        self._book.update(suspicion=Suspicion(tip=tip, check=check, trial=test.trial))
-        await self._calls.start_test(test)
-
     def _test(self, change: str, sha: str, checks: tuple[PlannedCheck, ...], *, again: bool) -> CarTest:
         return CarTest(
             train=self._book.train,
@@ -207,16 +185,6 @@ class Tester:
             checks=checks,
             again=again,
         )
-
-    def _about_the_tip(self, report: CarReport) -> bool:
-        suspicion = self._book.state.suspicion
-        if suspicion is None or report.trial != suspicion.trial:
-            return False
-        if report.finished and report.results:
-            result = report.results[-1]
-            answered = {"outcome": result.outcome, "detail": result.summary}
-            self._book.update(suspicion=suspicion.model_copy(update=answered))
-        return True
 
 
 def rider_of(item: Queued) -> Rider:
