@@ -166,7 +166,7 @@ class GitGround:
         self._seen: dict[str, frozenset[str]] = {}
 
     def write(self, branch: str, files: Mapping[str, str], onto: str = "main") -> str:
-        return self.world.write(branch, files, start=onto)
+        return self.world.commit(branch, files, start=onto)
 
     def point(self, branch: str, sha: str | None) -> None:
         self.world.git(
