@@ -95,7 +95,9 @@ def declared(url: str, checks: tuple[Check, ...], **about: Any) -> Repository:
             command=("true",),
             overlays={"production": "deploy/production/kustomization.yaml"},
             image="shop",
-            canary=CanaryPlan(steps=(CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=1),)),
+            canary=CanaryPlan(
+                steps=(CanaryStep(percent=100, min_requests=0, min_seconds=0, max_seconds=600),)
+            ),
         ),
         **about,
     )
