@@ -94,6 +94,7 @@ class GithubQueue:
             )  # fmt: skip
             seen = _repository(QueuedRepository, told)
             rules = self._rules(at)
+            missing = self._account.grants(NEEDED_BY_QUEUE).missing if self._account.app else ()
         except Unavailable:
             raise
         except LeverframeError as error:
@@ -105,6 +106,9 @@ class GithubQueue:
         }
         if seen.queue is None:
             return Capability(native=False, why=_why_not(at, seen), facts=facts)
+        if missing:
+            why = f"the App may not use the merge queue of {at.key}: grant it {', '.join(missing)}"
+            return Capability(native=False, why=why, facts=facts)
         return _capable(at, seen.queue.configuration or Configuration(), facts)
 
     def enqueue(self, repository: Repository, change: Change, *, hotfix: bool) -> None:

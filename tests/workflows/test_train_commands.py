@@ -49,8 +49,8 @@ class Desk:
         )
         self.declare(world.repository)
 
-    def declare(self, repository: Repository) -> None:
-        self.set(REPOSITORIES=json.dumps([repository.model_dump(mode="json")]))
+    def declare(self, *repositories: Repository) -> None:
+        self.set(REPOSITORIES=json.dumps([each.model_dump(mode="json") for each in repositories]))
 
     def set(self, **settings: str) -> None:
         for name, text in settings.items():
@@ -197,6 +197,24 @@ async def test_an_audit_is_whole_until_somebody_pushes_past_the_train(tmp_path: 
     assert (code, [(each.kind, each.sha) for each in found]) == (Exit.FAILED, [("foreign_commit", foreign)])
     code, said, _ = await desk.train("audit")
     assert (code, f"foreign_commit at {foreign[:12]}" in said) == (Exit.FAILED, True)
+
+
+async def test_the_doctor_looks_at_each_train_and_one_that_is_gone_is_exit_1(
+    desk: Desk, tmp_path: Path
+) -> None:
+    shop = desk.world.repository
+    desk.declare(shop, shop.model_copy(update={"name": "gone", "url": str(tmp_path / "nowhere.git")}))
+    code, out, _ = await desk.train("doctor", "--json")
+    there, missing = json.loads(out)
+    assert code == Exit.FAILED
+    assert (there["repository"], there["target"], there["track"]) == ("shop", "main", "built_in")
+    assert [each["colour"] for each in there["findings"]] == ["green", "green", "yellow", "green"]
+    assert [each["part"] for each in missing["findings"] if each["colour"] == "red"] == ["landing"]
+    [pushed] = await desk.told("doctor", "--repository", "shop", "--push")
+    assert "took an atomic push below refs/train" in pushed["findings"][1]["detail"]
+    _, said, _ = await desk.train("doctor", "--repository", "shop")
+    assert "built_in: There is no forge with a queue of its own." in said
+    assert (await desk.train("doctor", "--repository", "nosuch"))[0] == Exit.BAD_INPUT
 
 
 @pytest.mark.parametrize(

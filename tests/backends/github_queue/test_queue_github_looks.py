@@ -350,6 +350,18 @@ class TestHealth:
         health = queue_on(github, an_app(key.private), track=track).health()
         assert (health.ok, "not granted: merge_queues: write" in health.detail) == (ok, True)
 
+    def test_a_queue_that_the_app_may_not_use_carries_nothing_until_it_may(
+        self, begun: GitWorld, key: Key
+    ) -> None:
+        github = GithubWorld(begun, public_key=key.public)
+        del github.permissions["merge_queues"]
+        queue = queue_on(github, an_app(key.private))
+        told = queue.capability(SHOP)
+        assert (told.native, told.facts["rule"]) == (False, "ruleset 42")
+        assert "grant it merge_queues: write" in told.why
+        github.permissions["merge_queues"] = "write"
+        assert queue.capability(SHOP).native
+
     def test_with_the_permission_it_is_green(self, begun: GitWorld, key: Key) -> None:
         github = GithubWorld(begun, public_key=key.public)
         assert queue_on(github, an_app(key.private), track="native").health().ok

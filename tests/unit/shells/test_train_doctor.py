@@ -1,23 +1,15 @@
-"""What the train's doctor concludes from what it saw, and one look at real repositories by the command."""
+"""What the train's doctor concludes from what it saw."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leverframe.cli.exits import Exit
 from leverframe.cli.train_doctor import Seen, examine
 from leverframe.model.errors import NotFound, Refused, Unavailable
 from leverframe.model.topology import Check, Infrastructure, Repository
 from leverframe.model.trains import Capability, Rehearsal
-from tests.fakes.git_world import GitWorld
 from tests.fakes.gitlab_setup import declared
 
-ROOT = Path(__file__).resolve().parents[3]
 FINE = Rehearsal(git="git version 2.47.3", tip="a" * 40, pushed=False, rewinds="refused")
 QUEUE = Capability(native=True, why="main has a merge queue", facts={"rewinds": "refused"})
 NO_QUEUE = Capability(native=False, why="merge trains are off", facts={"rewinds": "nobody said"})
@@ -118,31 +110,3 @@ def test_what_the_forges_queue_does_not_do_is_yellow() -> None:
     assert "applies nothing to dev" in said["infrastructure"]
     by_us = colours(repository, seen(capability=NO_QUEUE.model_copy(update={"facts": QUEUE.facts})))
     assert set(by_us.values()) == {"green"}
-
-
-def test_from_the_command_line_a_repository_that_is_gone_makes_exit_1_and_does_not_hide_the_other(
-    tmp_path: Path,
-) -> None:
-    world = GitWorld(tmp_path)
-    gone = world.repository.model_copy(update={"name": "gone", "url": str(tmp_path / "nowhere.git")})
-    document = {
-        "home": str(tmp_path / "home"),
-        "repositories": [each.model_dump(mode="json") for each in (world.repository, gone)],
-    }
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("LEVERFRAME_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "leverframe", "train", "doctor", "--json"],
-        cwd=tmp_path,
-        env=environment
-        | {"PYTHONPATH": str(ROOT), "LEVERFRAME_HOME": document["home"]}
-        | {"LEVERFRAME_REPOSITORIES": json.dumps(document["repositories"])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == Exit.FAILED, done.stderr
-    there, missing = json.loads(done.stdout)
-    assert (there["repository"], there["target"], there["track"]) == ("shop", "main", "built_in")
-    assert [each["colour"] for each in there["findings"]] == ["green", "green", "yellow", "green"]
-    assert [each["part"] for each in missing["findings"] if each["colour"] == "red"] == ["landing"]
