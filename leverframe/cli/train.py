@@ -304,6 +304,8 @@ def _print(shown: "TrainView", *, rides: int | None = None) -> None:
         [_row(car) for car in shown.cars],
         empty="Nothing rides and nothing waits.",
     )
+    if more := shown.queued - len(shown.cars):
+        say(f"… and {more} more wait behind them.")
     _print_ended(shown.ended[:rides], "No ride has ended yet.")
 
 

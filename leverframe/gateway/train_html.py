@@ -154,7 +154,7 @@ def _row(repository: Repository, found: TrainView | str, place: Place) -> Html:
         "tr",
         begin,
         el("td", _pill(MODES[found.mode], "ok" if found.mode == "open" else "bad")),
-        el("td", str(len(found.cars)), class_="number"),
+        el("td", str(found.queued), class_="number"),
         el("td", str(found.runners_busy), class_="number"),
         el("td", (last.change, " ", _how(last), ", ", _ago(last.at, place)) if last else "none yet"),
     )
@@ -225,12 +225,13 @@ def _line(shown: TrainView, target: str, place: Place) -> Html:
             edge = el("p", f"Behind the window of {shown.window}", class_="small")
             stops.append(el("li", _rails((), lanes or ("",)), edge, class_="edge"))
         stops.append(_car(car, target, lanes, place))
-    count = len(shown.cars)
+    count, more = shown.queued, shown.queued - len(shown.cars)
     return el(
         "section",
         el("h2", "On the train ", el("span", f"{count} car{'' if count == 1 else 's'}", class_="count")),
         el("ol", stops, class_="line"),
         None if count else el("p", "Nothing rides and nothing waits.", class_="none"),
+        el("p", f"… and {more} more wait behind them.", class_="none") if more else None,
         aria_label="On the train",
     )
 

@@ -75,6 +75,7 @@ def view(*cars: CarView, **about: Any) -> TrainView:
         "runners_busy": sum(one.state == "testing" for one in cars),
         "window": 20,
         "cars": cars,
+        "queued": len(cars),
         "ended": (),
         "findings": (),
         "audited": "9f" * 20,

@@ -85,6 +85,12 @@ async def test_a_person_reads_who_rides_on_what_how_it_stands_and_how_the_last_r
         assert part in told, part
 
 
+async def test_those_that_are_too_many_to_draw_are_counted(stage: Stage) -> None:
+    told = words(await stage.shows(busy().model_copy(update={"queued": 1006})))
+    assert "On the train 1006 cars" in told
+    assert "… and 1000 more wait behind them." in told
+
+
 async def test_a_freeze_says_who_why_and_until_when_and_a_red_target_says_so(stage: Stage) -> None:
     held = words(await stage.shows(frozen(busy())))
     assert "The train is frozen Cars are tested, none lands. incident 42" in held

@@ -27,8 +27,8 @@ def markdown(shown: TrainView) -> str:
     if waiting:
         lines += ["", "| | waiting | title | class | by | why |", "|---|---|---|---|---|---|"]
         lines += [_row(car) for car in waiting[:SHOWN]]
-        if len(waiting) > SHOWN:
-            lines.append(f"| … | {len(waiting) - SHOWN} more | | | | |")
+        if more := max(0, len(waiting) - SHOWN) + shown.queued - len(shown.cars):
+            lines.append(f"| … | {more} more | | | | |")
     if shown.ended:
         lines += ["", "**Last rides**", ""]
         lines += [_ended(ended) for ended in shown.ended[:SHOWN]]
@@ -37,7 +37,7 @@ def markdown(shown: TrainView) -> str:
 
 def _standing(shown: TrainView) -> str:
     tip = f"The target is at `{shown.tip[:12]}`" if shown.tip else "The target has not been looked at"
-    count = len(shown.cars)
+    count = shown.queued
     cars = f"{count} change{'' if count == 1 else 's'} on the train"
     runners = f"{shown.runners_busy} of {shown.rules.runners} runners busy"
     carried = "carried by the forge's own queue" if shown.track == "native" else runners

@@ -19,6 +19,9 @@ from workflows.merge_train.state import Settled, Testing, TrainState
 
 RECENT = 20
 
+DRAWN = 200
+"""Changes at the front that a view has: one of thousands would be more than an answer may hold."""
+
 CarState = Literal[
     "waiting", "testing", "green", "red", "no_verdict", "conflict", "in_forge_queue", "leaving"
 ]
@@ -109,6 +112,9 @@ class TrainView(Frozen):
     window: int
     """How many cars at the front are tested at once, as AIMD leaves it."""
     cars: tuple[CarView, ...]
+    """The first ones, at most `DRAWN`."""
+    queued: int
+    """How many changes there are, those that `cars` leaves out included."""
     ended: tuple[EndedView, ...]
     """Newest first."""
     findings: tuple[AuditFinding, ...]
@@ -132,7 +138,6 @@ class Explanation(Frozen):
 def view(repository: str, state: TrainState, now: datetime) -> TrainView:
     """The train at this moment."""
     rules = state.rules or TrainRules()
-    planned = plan(sighting.snapshot(state, now), rules, state.record)
     track, why = track_of(rules, state.capability)
     return TrainView(
         repository=repository,
@@ -144,7 +149,8 @@ def view(repository: str, state: TrainState, now: datetime) -> TrainView:
         rules=rules,
         runners_busy=sighting.runners_in_use(state),
         window=min(rules.window, state.clamp.limit or rules.window),
-        cars=_cars(state, planned),
+        cars=_cars(state, now)[:DRAWN],
+        queued=len(state.queue.items),
         ended=tuple(_ended(settled) for settled in reversed(state.settled[-RECENT:])),
         findings=state.findings,
         dev=words.of_dev(state.dev) if state.dev else "",
@@ -155,8 +161,8 @@ def view(repository: str, state: TrainState, now: datetime) -> TrainView:
 
 def explain(repository: str, state: TrainState, change: str, now: datetime) -> Explanation:
     """One change, in words."""
-    shown = view(repository, state, now)
-    car = next((car for car in shown.cars if car.change == change and car.state != "leaving"), None)
+    cars = _cars(state, now)
+    car = next((car for car in cars if car.change == change and car.state != "leaving"), None)
     ended = tuple(_ended(one) for one in reversed(state.settled) if one.outcome.change == change)
     if car is not None:
         return Explanation(change=change, state=car.state, words=_told(car), car=car, ended=ended)
@@ -180,7 +186,8 @@ def track_of(rules: TrainRules, capability: Capability | None) -> tuple[Literal[
     return "native" if capability.native else "built_in", capability.why
 
 
-def _cars(state: TrainState, planned: Plan) -> tuple[CarView, ...]:
+def _cars(state: TrainState, now: datetime) -> tuple[CarView, ...]:
+    planned = plan(sighting.snapshot(state, now), state.rules or TrainRules(), state.record)
     standing = sighting.paths(state)
     names = {item.sequence: item.change for item in state.queue.items}
     best: dict[int, tuple[Path, Testing]] = {}

@@ -5,10 +5,18 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leverframe.model.changes import Author, Enqueue, Priority
+from leverframe.model.topology import TrainRules
 from leverframe.model.untrusted import Untrusted
-from tests.fakes.train_day import HOSTILE, busy, car, ejected, frozen, rider, view
+from tests.fakes.train_day import HOSTILE, NOW, busy, car, ejected, frozen, rider, view
 from workflows.merge_train import words
 from workflows.merge_train.board import SHOWN, markdown
+from workflows.merge_train.queue import Queue, put
+from workflows.merge_train.state import TrainState
+from workflows.merge_train.view import explain
+from workflows.merge_train.view import view as view_of
+
+ADA = Author(kind="person", name="ü" * 100)
 
 
 def test_the_board_says_who_rides_on_what_how_it_stands_and_what_it_waits_for() -> None:
@@ -30,9 +38,23 @@ def test_the_board_says_who_rides_on_what_how_it_stands_and_what_it_waits_for() 
 def test_a_crowd_is_cut_and_counted() -> None:
     riding = [rider(at, "green") for at in range(SHOWN + 2)]
     waiting = [car(at) for at in range(SHOWN + 2, 2 * SHOWN + 5)]
-    told = markdown(view(*riding, *waiting))
+    told = markdown(view(*riding, *waiting, queued=100 + len(riding) + len(waiting)))
     assert "… and 2 more." in told
-    assert "| … | 3 more |" in told
+    assert "| … | 103 more |" in told
+
+
+def test_a_view_of_thousands_is_small_enough_for_one_answer_and_counts_them_all() -> None:
+    asked = Enqueue(change="shop/1", head="1" * 40, priority=Priority.NORMAL, author=ADA, title="ü" * 200)
+    first = put(Queue(), asked, request="r", at=NOW, rules=TrainRules()).items[0]
+    items = [
+        first.model_copy(update={"sequence": number, "change": f"shop/{number}", "head": f"{number:040x}"})
+        for number in range(1, 2001)
+    ]
+    state = TrainState(queue=Queue(items=tuple(items), next_sequence=2001))
+    shown = view_of("shop", state, NOW)
+    assert (len(shown.cars), shown.queued) == (200, 2000)
+    assert len(shown.model_dump_json().encode()) < 300_000
+    assert explain("shop", state, "shop/1999", NOW).words.startswith("shop/1999 is number 1999 in line.")
 
 
 def test_no_text_from_outside_has_a_meaning_on_the_board() -> None:
