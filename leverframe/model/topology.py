@@ -136,7 +136,7 @@ class GateRules(Frozen):
     levels: tuple[Annotated[float, Field(gt=1, le=10)], ...] = Field(default=HARMS, min_length=1)
     """The harms of which each step certifies the absence."""
 
-    at_once: float = Field(default=0.9, gt=0, lt=1)
+    at_once: float = Field(default=0.95, gt=0, lt=1)
     """The share of harms that are taken to show from the first request on; the rest begins on later steps."""
 
     def begins(self, step: int, steps: int, look: int) -> float:

@@ -33,6 +33,7 @@ machine, and rounding only ever takes evidence away.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -80,7 +81,7 @@ class Exposure(Frozen):
         return self.canary.total > 0 and self.stable.total > 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mixture:
     """A null hypothesis and weighted alternatives to it, all on the same side of it."""
 
@@ -88,6 +89,11 @@ class Mixture:
     alternatives: tuple[float, ...]
     weights: tuple[float, ...]
     """Sum to 1."""
+
+    @cached_property
+    def log_ratios(self) -> tuple[float, ...]:
+        """ln of each alternative's multiple of the null."""
+        return tuple(math.log(ratio / self.null) for ratio in self.alternatives)
 
     @property
     def nothing(self) -> Evidence:
@@ -105,12 +111,10 @@ class Mixture:
         both = bad + exposure.stable.bad
         share = exposure.canary.total / (exposure.canary.total + exposure.stable.total)
         under_null = math.log1p(share * (self.null - 1))
+        steps = zip(self.alternatives, self.log_ratios, strict=True)
         return tuple(
-            math.floor(
-                NANO
-                * (bad * math.log(ratio / self.null) + both * (under_null - math.log1p(share * (ratio - 1))))
-            )
-            for ratio in self.alternatives
+            math.floor(NANO * (bad * log + both * (under_null - math.log1p(share * (ratio - 1)))))
+            for ratio, log in steps
         )
 
     def by_rate(self, count: Count, reference: float = 1.0) -> Evidence:
@@ -142,7 +146,8 @@ def begun(evidence: Evidence, mass: float) -> Evidence:
     """The evidence with a harm that begins now, of this mass."""
     if not mass:
         return evidence
-    return tuple(math.floor(NANO * log_mean([(1.0, nano / NANO), (mass, 0.0)])) for nano in evidence)
+    logs, new = [nano / NANO for nano in evidence], math.log(mass)
+    return tuple(math.floor(NANO * (max(log, new) + math.log1p(math.exp(-abs(log - new))))) for log in logs)
 
 
 def log_mean(terms: Sequence[tuple[float, float]]) -> float:
