@@ -16,8 +16,8 @@ from workflows.merge_train.speculation import Wanted
 MOST = 8
 """No batch is longer: the studies on batching see no gain beyond."""
 
-PASSES = 0.6
-"""A batch is only as long as it is likely to pass at least so often."""
+LANDS = 0.5
+"""A batch is only as long as it lands more likely than not: its base holds, and all of it passes."""
 
 
 def grouped(
@@ -57,7 +57,7 @@ def longest(beliefs: Beliefs, wanted: list[Wanted], free: int, allowed: int) -> 
     """
     if free <= 0 or len(wanted) <= free or allowed <= 1:
         return 1
-    fails = sum(1 - beliefs.alone[one.place] for one in wanted) / len(wanted)
+    fails = sum(1 - beliefs.lands(one.place) for one in wanted) / len(wanted)
     dorfman = math.floor(1 / math.sqrt(max(fails, 1e-4)))
     return max(1, min(math.ceil(len(wanted) / free), dorfman, allowed, MOST))
 
@@ -74,8 +74,8 @@ def _fits(line: Line, beliefs: Beliefs, group: list[Wanted], one: Wanted, most: 
     doubtful = line.ahead[first.place] & ~first.base
     if len(group) >= most or one.base != together or line.ahead[one.place] & ~together != doubtful:
         return False
-    chance = math.prod(beliefs.lands[member.place] for member in (*group, one))
-    return chance >= PASSES
+    chance = math.prod(beliefs.lands(member.place) for member in (*group, one))
+    return first.needed * chance >= LANDS
 
 
 def _closed(line: Line, group: list[Wanted], tested: frozenset[Path]) -> Iterator[tuple[Wanted, Path]]:

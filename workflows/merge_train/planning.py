@@ -17,16 +17,12 @@ from workflows.merge_train.lane import Path, Plan, Snapshot, Trial
 from workflows.merge_train.line import Line, lined_up
 from workflows.merge_train.predictor import ByRecord, Predictor
 from workflows.merge_train.record import Record
-from workflows.merge_train.speculation import best_first, likeliest
+from workflows.merge_train.speculation import weighed
 
 BY_RECORD = ByRecord()
 
 PREEMPTS = 4.0
 """A trial without a runner takes one from a running trial that is needed so many times less likely."""
-
-SCREENS = 0.0
-GROUPS = 0.0
-HEDGES = 0.0
 
 _DECISIVE = ("passed", "failed", "conflict", "inconclusive", "running")
 
@@ -205,6 +201,9 @@ def _width(scene: _Scene) -> int:
     rules, clamp = scene.rules, scene.snapshot.clamp
     if rules.strategy == "serial":
         return 1
+    if rules.strategy == "speculate":
+        # The chances say what is worth a test; beyond twice the runners nobody would get one.
+        return max(rules.window, 2 * rules.runners)
     if rules.strategy == "window" or clamp is None:
         return rules.window
     return min(rules.window, clamp)
@@ -216,7 +215,8 @@ def _candidates(scene: _Scene, bench: _Bench) -> Iterator[tuple[float, Path]]:
     rules, line, beliefs = scene.rules, scene.line, scene.beliefs
     threshold = rules.needed_ppm / 1_000_000 if rules.strategy == "speculate" else 0.0
     tested = frozenset(trial.path for trial in scene.trials if not _startable(trial))
-    singles = list(likeliest(line, beliefs, chosen))
+    options = list(weighed(line, beliefs, chosen, threshold))
+    singles = [best for best, *_ in options]
     live = [
         trial.path for trial in scene.trials if trial.state in ("running", "passed") and not trial.overtaken
     ]
@@ -225,11 +225,7 @@ def _candidates(scene: _Scene, bench: _Bench) -> Iterator[tuple[float, Path]]:
     # Without a budget only the first in line is tested, and a batch would hide it.
     if rules.strategy in ("batch", "speculate") and bench.left != 0:
         waiting = [one for one in singles if not served >> one.place & 1]
-        most = (
-            longest(beliefs, waiting, bench.free, rules.batch)
-            if not GROUPS
-            else min(int(GROUPS), rules.batch)
-        )
+        most = longest(beliefs, waiting, bench.free, rules.batch)
     found = [
         (one, path)
         for one, path in grouped(
@@ -238,32 +234,15 @@ def _candidates(scene: _Scene, bench: _Bench) -> Iterator[tuple[float, Path]]:
         if one.needed >= threshold
     ]
     if rules.strategy == "speculate":
-        found += [
-            (one, line.path(one.base, one.place))
-            for one in best_first(line, beliefs, chosen, max(threshold, HEDGES))
-            if one.base != singles[chosen.index(one.place)].base
-        ]
+        found += [(one, line.path(one.base, one.place)) for _, *others in options for one in others]
         found.sort(key=lambda one: (-one[0].needed, one[0].place, one[0].base))
     for one, path in found:
         if path not in tested:
             yield one.needed, path
-    if scene.rules.strategy == "speculate" and SCREENS:
-        yield from _screens(scene, bench, chosen)
 
 
 def _startable(trial: Trial) -> bool:
     return trial.overtaken and trial.state == "passed"
-
-
-def _screens(scene: _Scene, bench: _Bench, chosen: list[int]) -> Iterator[tuple[float, Path]]:
-    """Tests on the tip of changes that nothing is known of, while runners are idle."""
-    seen = {path[-1] for path in bench.running} | {path[-1] for path in bench.start}
-    seen |= {trial.path[-1] for trial in scene.trials}
-    for at in chosen:
-        sequence = scene.line.entries[at].sequence
-        if sequence in seen or scene.beliefs.proven >> at & 1 or bench.free <= 0:
-            continue
-        yield 0.0, (sequence,)
 
 
 def _waits(scene: _Scene, bench: _Bench) -> dict[int, str]:

@@ -11,6 +11,12 @@ KEPT = 200
 MEMORY = 200.0
 """Outcomes that count at the most: older ones fade, so that a team that mends its ways is believed."""
 
+PAIRS = 40
+"""With so many others a change may clash at the most; further ones are taken as told apart by time."""
+
+PAIRS_MEMORY = 8_000.0
+"""Outcomes of pairs that count at the most: every change is in many pairs."""
+
 PRIOR_WEIGHT = 8.0
 """How many outcomes a kind's own record needs before it outweighs everybody's."""
 
@@ -26,10 +32,10 @@ class Odds(Frozen):
         """The chance that it goes well next time."""
         return self.well / (self.well + self.ill)
 
-    def seen(self, *, well: float = 0.0, ill: float = 0.0) -> "Odds":
-        """After more outcomes, of which older ones fade once there are many."""
+    def seen(self, *, well: float = 0.0, ill: float = 0.0, memory: float = MEMORY) -> "Odds":
+        """After more outcomes, of which older ones fade once there are more than `memory`."""
         total = self.well + self.ill
-        faded = min(1.0, MEMORY / total)
+        faded = min(1.0, memory / total)
         return Odds(well=self.well * faded + well, ill=self.ill * faded + ill)
 
 
@@ -69,23 +75,30 @@ def decided(
     """The record after a change's fate is known.
 
     `incompatible`: it was good by itself, and red together with what landed before it. `among`: how many
-    open changes it was tested with or behind. Nothing is learned of a change that left without a verdict:
-    don't call this for `withdrawn`, `check_inconclusive` and so on.
+    open changes it was tested with or behind. A change that was red and never green by itself may be bad or
+    may clash with one of those: the blame is shared out by what was likelier before (one step of expectation
+    maximisation). Nothing is learned of a change that left without a verdict: don't call this for
+    `withdrawn`, `check_inconclusive` and so on.
     """
-    good = landed or incompatible
+    others = min(among, PAIRS)
+    clashing = 1 - record.together.mean**others
+    bad = 1 - record.passing.mean
+    ill = 0.0 if landed or incompatible else bad / (bad + (1 - bad) * clashing)
+    clashed = 0.0 if landed else 1 - ill
     kind = record.kind(entry.actor, entry.lanes)
     faded = min(1.0, MEMORY / max(1.0, kind.well + kind.ill))
     now = Kind(
-        actor=kind.actor, lanes=kind.lanes, well=kind.well * faded + good, ill=kind.ill * faded + (not good)
+        actor=kind.actor, lanes=kind.lanes, well=kind.well * faded + 1 - ill, ill=kind.ill * faded + ill
     )
-    others = tuple(known for known in record.kinds if (known.actor, known.lanes) != (kind.actor, kind.lanes))
+    kinds = tuple(known for known in record.kinds if (known.actor, known.lanes) != (kind.actor, kind.lanes))
     together = record.together
-    if good and among:
-        together = together.seen(well=among - incompatible, ill=float(incompatible))
+    if others:
+        well = max(0.0, (1 - ill) * others - clashed)
+        together = together.seen(well=well, ill=clashed, memory=PAIRS_MEMORY)
     return record.model_copy(
         update={
-            "passing": record.passing.seen(well=float(good), ill=float(not good)),
-            "kinds": (*others, now)[-KEPT:],
+            "passing": record.passing.seen(well=1 - ill, ill=ill),
+            "kinds": (*kinds, now)[-KEPT:],
             "together": together,
         }
     )
