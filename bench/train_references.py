@@ -126,6 +126,7 @@ def batches(workload: Workload, size: int) -> Figures:
 
 
 REFERENCES: dict[str, Callable[[Workload, int], Figures]] = {
+    "serial": lambda workload, runners: batches(workload, 1),
     "window 8": lambda workload, runners: pipeline(workload, runners, 8),
     "window 20": lambda workload, runners: pipeline(workload, runners, 20),
     "aimd 20": lambda workload, runners: pipeline(workload, runners, 20, aimd=True),

@@ -81,9 +81,9 @@ def _outcome(strategy: Strategy, workload: Workload, tally: Tally) -> Outcome:
     return Outcome(
         strategy=strategy,
         landed=len(tally.landed),
-        p50_minutes=_percentile(waits, 0.50),
-        p95_minutes=_percentile(waits, 0.95),
-        p99_minutes=_percentile(waits, 0.99),
+        p50_minutes=percentile(waits, 0.50),
+        p95_minutes=percentile(waits, 0.95),
+        p99_minutes=percentile(waits, 0.99),
         builds_per_change=round(tally.builds / max(1, len(waits)), 4),
         aborted_share=round(tally.aborted / max(1, tally.builds), 4),
         false_rejections=sum(fates[number] for number in tally.rejected),
@@ -91,7 +91,7 @@ def _outcome(strategy: Strategy, workload: Workload, tally: Tally) -> Outcome:
     )
 
 
-def _percentile(ordered: list[float], share: float) -> float:
+def percentile(ordered: list[float], share: float) -> float:
     """Between the two nearest ranks; 0 for nothing."""
     if not ordered:
         return 0.0

@@ -6,6 +6,7 @@ not, or two don't go together, or that it was a flake: see `explanations`.
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 
 from workflows.merge_train.explanations import Explanation, Priors, Red, explained
 from workflows.merge_train.lane import Path, Trial
@@ -29,8 +30,12 @@ class View:
 
     weight: float
     """The chance that this is how it is."""
-    changed: tuple[tuple[int, float], ...]
-    """Places whose chance to land it changes, and that chance."""
+    lands: dict[int, float]
+    """The places whose chance to land it changes, and that chance."""
+    shifts: dict[int, tuple[float, float]]
+    """For these places, by how much the logarithms of their chances not to land, and to land, change."""
+    changed: int
+    """The set of these places."""
     likely: int
     """The set of places that land, if it is so."""
 
@@ -43,41 +48,49 @@ class Beliefs:
     """The chance to land, behind those who are likely to, before anything red is weighed."""
     usually: int
     """The set of places that land then."""
+    logs: tuple[tuple[float, float], ...]
+    """The logarithms of the usual chances not to land, and to land."""
+    before: tuple[float, ...]
+    """The logarithm of the chance that of those before a place exactly `usually` land."""
     views: tuple[View, ...]
     """What the red paths may mean, likeliest first."""
     proven: int
     """The set of places that were in a passed path: good in themselves."""
     together: tuple[int, ...]
     """For each place the set of those proven to go together with it."""
-    suspected: int
-    """The set of places that some explanation blames."""
-
-    def lands(self, at: int) -> float:
-        """The chance of a place to land, over all explanations."""
-        if not self.suspected >> at & 1:
-            return self.usual[at]
-        return sum(view.weight * dict(view.changed).get(at, self.usual[at]) for view in self.views)
 
     @property
     def likely(self) -> int:
         """The set of places that land by the likeliest explanation."""
         return self.views[0].likely
 
+    def lands(self, at: int) -> float:
+        """The chance of a place to land, over all explanations."""
+        usual = self.usual[at]
+        return sum(view.weight * view.lands.get(at, usual) for view in self.views)
+
     def needed(self, ahead: int, base: int) -> float:
         """The chance that exactly `base` lands out of `ahead`: that a test on it will count."""
-        usual = sum(log_odds(self.usual[at], base >> at & 1) for at in places(ahead))
+        usual = self.log_usual(ahead)
+        for at in places(ahead & (base ^ self.usually)):
+            inside = base >> at & 1
+            usual += self.logs[at][inside] - self.logs[at][1 - inside]
         return min(1.0, sum(self.seen(view, ahead, base, usual) for view in self.views))
 
+    def log_usual(self, ahead: int) -> float:
+        """The logarithm of the chance that of these exactly those land that usually do."""
+        if not ahead & (ahead + 1):
+            return self.before[ahead.bit_length()]
+        return sum(self.logs[at][self.usually >> at & 1] for at in places(ahead))
+
     def seen(self, view: View, ahead: int, base: int, usual: float) -> float:
-        """The part that one view has in the chance; `usual` is the chance's logarithm before the reds."""
-        for at, chance in view.changed:
-            if ahead >> at & 1:
-                inside = base >> at & 1
-                usual += log_odds(chance, inside) - log_odds(self.usual[at], inside)
+        """The part that one view has in a chance whose logarithm before the reds is `usual`."""
+        for at in places(ahead & view.changed):
+            usual += view.shifts[at][base >> at & 1]
         return view.weight * math.exp(usual)
 
 
-def log_odds(lands: float, inside: int) -> float:
+def log_chance(lands: float, inside: int) -> float:
     """The logarithm of the chance that a place lands, or that it does not."""
     return math.log(max(lands if inside else 1 - lands, SURE))
 
@@ -110,28 +123,36 @@ def believed(
         usually |= (chance >= 0.5) << at
     priors = Priors(good, clash, together)
     found = explained(_reds(line, trials, max(predictor.flaking(record), NEVER)), priors)
-    views = tuple(_view(one, priors, usual, usually) for one in found)
-    suspected = 0
-    for view in views:
-        for at, _ in view.changed:
-            suspected |= 1 << at
-    return Beliefs(tuple(usual), usually, views, proven, together, suspected)
+    logs = tuple((log_chance(lands, 0), log_chance(lands, 1)) for lands in usual)
+    views = tuple(_view(one, priors, usual, usually, logs) for one in found)
+    sums = accumulate((pair[usually >> at & 1] for at, pair in enumerate(logs)), initial=0.0)
+    return Beliefs(tuple(usual), usually, logs, tuple(sums), views, proven, together)
 
 
-def _view(one: Explanation, priors: Priors, usual: list[float], usually: int) -> View:
-    changed: dict[int, float] = {}
+def _view(
+    one: Explanation,
+    priors: Priors,
+    usual: list[float],
+    usually: int,
+    logs: tuple[tuple[float, float], ...],
+) -> View:
+    lands: dict[int, float] = {}
     for at in places(one.good):
-        changed[at] = usual[at] / max(priors.good[at], SURE)
+        lands[at] = usual[at] / max(priors.good[at], SURE)
     for at in places(one.bad):
-        changed[at] = 0.0
+        lands[at] = 0.0
     likely = usually & ~one.bad
-    likely |= sum(1 << at for at, chance in changed.items() if chance >= 0.5)
+    likely |= sum(1 << at for at, chance in lands.items() if chance >= 0.5)
     for at, partners in sorted(one.clashes):
         there = (partners & likely).bit_count() / partners.bit_count()
-        changed[at] = changed.get(at, usual[at]) * (1 - there)
-        if changed[at] < 0.5:
+        lands[at] = lands.get(at, usual[at]) * (1 - there)
+        if lands[at] < 0.5:
             likely &= ~(1 << at)
-    return View(one.weight, tuple(sorted(changed.items())), likely)
+    shifts = {
+        at: (log_chance(chance, 0) - logs[at][0], log_chance(chance, 1) - logs[at][1])
+        for at, chance in lands.items()
+    }
+    return View(one.weight, lands, shifts, sum(1 << at for at in lands), likely)
 
 
 def _set(line: Line, path: Path) -> int | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from workflows.merge_train.lane import Entry, Path
 
@@ -26,11 +25,13 @@ class Line:
 
         A member that has left, an order that is no longer the line's, or a member that shares no lane.
         """
-        at = [self.place.get(sequence, -1) for sequence in path]
-        if at[0] < 0 or any(after <= before for before, after in pairwise(at)):
-            return None
-        base = sum(1 << place for place in at[:-1])
-        return None if base & ~self.ahead[at[-1]] else (base, at[-1])
+        base, last = 0, -1
+        for sequence in path:
+            at = self.place.get(sequence, -1)
+            if at <= last:
+                return None
+            base, last = base | (1 << last if last >= 0 else 0), at
+        return None if base & ~self.ahead[last] else (base, last)
 
 
 def lined_up(entries: tuple[Entry, ...], *, composed: bool) -> Line:

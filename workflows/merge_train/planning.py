@@ -106,7 +106,11 @@ def _tested(scene: _Scene, full: Line) -> Plan:
         if trial.state != "running":
             continue
         read = full.read(trial.path)
-        needed = 1.0 if trial.overtaken else _needed(scene, trial.path)
+        needed = (
+            1.0
+            if trial.overtaken
+            else _needed(scene, read if scene.line is full else scene.line.read(trial.path))
+        )
         if read is None and not trial.overtaken:
             bench.cancel.append(trial.path)
         else:
@@ -124,8 +128,7 @@ def _tested(scene: _Scene, full: Line) -> Plan:
     )
 
 
-def _needed(scene: _Scene, path: Path) -> float:
-    read = scene.line.read(path)
+def _needed(scene: _Scene, read: tuple[int, int] | None) -> float:
     if read is None:
         return 0.0
     return scene.beliefs.needed(scene.line.ahead[read[1]], read[0])
@@ -226,13 +229,8 @@ def _candidates(scene: _Scene, bench: _Bench) -> Iterator[tuple[float, Path]]:
     if rules.strategy in ("batch", "speculate") and bench.left != 0:
         waiting = [one for one in singles if not served >> one.place & 1]
         most = longest(beliefs, waiting, bench.free, rules.batch)
-    found = [
-        (one, path)
-        for one, path in grouped(
-            line, beliefs, singles, tested=tested, served=served if most > 1 else 0, most=most
-        )
-        if one.needed >= threshold
-    ]
+    worth = [one for one in singles if one.needed >= threshold]
+    found = list(grouped(line, beliefs, worth, tested=tested, served=served if most > 1 else 0, most=most))
     if rules.strategy == "speculate":
         found += [(one, line.path(one.base, one.place)) for _, *others in options for one in others]
         found.sort(key=lambda one: (-one[0].needed, one[0].place, one[0].base))

@@ -1,14 +1,15 @@
 """Speculation: which trial is needed how likely, given who of those ahead will land.
 
 For one change each explanation of what is red has a likeliest base: everybody ahead who lands by it.
-Explanations that agree on it add up. A base that doubts somebody whom nothing accuses is not worth a test: it would count
-only for the one of several changes that is bad, and a wait for that one's own result is shorter.
+Explanations that agree on it add up. A base that doubts somebody whom nothing accuses is not worth a test:
+it would count only if just that one is bad, and that one's own result is there sooner.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from workflows.merge_train.beliefs import Beliefs, log_odds
+from workflows.merge_train.beliefs import Beliefs, View
 from workflows.merge_train.line import Line, places
 
 
@@ -26,15 +27,20 @@ def weighed(line: Line, beliefs: Beliefs, chosen: Iterable[int], floor: float) -
 
     The likeliest one always; others as long as they are needed with at least the chance `floor`.
     """
-    reckoned, log_usual = 0, 0.0
+    sums = [0.0] * len(beliefs.views)
+    reckoned = 0
     for at in chosen:
         ahead = line.ahead[at]
         if ahead & reckoned != reckoned:
-            reckoned, log_usual = 0, 0.0
-        for other in places(ahead & ~reckoned):
-            log_usual += log_odds(beliefs.usual[other], beliefs.usually >> other & 1)
+            sums, reckoned = [0.0] * len(beliefs.views), 0
+        for number, view in enumerate(beliefs.views):
+            sums[number] += _shift(beliefs, view, ahead & ~reckoned)
         reckoned = ahead
-        chances = _bases(beliefs, ahead, log_usual, floor)
+        usual = beliefs.log_usual(ahead)
+        chances: dict[int, float] = {}
+        for view, shift in zip(beliefs.views, sums, strict=True):
+            base = ahead & view.likely
+            chances[base] = chances.get(base, 0.0) + view.weight * math.exp(usual + shift)
         ordered = sorted(chances.items(), key=lambda one: (-one[1], one[0]))
         yield [
             Wanted(min(1.0, chance), base, at)
@@ -43,13 +49,13 @@ def weighed(line: Line, beliefs: Beliefs, chosen: Iterable[int], floor: float) -
         ]
 
 
-def _bases(beliefs: Beliefs, ahead: int, log_usual: float, floor: float) -> dict[int, float]:
-    chances: dict[int, float] = {}
-    for view in beliefs.views:
-        base = ahead & view.likely
-        log = log_usual
-        for other in places(ahead & (view.likely ^ beliefs.usually)):
-            inside = base >> other & 1
-            log += log_odds(beliefs.usual[other], inside) - log_odds(beliefs.usual[other], 1 - inside)
-        chances[base] = chances.get(base, 0.0) + beliefs.seen(view, ahead, base, log)
-    return chances
+def _shift(beliefs: Beliefs, view: View, fresh: int) -> float:
+    """How a view moves the logarithm of the chance that these land as it says, not as they usually do."""
+    shift = 0.0
+    for at in places(fresh & (view.changed | view.likely ^ beliefs.usually)):
+        inside = view.likely >> at & 1
+        logs = beliefs.logs[at]
+        shift += logs[inside] - logs[beliefs.usually >> at & 1]
+        if view.changed >> at & 1:
+            shift += view.shifts[at][inside]
+    return shift

@@ -66,7 +66,7 @@ def teams(draw: st.DrawFn) -> Workload:
 
 
 @given(teams(), st.integers(1, 6), st.integers(0, 1), st.sampled_from([1, 4, 20]))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_whoever_clashes_with_whom_every_strategy_lands_the_same_changes(
     workload: Workload, runners: int, confirmations: int, window: int
 ) -> None:
