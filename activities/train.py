@@ -93,6 +93,15 @@ class Composed(Frozen):
     """It can't ride any more, whatever lies below it."""
 
 
+class DropCars(Frozen):
+    """Take the refs of cars away that were composed for changes enqueued before a time."""
+
+    repository: Slug
+    keep: tuple[Sha, ...]
+    """Cars whose changes are still open, and what receipts point at."""
+    before: Instant
+
+
 class LandingCar(Frozen):
     """One car of a landing."""
 
@@ -241,6 +250,14 @@ class TrainActivities:
                 tested=self._car(repository, landing.rider, tested.base, tested.sha) if tested else None,
             )
         ]
+
+    @activity.defn(name="drop_cars")
+    @typed_failures
+    @with_pulse
+    def drop_cars(self, request: DropCars) -> int:
+        """Take the refs of terminal cars off the remote; how many. Idempotent."""
+        repository = self._repository(request.repository)
+        return len(self._track.drop_cars(repository, keep=request.keep, before=request.before))
 
     @activity.defn(name="audit_target")
     @typed_failures

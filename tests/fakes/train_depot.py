@@ -128,7 +128,13 @@ class LocalCalls(Calls):
         self._depot = depot
         self._by = controller
 
-    async def _by_hand(self, summary: str, method: Callable[..., Any], *arguments: Any) -> Any:
+    async def _by_hand(
+        self,
+        summary: str,
+        method: Callable[..., Any],
+        *arguments: Any,
+        within: timedelta | None = None,
+    ) -> Any:
         name = method.__name__
         self._by.watcher.asks(self._by, name, arguments)
         while True:
@@ -280,7 +286,7 @@ class Controller:
     def read_mail(self) -> None:
         """Every report, in the order in which they were sent."""
         for report in self.depot.ci.mail:
-            self.driver.tester.heard(report)
+            self.driver.heard(report)
         self.depot.ci.mail.clear()
 
     def wait(self, **time: float) -> None:

@@ -216,7 +216,7 @@ class TrainMachine(RuleBasedStateMachine):
 
     def _deliver(self, at: int, *, stays: bool = False) -> None:
         mail = self.depot.ci.mail
-        self.train.driver.tester.heard(mail[at] if stays else mail.pop(at))
+        self.train.driver.heard(mail[at] if stays else mail.pop(at))
 
     def _running(self, at: int) -> Run | None:
         runs = list(self.depot.ci.runs.values())

@@ -94,8 +94,9 @@ class Yard:
             workflows=[MergeTrainWorkflow, CarWorkflow, CarReceiver, InstantRelease],
             activities=[
                 forge.describe, forge.export, forge.record_check, forge.settle_change, train.look,
-                train.compose, train.land, train.audit, native.capability, dev.apply_to_dev, dev.heal_dev,
-                native.enqueue, native.dequeue, native.look, native.receive, self.tell,
+                train.compose, train.land, train.audit, train.drop_cars, native.capability,
+                dev.apply_to_dev, dev.heal_dev, native.enqueue, native.dequeue, native.look, native.receive,
+                self.tell,
             ],
             activity_executor=self._threads,
             workflow_runner=unversioned(),

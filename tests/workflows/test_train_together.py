@@ -9,13 +9,13 @@ import pytest
 import pytest_asyncio
 from temporalio.testing import WorkflowEnvironment
 
-from leverframe.model.changes import CarEjected, CarLanded, CarOutcome, Change
+from leverframe.model.changes import CarEjected, CarLanded, CarOutcome, Change, Priority
 from leverframe.model.topology import Lane, Repository, TrainRules
 from leverframe.model.trains import Freeze
 from tests.fakes.dev_world import with_dev
 from tests.fakes.git_world import AT
 from tests.fakes.train_world import Yard
-from workflows.merge_train.messages import ThawRequest
+from workflows.merge_train.messages import FreezeRequest, ThawRequest
 from workflows.merge_train.record import Odds, Record
 from workflows.merge_train.state import TrainState
 from workflows.merge_train.workflow import MergeTrainWorkflow
@@ -175,3 +175,36 @@ async def test_a_file_of_no_lane_is_in_every_lane_so_whatever_lands_after_it_is_
     assert [receipt.evidence for receipt in receipts] == ["exact", "exact"]
     assert receipts[1].sha in {asked.sha for asked in yard.sandbox.asked}
     assert yard.world.git("show", f"{receipts[1].sha}:{shared}") == "x"
+
+
+async def test_of_several_changes_that_landed_meanwhile_exactly_the_incompatible_one_is_named(
+    make_yard: MakeYard,
+) -> None:
+    yard = await make_yard(TrainRules())
+    yard.state = TrainState()
+    yard.red_with("mine.py", "c.py")
+    mine = yard.propose("mine", {"mine.py": "x\n"})
+    fixes = {name: yard.propose(name, {f"{name}.py": "x\n"}) for name in "abcd"}
+    held = FreezeRequest(mode="hold_landing", owner="ada", reason="until it is green")
+    async with yard.hands(cached=50), yard.jail():
+        await yard.ride(yard.propose("first", {"first.py": "x\n"}))
+        await yard.train.execute_update(MergeTrainWorkflow.freeze, held)
+        receiver = await yard.receiver()
+        await yard.enqueue(mine, notify=(receiver.id,))
+        await green(yard, mine)
+        for fix in fixes.values():
+            await yard.enqueue(fix, priority=Priority.HOTFIX)
+        await yard.train.execute_update(MergeTrainWorkflow.thaw, THAW)
+        outcome = await receiver.result()
+    assert isinstance(outcome, CarEjected)
+    assert (outcome.reason, outcome.conflicts_with) == ("incompatible", (fixes["c"].id,))
+    assert outcome.next_action == "merge_target"
+    names = {name: yard.changes.change(fix.id).state for name, fix in fixes.items()}
+    assert names == dict.fromkeys("abcd", "landed")
+
+
+async def green(yard: Yard, change: Change) -> None:
+    while True:
+        if (await yard.train.query(MergeTrainWorkflow.explain, change.id)).state == "green":
+            return
+        await asyncio.sleep(0.02)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.train import (
         ComposeCars,
         Composed,
+        DropCars,
         LandCars,
         LookRequest,
         Rider,
@@ -45,7 +46,7 @@ with workflow.unsafe.imports_passed_through():
 R = TypeVar("R")
 
 BOUND = timedelta(minutes=15)
-"""How long one question about the forge's own queue may take before the train looks at everything again."""
+"""How long something may take without which the train can go on, before it looks at everything again."""
 
 
 class Calls:
@@ -70,6 +71,13 @@ class Calls:
         names = ", ".join(car.rider.change for car in request.cars)
         summary = f"Land {names} as {request.cars[-1].sha[:12]}"
         return await self._by_hand(summary, TrainActivities.land, request)
+
+    async def drop_cars(self, keep: tuple[str, ...], before: datetime) -> None:
+        """Take the refs of other cars than these off the remote."""
+        request = DropCars(repository=self._repository, keep=keep, before=before)
+        await self._by_hand(
+            "Take the refs of old cars away", TrainActivities.drop_cars, request, within=BOUND
+        )
 
     async def audit(self, since: str | None) -> AuditReport:
         """Whether the target is what the receipts say."""

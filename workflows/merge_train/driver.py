@@ -7,10 +7,13 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.train import LOOKED_AT, Sight, Waiting
+    from leverframe.model.topology import TrainRules
     from leverframe.model.trains import AuditFinding, AuditReport, Freeze
     from workflows.merge_train import learning, sighting, words
     from workflows.merge_train.book import Book
     from workflows.merge_train.calls import Calls
+    from workflows.merge_train.car import CarReport
+    from workflows.merge_train.inquiring import Inquirer
     from workflows.merge_train.landing import Lander
     from workflows.merge_train.lane import Eject
     from workflows.merge_train.native import PATIENCE, Native
@@ -19,6 +22,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.merge_train.state import MAX_FINDINGS
     from workflows.merge_train.testing import Tester
     from workflows.merge_train.view import is_native
+
+TIDY_AFTER = 20
+"""So many changes end before the refs of their cars are taken away together."""
 
 AUDIT_AFTER = 10
 """So many landings at the most go by before the target is audited, however busy the train is."""
@@ -40,12 +46,27 @@ class Driver:
         self.tester = Tester(book, calls)
         self._lander = Lander(book, calls, self.tester)
         self._native = Native(book, calls, self._lander)
+        self._inquirer = Inquirer(book, calls)
         self._look_why = "the train begins"
 
     def look_soon(self, why: str) -> None:
         """Look at the world in the next step."""
         self._look_why = why
         self._book.heard += 1
+
+    def heard(self, report: CarReport) -> None:
+        """A car's test has something to say."""
+        self._inquirer.heard(report)
+        self.tester.heard(report)
+
+    async def tidy(self) -> None:
+        """Take the refs of cars away that nobody needs any more."""
+        book = self._book
+        book.update(loose=0)
+        try:
+            await self._calls.drop_cars(sighting.cars_in_use(book.state), book.now())
+        except ActivityError as error:
+            self._calls.note(f"the refs of cars stay: {words.cause_of(error)[1]}")
 
     def patience(self, most: timedelta) -> timedelta:
         """How long nothing may happen before it is looked again."""
@@ -93,7 +114,7 @@ class Driver:
         if self._book.state.unaudited and not self._native.uncertain:
             await self._audit()
             return True
-        return tended or self._book.state.queue != before.queue
+        return tended or self._book.state.queue != before.queue or await self._tidied()
 
     async def _planned(self, now: datetime) -> bool:
         """Carry out the plan: verdicts first, one at a time; then tests, all at once."""
@@ -111,7 +132,7 @@ class Driver:
                 await self._audit()
             return True
         for said in planned.ejected:
-            if not await self.tester.tip.suspect(said):
+            if not await self.tester.tip.suspect(said) and not await self._inquirer.looks(said):
                 await self._lander.eject(said)
                 return True
         if await self._red_main(planned.ejected):
@@ -120,7 +141,7 @@ class Driver:
             # Nobody may be blamed yet: the others, a hotfix among them, ride without the suspects meanwhile.
             suspects = frozenset(said.sequence for said in planned.ejected)
             rest = sighting.without(sighting.snapshot(book.state, book.now()), suspects)
-            planned = plan(rest, book.rules, book.state.record)
+            planned = plan(rest, self._rules_for_others(), book.state.record)
             if planned.land is not None:
                 self._look_why = await self._lander.land(planned.land)
                 return True
@@ -133,7 +154,20 @@ class Driver:
         if book.state.unaudited:
             await self._audit()
             return True
-        return False
+        return await self._tidied()
+
+    async def _tidied(self) -> bool:
+        due = self._book.state.loose >= TIDY_AFTER
+        if due:
+            await self.tidy()
+        return due
+
+    def _rules_for_others(self) -> TrainRules:
+        """The rules while a partner is looked for: that takes one of the runners."""
+        rules, inquiry = self._book.rules, self._book.state.inquiry
+        if inquiry is None or not inquiry.trial:
+            return rules
+        return rules.model_copy(update={"runners": rules.runners - 1})
 
     async def _look(self) -> None:
         """See the tip and the changes in front; whatever has ended there is settled here."""

@@ -53,7 +53,11 @@ class Lander:
         car = sighting.trial_of(self._book.state, said.path)
         if item is None or car is None:
             return
-        partners = sighting.partners(self._book.state, item)
+        inquiry = self._book.state.inquiry
+        partners: tuple[str, ...] = ()
+        if inquiry is not None and inquiry.sequence == item.sequence:
+            partners = inquiry.partners
+            self._book.update(inquiry=None)
         await self.settle(item, words.verdict(item, car, said, partners), car)
 
     async def settle(self, item: Queued, outcome: CarOutcome, car: Testing | None = None) -> None:
@@ -76,6 +80,7 @@ class Lander:
         )
         book.update(
             queue=queue.remove(book.state.queue, item.sequence),
+            loose=book.state.loose + 1,
             letters=(*book.state.letters, *letter),
             settled=(*book.state.settled, settled)[-MAX_SETTLED:],
         )

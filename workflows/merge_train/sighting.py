@@ -144,12 +144,19 @@ def since(state: TrainState, base: str) -> tuple[Landing, ...] | None:
     return None
 
 
-def partners(state: TrainState, item: Queued) -> tuple[str, ...]:
-    """What has landed since the change was last green, and was not below it then."""
+def landed_since_green(state: TrainState, item: Queued) -> tuple[Landing, ...]:
+    """What has landed since the change was last green, and was not below it then; oldest first."""
     landed = since(state, item.green_on) if item.green_on else None
-    return tuple(
-        landing.change for landing in landed or () if landing.change not in (item.change, *item.green_with)
-    )
+    return tuple(landing for landing in landed or () if landing.change not in (item.change, *item.green_with))
+
+
+def cars_in_use(state: TrainState) -> tuple[str, ...]:
+    """Cars whose refs have to stay: of open changes, of what is being found out, of composed receipts."""
+    used = [car.facts.sha for car in state.cars if car.facts]
+    used += [landing.tested for landing in state.landings if landing.tested != landing.landed]
+    used += [state.dev.sha] if state.dev else []
+    used += [state.inquiry.sha] if state.inquiry and state.inquiry.sha else []
+    return tuple(dict.fromkeys(used))
 
 
 def _roots(state: TrainState) -> tuple[str, ...]:
@@ -221,4 +228,5 @@ def _trial(path: Path, car: Testing, now: datetime, *, overtaken: bool = False) 
 
 def runners_in_use(state: TrainState) -> int:
     """How many tests run now, those of cars that stand on nothing included."""
-    return sum(car.running for car in state.cars)
+    asking = state.inquiry is not None and state.inquiry.trial > 0
+    return sum(car.running for car in state.cars) + asking

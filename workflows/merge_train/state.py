@@ -10,6 +10,7 @@ from leverframe.model.changes import CarLanded, CarOutcome, CheckResult
 from leverframe.model.frozen import Frozen, Instant, Sha
 from leverframe.model.topology import TrainRules
 from leverframe.model.trains import AuditFinding, Capability, Freeze
+from workflows.merge_train.partner import Inquiry
 from workflows.merge_train.queue import Queue
 from workflows.merge_train.record import Record
 from workflows.merge_train.window import Clamp
@@ -172,6 +173,10 @@ class TrainState(Frozen):
     landings: tuple[Landing, ...] = ()
     suspicions: tuple[Suspicion, ...] = ()
     """One for each check; of earlier tips none is kept."""
+    inquiry: Inquiry | None = None
+    """Whom a change does not go together with, while that is looked for."""
+    loose: int = 0
+    """How many changes have ended since the refs of their cars were last taken away."""
     findings: tuple[AuditFinding, ...] = ()
     dev: Dev | None = None
     """None while dev is what the target says, as far as is known."""

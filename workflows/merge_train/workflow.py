@@ -51,6 +51,8 @@ class MergeTrainWorkflow:
         while True:
             self._show()
             if self._is_long():
+                if book.state.loose:
+                    await self._driver.tidy()
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(TrainStart(repository=book.repository, state=book.state))
             heard = book.heard
@@ -127,7 +129,7 @@ class MergeTrainWorkflow:
     @workflow.signal(description="A car's test has something to say")
     def car_tested(self, report: CarReport) -> None:
         """Fold the report into the car that it is about; one about a car that is gone changes nothing."""
-        self._driver.tester.heard(report)
+        self._driver.heard(report)
 
     @workflow.signal(description="Something has happened at the forge: look")
     def look(self, look: Look) -> None:
