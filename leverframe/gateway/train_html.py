@@ -56,10 +56,9 @@ class Place:
 def index(trains: Sequence[tuple[Repository, TrainView | str]], place: Place) -> str:
     """Every declared train in one table; a text stands for one that does not answer."""
     rows = [_row(repository, found, place) for repository, found in trains]
-    heads = ("Repository", "Target", "State", "Cars", "Under test", "Last ride")
     table = el(
         "table",
-        el("thead", el("tr", (el("th", head, scope="col") for head in heads))),
+        el("thead", el("tr", (el("th", head, scope="col") for head in _HEADS))),
         el("tbody", rows),
     )
     shown = (
@@ -144,19 +143,23 @@ def _pulse() -> Html:
     )
 
 
+_HEADS = ("Repository", "Target", "State", "Cars", "Under test", "Last ride")
+
+
 def _row(repository: Repository, found: TrainView | str, place: Place) -> Html:
-    name = el("a", repository.name, href=address(repository.name, repository.target))
-    begin = (el("th", name, scope="row"), el("td", repository.target))
+    link = el("a", repository.name, href=address(repository.name, repository.target))
+    begin = (el("th", link, scope="row"), el("td", repository.target, data_label="Target"))
     if isinstance(found, str):
-        return el("tr", begin, el("td", found, colspan="4", class_="bad"))
+        return el("tr", begin, el("td", found, colspan="4", data_label="State", class_="bad"))
     last = found.ended[0] if found.ended else None
+    told: tuple[Content, ...] = (
+        _pill(MODES[found.mode], "ok" if found.mode == "open" else "bad"),
+        str(found.queued),
+        str(found.runners_busy),
+        (last.change, " ", _how(last), ", ", _ago(last.at, place)) if last else "none yet",
+    )
     return el(
-        "tr",
-        begin,
-        el("td", _pill(MODES[found.mode], "ok" if found.mode == "open" else "bad")),
-        el("td", str(found.queued), class_="number"),
-        el("td", str(found.runners_busy), class_="number"),
-        el("td", (last.change, " ", _how(last), ", ", _ago(last.at, place)) if last else "none yet"),
+        "tr", begin, (el("td", each, data_label=head) for head, each in zip(_HEADS[2:], told, strict=True))
     )
 
 

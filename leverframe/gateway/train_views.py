@@ -78,9 +78,10 @@ class TrainViews:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return view(repository.name, TrainState(rules=repository.train), datetime.now(UTC))
-            raise Unavailable(
-                f"the engine or the train's worker did not answer ({error.status.name})"
-            ) from error
+            if error.status in (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED):
+                said = f"the train's worker did not answer within {self._answer:g} s"
+                raise Unavailable(f"{said}: is `leverframe worker` running?") from error
+            raise Unavailable(f"the engine answered {error.status.name}") from error
         except ValueError as error:
             raise Unavailable("the train's worker has another version than this gateway") from error
         except RuntimeError as error:

@@ -220,7 +220,10 @@ async def test_the_list_of_trains_leads_to_each(at_work: Stage, new_page: NewPag
     async with new_page(viewport={"width": 390, "height": 844}) as page:
         await page.goto(at_work.address.removesuffix("/shop/main"))
         await picture(page, "trains")
-        await page.get_by_role("link", name="shop").click()
+        link = page.get_by_role("link", name="shop")
+        lines = "(each) => each.getClientRects().length"
+        assert [await each.evaluate(lines) for each in (link, page.locator(".pill"))] == [1, 1]
+        await link.click()
         await page.locator(".car").first.wait_for()
 
 

@@ -203,6 +203,7 @@ async def test_a_train_whose_worker_is_away_is_not_waited_for_and_asked_once_for
     await train.terminate()
     assert [each.status_code for each in (first, second, third)] == [503, 503, 503]
     assert first.text == second.text == third.text
+    assert "worker did not answer within 0.2 s" in words(first.text)
 
 
 @pytest.mark.parametrize(
