@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.frozen import Frozen, Sha, Slug
     from leverframe.model.releases import Artifact
     from leverframe.model.untrusted import Untrusted
+    from workflows.merge_train import words
     from workflows.merge_train.words import cause_of
     from workflows.queues import HANDS, SANDBOX
 
@@ -247,21 +248,8 @@ class CarWorkflow:
         self._show()
 
     def _show(self) -> None:
-        name = Untrusted(self._test.change).for_markdown(80)
-        lines = [f"## {name} as `{self._test.sha[:12]}`"]
-        known = {result.check: result for result in self._results}
         names = [check.name for check in self._test.checks] or [DEV]
-        lines += [_line(one, known.get(one)) for one in names]
-        lines += [f"\n{Untrusted(each.log).for_markdown_block(2000)}" for each in self._results if each.log]
-        workflow.set_current_details("\n".join(lines))
-
-
-def _line(check: str, result: CheckResult | None) -> str:
-    """One check for the page of the run; a log of what is not green follows below."""
-    if result is None:
-        return f"- {check}: runs"
-    said = "" if result.outcome == "passed" else f": {Untrusted(result.summary).for_markdown()}"
-    return f"- {check}: **{result.outcome}** in {result.seconds:.0f} s{said}"
+        workflow.set_current_details(words.trial(self._test.change, self._test.sha, names, self._results))
 
 
 def _brief(result: CheckResult) -> CheckResult:

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
@@ -61,6 +61,20 @@ def verdict(item: Queued, car: Testing, said: Eject, partners: tuple[str, ...]) 
     if said.reason == "check_inconclusive":
         return _unproven(item, car)
     return _red(item, car, said.reason, partners)
+
+
+def trial(change: str, sha: str, checks: Sequence[str], results: Sequence[CheckResult]) -> str:
+    """The page of one test as Markdown: what each check said, then the logs of what is not green."""
+    known = {result.check: result for result in results}
+    lines = [f"## {Untrusted(change).for_markdown(80)} as `{sha[:12]}`"]
+    for check in checks:
+        result = known.get(check)
+        if result is None:
+            lines.append(f"- {check}: runs")
+            continue
+        said = "" if result.outcome == "passed" else f": {Untrusted(result.summary).for_markdown()}"
+        lines.append(f"- {check}: **{result.outcome}** in {result.seconds:.0f} s{said}")
+    return "\n".join(lines) + "".join(_log(result) for result in results if result.outcome != "passed")
 
 
 def refused(item: Queued, error: ActivityError) -> CarEjected:

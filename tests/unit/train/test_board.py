@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leverframe.model.changes import Author, Enqueue, Priority
+from leverframe.model.changes import Author, CheckResult, Enqueue, Priority
 from leverframe.model.topology import TrainRules
 from leverframe.model.untrusted import Untrusted
 from tests.fakes.train_day import HOSTILE, NOW, busy, car, ejected, frozen, rider, view
@@ -65,6 +65,20 @@ def test_no_text_from_outside_has_a_meaning_on_the_board() -> None:
     assert "<" not in told
     assert "](http" not in told
     assert all(line.count(" | ") == 5 for line in told.splitlines() if line.startswith("| 2"))
+
+
+def test_the_page_of_a_test_says_what_each_check_said_and_shows_the_log_of_a_red_one() -> None:
+    red = CheckResult(
+        check="tests", sha="a" * 40, outcome="failed", seconds=15.2, summary="ended with *status* 1",
+        log="F...\n```\n<b>boom</b>",
+    )  # fmt: skip
+    green = red.model_copy(update={"check": "lint", "outcome": "passed", "log": "nothing to see"})
+    told = words.trial("shop/15", "a" * 40, ["lint", "tests", "slow"], [green, red])
+    assert told == (
+        "## shop/15 as `aaaaaaaaaaaa`\n- lint: **passed** in 15 s\n"
+        "- tests: **failed** in 15 s: ended with \\*status\\* 1\n- slow: runs\n\n"
+        "````text\nF...\n```\n<b>boom</b>\n````"
+    )
 
 
 @given(st.text(max_size=80))
