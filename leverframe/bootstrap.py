@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from activities.backends.git_process import HttpsLogin
     from activities.backends.github_account import GithubAccount
     from activities.backends.gitlab_account import GitlabAccount
+    from activities.backends.refs_github import GithubRefs
     from activities.forms import Forms
     from activities.train_ports import ForgeChecks, NativeQueue
     from policies.documents import PolicySnapshot
@@ -235,6 +236,7 @@ def build_track(settings: Settings) -> Track:
             artifacts=settings.artifacts,
             repositories=settings.repositories,
             login=_git_login(settings),
+            moves=_moved_by_github(settings),
         ),
     )
 
@@ -366,6 +368,18 @@ def _gitlab(settings: Settings) -> "GitlabAccount":
 
     gitlab = settings.changes.gitlab
     return open_account(token=gitlab.token, api_url=gitlab.api_url)
+
+
+def _moved_by_github(settings: Settings) -> "GithubRefs | None":
+    """What lands cars by GitHub's API, where the settings say so."""
+    github = settings.changes.github
+    if github.land_by == "push":
+        return None
+    from activities.backends.refs_github import GithubRefs  # noqa: PLC0415 - loads when it is used
+
+    if settings.changes.backend != "github":
+        raise BadConfiguration('changes.github.land_by = "api" needs changes.backend = "github"')
+    return GithubRefs(_github(settings), repositories=settings.repositories, owner_repo=github.owner_repo)
 
 
 def _on_gitlab(settings: Settings) -> dict[str, object]:

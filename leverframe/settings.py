@@ -83,6 +83,8 @@ class GithubSettings(Section):
     """PEM file of the App's private key."""
     api_url: str = "https://api.github.com"
     """`https://<host>/api/v3` for GitHub Enterprise Server."""
+    land_by: Literal["push", "api"] = "push"
+    """`api` moves the target by GitHub's API, where a rule keeps git's pushes from it. Cars are pushed."""
 
     @property
     def configured(self) -> bool:

@@ -7,12 +7,13 @@ the writing does is in `track_cars`, `track_proof`, `track_landing` and `track_b
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from activities.backends import track_cars
 from activities.backends.git_process import IDENTITY, the_sha
 from activities.backends.track_branches import made_before, made_overlay, made_revert, pushed
 from activities.backends.track_compose import changed_paths, tree_of
-from activities.backends.track_landing import Landing
+from activities.backends.track_landing import Landing, MovesRefs
 from activities.backends.track_mirror import on_a_fresh_mirror_again
 from activities.backends.track_proof import prove
 from activities.backends.track_reader import GitReader
@@ -27,6 +28,11 @@ from leverframe.model.trains import Evidence, Method, Override
 
 class GitTrack(GitReader):
     """The `Track` port on plain git."""
+
+    def __init__(self, *, moves: MovesRefs | None = None, **about: Any) -> None:
+        """`moves` lands cars where git may not push to the target. The rest is as `GitReader` has it."""
+        super().__init__(**about)
+        self._moves = moves
 
     @on_a_fresh_mirror_again
     def compose(
@@ -99,7 +105,7 @@ class GitTrack(GitReader):
                 "covered_by": tested.sha if tested and evidence == "composed" else None,
             }
         )
-        return Landing(mirror, repository, [wanted]).settle()[0]
+        return Landing(mirror, repository, [wanted], by=self._moves).settle()[0]
 
     @on_a_fresh_mirror_again
     def land_batch(
@@ -125,7 +131,7 @@ class GitTrack(GitReader):
             for car, author in cars[:-1]
         ]
         wanted.append(_receipt(repository, top, cars[-1][1], at=at, evidence="exact", checks=shown))
-        return Landing(mirror, repository, wanted).settle()
+        return Landing(mirror, repository, wanted, by=self._moves).settle()
 
     @on_a_fresh_mirror_again
     def receive(
@@ -147,7 +153,7 @@ class GitTrack(GitReader):
                 method="merge" if len(parents) > 1 else "squash",
             )
         wanted = _receipt(repository, car, author, at=at, evidence="native", checks=())
-        return Landing(mirror, repository, [wanted]).settle()[0]
+        return Landing(mirror, repository, [wanted], by=self._moves).settle()[0]
 
     @on_a_fresh_mirror_again
     def revert_branch(

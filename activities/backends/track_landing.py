@@ -10,13 +10,23 @@ as a whole; what a stale controller can still land is a car that is proven on th
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from activities.backends.git_process import Git
 from activities.backends.track_compose import is_ancestor
 from activities.backends.track_mirror import Mirror
 from activities.backends.track_receipts import head_ref, landed_ref, numbered, receipts
+from activities.backends.track_refs import tip_or_none
 from leverframe.model.changes import Receipt
-from leverframe.model.errors import Refused, TargetMoved, Unavailable
+from leverframe.model.errors import (
+    BadConfiguration,
+    BadInput,
+    Conflict,
+    Refused,
+    TargetMoved,
+    Unavailable,
+)
 from leverframe.model.topology import Repository
 
 _PUSHES = 3
@@ -29,16 +39,53 @@ _LOOK_AGAIN = re.compile(
 """Rejections that mean another writer or a bad moment; any other rejection is a rule of the remote."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """One ref on its way from one object to another."""
+
+    name: str
+    """In full: `refs/heads/main`."""
+    before: str | None
+    """What it must point at; None when it must not exist."""
+    after: str
+    content: bytes | None = None
+    """Of a blob that only we have yet."""
+
+
+class MovesRefs(Protocol):
+    """A forge that moves refs by its API."""
+
+    def move(self, repository: Repository, moves: Sequence[Move]) -> None:
+        """Move all refs or none, never backwards. Asks once.
+
+        Raises:
+            BadInput, Conflict: a ref is not where `before` says, or a rule forbids it: look.
+            Unavailable: no answer, so what happened is not known: look.
+        """
+        ...
+
+
 class Landing:
     """Stacked cars on their way onto the target, by the receipts they will have."""
 
-    def __init__(self, mirror: Mirror, repository: Repository, wanted: Sequence[Receipt]) -> None:
+    def __init__(
+        self,
+        mirror: Mirror,
+        repository: Repository,
+        wanted: Sequence[Receipt],
+        *,
+        by: MovesRefs | None = None,
+    ) -> None:
+        """`by` moves the refs where git may not push to the target."""
         self._mirror = mirror
         self._repository = repository
         self._wanted = tuple(wanted)
         """Lowest first; as they will be, but for their sequence numbers."""
         self._top = wanted[-1]
         self._base = wanted[0].base
+        self._by = by
+        self._no: tuple[object, str] | None = None
+        """What the remote looked like when the forge last said no, and its words."""
 
     def settle(self) -> list[Receipt]:
         """Push until the remote shows that the cars are in, or can't come in; a receipt for each.
@@ -57,6 +104,8 @@ class Landing:
                 try:
                     answer = self._push(git, contained=contained, found=found)
                 except Unavailable as error:
+                    if error.wait is not None:  # It wants to be left alone.
+                        raise
                     answer = str(error)
                 if isinstance(answer, list):
                     return answer
@@ -85,35 +134,66 @@ class Landing:
 
     def _push(self, git: Git, *, contained: bool, found: dict[str, Receipt]) -> list[Receipt] | str:
         """One push: the receipts if it worked, else what was told, for the next look to settle."""
+        moves, made = self._moves(git, contained=contained, found=found)
+        told = self._by_git(git, moves) if self._by is None else self._by_forge(self._by, git, moves)
+        return self._ordered(made) if told is None else told
+
+    def _moves(
+        self, git: Git, *, contained: bool, found: dict[str, Receipt]
+    ) -> tuple[list[Move], dict[str, Receipt]]:
+        """Which refs have to move for the cars to be in, and the receipts that they will have then."""
         target = self._repository.target
         taken = numbered(git, target)
         sequence = taken[0][0] if taken else 0
-        refspecs, expected = list[str](), dict[str, str]()
+        moves = list[Move]()
         if not contained:
-            refspecs.append(f"{self._top.sha}:refs/heads/{target}")
-            expected[f"refs/heads/{target}"] = self._base
+            moves.append(Move(name=f"refs/heads/{target}", before=self._base, after=self._top.sha))
         made = dict(found)
         for wanted in self._wanted:
             if wanted.sha in found:
                 continue
             sequence += 1
             receipt = wanted.model_copy(update={"sequence": sequence})
-            blob = git.run("hash-object", "-w", "--stdin", stdin=receipt.model_dump_json().encode()).text
+            content = receipt.model_dump_json().encode()
+            blob = git.run("hash-object", "-w", "--stdin", stdin=content).text
             # A receipt is unique (sequence, car, base), so its ref is never "up to date" by accident: git
             # does not evaluate the lease of a ref that has the pushed value already.
-            ref = landed_ref(target, sequence)
-            refspecs.append(f"{blob}:{ref}")
-            expected[ref] = ""
+            moves.append(Move(name=landed_ref(target, sequence), before=None, after=blob, content=content))
             made[receipt.sha] = receipt
-            if receipt.method != "merge":
-                refspecs.append(f"{receipt.head}:{head_ref(target, receipt.head)}")
-        push = self._mirror.push(git, list(dict.fromkeys(refspecs)), expected=expected, atomic=True)
+            kept = head_ref(target, receipt.head)
+            if receipt.method != "merge" and tip_or_none(git, kept) is None:
+                moves.append(Move(name=kept, before=None, after=receipt.head))
+        return list(dict.fromkeys(moves)), made
+
+    def _by_git(self, git: Git, moves: Sequence[Move]) -> str | None:
+        """None when all have moved."""
+        push = self._mirror.push(
+            git,
+            [f"{move.after}:{move.name}" for move in moves],
+            expected={move.name: move.before or "" for move in moves},
+            atomic=True,
+        )
         if push.ok:
-            return self._ordered(made)
+            return None
         rejected = [words for words in push.answers.values() if words.startswith("!")]
         if any(not _LOOK_AGAIN.search(words) for words in rejected):
             raise Refused(f"the remote refuses to land {self._top.sha[:12]}: {push.told.strip()[-500:]}")
         return push.told
+
+    def _by_forge(self, forge: MovesRefs, git: Git, moves: Sequence[Move]) -> str | None:
+        """The same by the forge's API. A no that stays one although nobody has moved anything is a rule's."""
+        target = self._repository.target
+        seen = (git.run("rev-parse", "--verify", f"refs/heads/{target}").text, numbered(git, target)[:1])
+        if self._no is not None and self._no[0] == seen:
+            raise Refused(f"the forge refuses to land {self._top.sha[:12]}: {self._no[1]}")
+        try:
+            forge.move(self._repository, moves)
+        except BadConfiguration:
+            raise
+        except (BadInput, Conflict) as error:
+            self._no = (seen, str(error))
+            return str(error)
+        return None
 
     def _ordered(self, made: dict[str, Receipt]) -> list[Receipt]:
         return [made[wanted.sha] for wanted in self._wanted]

@@ -4,6 +4,7 @@ import importlib.metadata
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -13,6 +14,7 @@ from activities.backends.changes_github import GithubChanges
 from activities.backends.checks_github import GithubChecks
 from activities.backends.github_account import GithubAccount
 from activities.backends.queue_github import GithubQueue
+from activities.backends.refs_github import GithubRefs
 from activities.backends.terraform_cloud import TerraformCloud
 from activities.backends.terraform_command import TerraformCommand
 from activities.backends.terraform_none import NoTerraform
@@ -93,6 +95,19 @@ def test_changes_on_github_are_built_from_a_token_and_the_places_of_the_reposito
     assert isinstance(bootstrap.build_changes(chosen), GithubChanges)
     assert isinstance(bootstrap.build_checks(chosen), GithubChecks)
     assert isinstance(bootstrap.build_queue(chosen), GithubQueue)
+
+
+def test_cars_land_by_githubs_api_only_where_the_settings_say_so(settings: Settings) -> None:
+    def moved_by(backend: Literal["store", "github"], land_by: Literal["push", "api"]) -> object:
+        github = GithubSettings(owner_repo={"shop": "acme/shop"}, token=SecretStr("ghp_x"), land_by=land_by)
+        changes = ChangesSettings(backend=backend, github=github)
+        update = {"changes": changes, "repositories": (a_repository("shop"),)}
+        return vars(bootstrap.build_track(settings.model_copy(update=update)))["_moves"]
+
+    assert moved_by("github", "push") is None
+    assert isinstance(moved_by("github", "api"), GithubRefs)
+    with pytest.raises(BadConfiguration, match=r"needs changes\.backend"):
+        moved_by("store", "api")
 
 
 def test_git_wants_a_whole_credential_even_when_changes_stay_in_the_store(settings: Settings) -> None:
