@@ -1,6 +1,6 @@
 """The port of git: cars, landings, and what has landed. Its rules are those of `activities.ports`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -25,6 +25,10 @@ class Track(Protocol):
 
     def tip(self, repository: Repository, branch: str | None = None) -> str:
         """The commit a branch (default: the target) points at. Raises NotFound."""
+        ...
+
+    def tips(self, repository: Repository, branches: Collection[str]) -> Mapping[str, str]:
+        """What these branches point at, seen in one look; one that is not there is left out."""
         ...
 
     def compose(

@@ -4,7 +4,7 @@ Every method is safe to run again: cars are named by their commit, and a landing
 that it left.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -181,12 +181,15 @@ class TrainActivities:
     def look(self, request: LookRequest) -> Sight:
         """The tip, the rules in force, and the changes in front that can't ride any more."""
         repository = self._repository(request.repository)
-        tip = self._track.tip(repository)
+        asked = [(one, self._changes.change(one.change)) for one in request.waiting[:LOOKED_AT]]
+        tips = self._track.tips(repository, {repository.target, *(change.branch for _, change in asked)})
+        if repository.target not in tips:
+            raise NotFound(f"there is no branch {repository.target}")
+        tip = tips[repository.target]
         ended: list[CarEjected | CarLanded] = []
         lanes: list[LanesOf] = []
-        for waiting in request.waiting[:LOOKED_AT]:
-            change = self._changes.change(waiting.change)
-            if end := self._ended(repository, change, waiting.head):
+        for waiting, change in asked:
+            if end := self._ended(repository, change, waiting.head, tips):
                 ended.append(end)
             elif repository.train.lane_mode == "composed":
                 lanes.append(self._lanes(repository, change, waiting, tip))
@@ -226,11 +229,14 @@ class TrainActivities:
             Refused: not proven, or the remote says no for good.
         """
         repository = self._repository(request.repository)
-        for landing in request.cars:
-            ended = self._ended(repository, self._changes.change(landing.rider.change), landing.rider.head)
+        changes = [self._changes.change(landing.rider.change) for landing in request.cars]
+        tips = self._track.tips(repository, {change.branch for change in changes})
+        for landing, change in zip(request.cars, changes, strict=True):
+            ended = self._ended(repository, change, landing.rider.head, tips)
             if isinstance(ended, CarEjected):
                 raise Conflict(ended.detail)
-        cars = [self._car(repository, one.rider, one.base, one.sha) for one in request.cars]
+        wanted = [(one.rider, one.sha) for one in request.cars]
+        cars = self._cars(repository, request.cars[0].base, wanted)
         if len(cars) > 1:
             return self._track.land_batch(
                 repository,
@@ -238,7 +244,9 @@ class TrainActivities:
                 checks=request.cars[-1].checks,
                 at=request.at,
             )
-        landing, tested = request.cars[0], request.tested
+        landing, tested = request.cars[0], None
+        if on := request.tested:
+            (tested,) = self._cars(repository, on.base, [(landing.rider, on.sha)])
         return [
             self._track.land(
                 repository,
@@ -247,7 +255,7 @@ class TrainActivities:
                 author=landing.author,
                 at=request.at,
                 override=landing.rider.override,
-                tested=self._car(repository, landing.rider, tested.base, tested.sha) if tested else None,
+                tested=tested,
             )
         ]
 
@@ -306,17 +314,24 @@ class TrainActivities:
             proven=tuple(proven[check.name] for check in required if check.name in proven),
         )
 
-    def _car(self, repository: Repository, rider: Rider, base: str, sha: str) -> Car:
-        """The car with its paths: composed again, which gives the same commit, or it is another one."""
-        car = self._track.compose(
-            repository, change=self._at_head(rider), base=base, at=rider.at, method=repository.train.method
+    def _cars(self, repository: Repository, base: str, wanted: Sequence[tuple[Rider, str]]) -> list[Car]:
+        """Stacked cars with their paths: composed again, which gives the same commits, or they are others."""
+        made = self._track.compose_stack(
+            repository,
+            changes=[(self._at_head(rider), rider.at) for rider, _ in wanted],
+            base=base,
+            method=repository.train.method,
         )
-        if isinstance(car, Conflicted) or car.sha != sha:
-            raise Refused(f"composing {rider.change} again does not give {sha[:12]}")
-        return car
+        cars = [car for car in made if isinstance(car, Car)]
+        for at, (rider, sha) in enumerate(wanted):
+            if at >= len(cars) or cars[at].sha != sha:
+                raise Refused(f"composing {rider.change} again does not give {sha[:12]}")
+        return cars
 
-    def _ended(self, repository: Repository, change: Change, head: str) -> CarEjected | CarLanded | None:
-        """Why a change can't ride at `head`, if so."""
+    def _ended(
+        self, repository: Repository, change: Change, head: str, tips: Mapping[str, str]
+    ) -> CarEjected | CarLanded | None:
+        """Why a change can't ride at `head`, if so. `tips` are the branches as just seen."""
         if change.state == "landed":
             for receipt in self._track.receipts(repository, limit=RECENT_RECEIPTS):
                 if receipt.change == change.id and receipt.head == head:
@@ -326,9 +341,8 @@ class TrainActivities:
         if change.state == "closed":
             detail = "The change was closed; open it again to land it."
             return CarEjected(change=change.id, reason="withdrawn", detail=detail)
-        try:
-            tip = self._track.tip(repository, change.branch)
-        except NotFound:
+        tip = tips.get(change.branch)
+        if tip is None:
             detail = f"The branch {change.branch} is gone; push it and enqueue the change again."
             return CarEjected(change=change.id, reason="withdrawn", detail=detail)
         if tip != head:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from activities.backends.git_process import Git
-from activities.backends.track_compose import changed_paths, is_ancestor, tree_of
+from activities.backends.track_compose import changed_paths
 from leverframe.model.changes import Car, CheckResult
 from leverframe.model.errors import Refused
 from leverframe.model.topology import Repository
@@ -75,18 +75,25 @@ def _as_it_says(git: Git, car: Car) -> None:
     """Tree, paths and parents are those of its method, on its base."""
     if not car.paths:
         raise Refused(f"{car.sha[:12]} changes nothing on {car.base[:12]}: there is nothing to land")
-    if not is_ancestor(git, car.base, car.sha) or not _has_the_shape(git, car):
+    line = _first_parents(git, car)
+    if not _has_the_shape(car, [parents for _, *parents in line]):
         raise Refused(f"{car.sha[:12]} is not built on its base {car.base[:12]} by {car.method}")
-    if tree_of(git, car.sha) != car.tree:
+    if line[0][0] != car.tree:
         raise Refused(f"{car.sha[:12]} does not have the tree that was tested")
     paths = changed_paths(git, car.base, car.sha)
     if paths != car.paths:
         raise Refused(f"{car.sha[:12]} changes other paths than its car says")
 
 
-def _has_the_shape(git: Git, car: Car) -> bool:
-    listed = git.run("rev-list", "--first-parent", "--parents", f"{car.base}..{car.sha}", "--").text
-    line = [entry.split()[1:] for entry in listed.splitlines()]
+def _first_parents(git: Git, car: Car) -> list[list[str]]:
+    """Tree and parents of each commit from the car down to its base."""
+    listed = git.run(
+        "rev-list", "--first-parent", "--no-commit-header", "--format=%T %P", f"{car.base}..{car.sha}", "--"
+    )
+    return [line.split() for line in listed.text.splitlines()]
+
+
+def _has_the_shape(car: Car, line: list[list[str]]) -> bool:
     match car.method:
         case "merge":
             return line == [[car.base, car.head]]

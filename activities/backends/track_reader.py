@@ -6,7 +6,7 @@ and `track_audit`.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -65,6 +65,14 @@ class GitReader:
     def tip(self, repository: Repository, branch: str | None = None) -> str:
         with self._mirror(repository).synced() as git:
             return tip_of(git, branch or repository.target)
+
+    @on_a_fresh_mirror_again
+    def tips(self, repository: Repository, branches: Collection[str]) -> dict[str, str]:
+        with self._mirror(repository).synced() as git:
+            listed = git.run("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads/").text
+        pairs = (line.split(" ", 1) for line in listed.splitlines())
+        found = {ref.removeprefix("refs/heads/"): sha for sha, ref in pairs}
+        return {branch: found[branch] for branch in branches if branch in found}
 
     @on_a_fresh_mirror_again
     def receipts(self, repository: Repository, *, limit: int = 50) -> list[Receipt]:

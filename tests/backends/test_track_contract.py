@@ -59,6 +59,7 @@ def test_a_car_has_the_paths_and_the_tree_of_both_and_the_same_inputs_give_the_s
     head = ground.write("work/1", {"a/one": "1\n"})
     ground.write("main", {"b/two": "2\n"})
     base = ground.track.tip(shop)
+    assert ground.track.tips(shop, ["gone", "main"]) == {"main": base}
     one, two = (ground.track.compose(shop, change=change(head), base=base, at=AT) for _ in (1, 2))
     assert isinstance(one, Car)
     assert one == two

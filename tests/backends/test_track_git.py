@@ -86,9 +86,12 @@ class TestMirror:
     ) -> None:
         world.commit("work", {"b.py": "x\n"})
         track.tip(shop, "work")
+        main, more = world.commit("main", {"c.py": "x\n"}), world.commit("ada/more", {"d.py": "x\n"})
         world.git("update-ref", "-d", "refs/heads/work")
         with pytest.raises(NotFound):
             track.tip(shop, "work")
+        asked = ["main", "ada/more", "work", "more", "--all", "a\nb", "*"]
+        assert track.tips(shop, asked) == {"main": main, "ada/more": more}
 
     def test_a_remote_that_is_not_there_is_refused_and_a_hostile_address_never_runs(
         self, track: GitTrack, shop: Repository, tmp_path: Path

@@ -25,6 +25,10 @@ class MemoryTrack:
             raise NotFound(f"there is no branch {branch or repository.target}")
         return self._git.refs[ref]
 
+    def tips(self, repository: Repository, branches: Collection[str]) -> dict[str, str]:
+        refs = {branch: f"refs/heads/{branch}" for branch in branches}
+        return {branch: self._git.refs[ref] for branch, ref in refs.items() if ref in self._git.refs}
+
     def compose(
         self, repository: Repository, *, change: Change, base: str, at: datetime, method: Method = "merge"
     ) -> Car | Conflicted:

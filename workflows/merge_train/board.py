@@ -7,6 +7,8 @@ from workflows.merge_train import words
 from workflows.merge_train.view import STATES, CarView, EndedView, TrainView
 
 SHOWN = 10
+READ = 5 * SHOWN
+"""Cars that a board is made of: so many ride at the front of most trains."""
 
 _SIGNS = {"passed": "green", "failed": "red", "inconclusive": "no verdict", "missing": "…"}
 
@@ -21,7 +23,8 @@ def markdown(shown: TrainView) -> str:
     if shown.dev:
         lines += [f"**{shown.dev}**", ""]
     riding = [car for car in shown.cars if car.car is not None or car.state == "in_forge_queue"]
-    waiting = [car for car in shown.cars if car not in riding]
+    ridden = {car.position for car in riding}
+    waiting = [car for car in shown.cars if car.position not in ridden]
     lines += [_riding(car) for car in riding[:SHOWN]] or ["Nothing rides."]
     lines += _more(riding)
     if waiting:

@@ -1,5 +1,6 @@
 """Drives one train: looks, plans from one snapshot, and carries the plan out, one step at a time."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -48,6 +49,8 @@ class Driver:
         self._native = Native(book, calls, self._lander)
         self._inquirer = Inquirer(book, calls)
         self._look_why = "the train begins"
+        self.waits: Mapping[int, str] = {}
+        """What the last plan that carried no verdict said of those who wait."""
 
     def look_soon(self, why: str) -> None:
         """Look at the world in the next step."""
@@ -145,6 +148,7 @@ class Driver:
             if planned.land is not None:
                 self._look_why = await self._lander.land(planned.land)
                 return True
+        self.waits = planned.waits
         busy = await self.tester.carry_out(planned) or tended
         while self.tester.ended:
             await self._lander.settle(*self.tester.ended.pop())

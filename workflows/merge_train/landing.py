@@ -1,11 +1,13 @@
 """What lands and what leaves: the push, the ejection, and telling everybody who waits for it."""
 
+import asyncio
+
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.train import LandCars, LandingCar, Tested
-    from leverframe.model.changes import CarLanded, CarOutcome, Receipt
+    from leverframe.model.changes import CarLanded, CarOutcome
     from workflows.merge_train import learning, queue, sighting, words
     from workflows.merge_train.book import Book
     from workflows.merge_train.calls import Calls
@@ -43,8 +45,15 @@ class Lander:
             receipts = await self._calls.land(request)
         except ActivityError as error:
             return await self._not_landed(cars, items[-1], error)
-        for car, item, receipt in zip(cars, items, receipts, strict=True):
-            await self._landed(car, item, receipt)
+        landed = [
+            CarLanded(change=item.change, receipt=one) for item, one in zip(items, receipts, strict=True)
+        ]
+        for car, outcome in zip(cars, landed, strict=True):
+            await self._moved(car, outcome)
+        # A batch is told at once: what each of its changes has to hear takes several round trips.
+        await asyncio.gather(*(self._say(*one) for one in zip(items, landed, cars, strict=True)))
+        for item, outcome in zip(items, landed, strict=True):
+            self._fold(item, outcome)
         return ""
 
     async def eject(self, said: Eject) -> None:
@@ -62,6 +71,10 @@ class Lander:
 
     async def settle(self, item: Queued, outcome: CarOutcome, car: Testing | None = None) -> None:
         """Tell the forge, start the release of what landed, and leave a letter for who asked."""
+        await self._say(item, outcome, car)
+        self._fold(item, outcome)
+
+    async def _say(self, item: Queued, outcome: CarOutcome, car: Testing | None) -> None:
         await self._calls.settle(outcome)
         if isinstance(outcome, CarLanded):
             # One that landed before this train knew it is looked up.
@@ -70,6 +83,8 @@ class Lander:
             if releases is not None:
                 latest = self._book.state.queue.get(item.sequence) or item
                 await self._calls.release(releases, outcome.receipt, latest)
+
+    def _fold(self, item: Queued, outcome: CarOutcome) -> None:
         # Read after the last wait: whoever asked until now is told, whoever asks later meets the outcome.
         book, now, outcome = self._book, self._book.now(), slim(outcome)
         item = book.state.queue.get(item.sequence) or item
@@ -106,10 +121,11 @@ class Lander:
             at=self._book.now(),
         )
 
-    async def _landed(self, car: Testing, item: Queued, receipt: Receipt) -> None:
-        book = self._book
+    async def _moved(self, car: Testing, outcome: CarLanded) -> None:
+        """What is known once the target is at this car."""
+        book, receipt = self._book, outcome.receipt
         landing = Landing(
-            change=item.change,
+            change=outcome.change,
             tested=car.facts.sha if car.facts else receipt.sha,
             landed=receipt.sha,
             before=receipt.base,
@@ -128,7 +144,6 @@ class Lander:
         )
         if book.state.freeze and book.state.freeze.owner == learning.RED_MAIN:
             book.update(freeze=None)  # What landed was tested on the target, and is green.
-        await self.settle(item, CarLanded(change=item.change, receipt=receipt), car)
 
     async def _not_landed(self, cars: list[Testing], item: Queued, error: ActivityError) -> str:
         kind, _ = words.cause_of(error)

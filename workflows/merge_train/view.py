@@ -12,7 +12,7 @@ from leverframe.model.topology import TrainRules
 from leverframe.model.trains import AuditFinding, Capability, Freeze
 from leverframe.model.untrusted import Untrusted
 from workflows.merge_train import sighting, words
-from workflows.merge_train.lane import Path, Plan
+from workflows.merge_train.lane import Path
 from workflows.merge_train.planning import plan
 from workflows.merge_train.queue import Queued
 from workflows.merge_train.state import Settled, Testing, TrainState
@@ -137,6 +137,11 @@ class Explanation(Frozen):
 
 def view(repository: str, state: TrainState, now: datetime) -> TrainView:
     """The train at this moment."""
+    return front(repository, state, _waits(state, now))
+
+
+def front(repository: str, state: TrainState, waits: Mapping[int, str], most: int = DRAWN) -> TrainView:
+    """The train with its first `most` cars, and what a plan has said of those who wait."""
     rules = state.rules or TrainRules()
     track, why = track_of(rules, state.capability)
     return TrainView(
@@ -149,7 +154,7 @@ def view(repository: str, state: TrainState, now: datetime) -> TrainView:
         rules=rules,
         runners_busy=sighting.runners_in_use(state),
         window=min(rules.window, state.clamp.limit or rules.window),
-        cars=_cars(state, now)[:DRAWN],
+        cars=_cars(state, waits, most),
         queued=len(state.queue.items),
         ended=tuple(_ended(settled) for settled in reversed(state.settled[-RECENT:])),
         findings=state.findings,
@@ -161,7 +166,7 @@ def view(repository: str, state: TrainState, now: datetime) -> TrainView:
 
 def explain(repository: str, state: TrainState, change: str, now: datetime) -> Explanation:
     """One change, in words."""
-    cars = _cars(state, now)
+    cars = _cars(state, _waits(state, now), len(state.queue.items))
     car = next((car for car in cars if car.change == change and car.state != "leaving"), None)
     ended = tuple(_ended(one) for one in reversed(state.settled) if one.outcome.change == change)
     if car is not None:
@@ -186,8 +191,12 @@ def track_of(rules: TrainRules, capability: Capability | None) -> tuple[Literal[
     return "native" if capability.native else "built_in", capability.why
 
 
-def _cars(state: TrainState, now: datetime) -> tuple[CarView, ...]:
-    planned = plan(sighting.snapshot(state, now), state.rules or TrainRules(), state.record)
+def _waits(state: TrainState, now: datetime) -> Mapping[int, str]:
+    return plan(sighting.snapshot(state, now), state.rules or TrainRules(), state.record).waits
+
+
+def _cars(state: TrainState, waits: Mapping[int, str], most: int) -> tuple[CarView, ...]:
+    items = state.queue.items[:most]
     standing = sighting.paths(state)
     names = {item.sequence: item.change for item in state.queue.items}
     best: dict[int, tuple[Path, Testing]] = {}
@@ -197,8 +206,8 @@ def _cars(state: TrainState, now: datetime) -> tuple[CarView, ...]:
         if known is None or (car.runs > 0, -len(path)) > (known[1].runs > 0, -len(known[0])):
             best[car.sequence] = (path, car)
     cars = [
-        _why(_car(position, item, best.get(item.sequence), names, planned), state)
-        for position, item in enumerate(state.queue.items)
+        _why(_car(position, item, best.get(item.sequence), names, waits), state)
+        for position, item in enumerate(items)
     ]
     capability = state.capability
     if is_native(state) and capability is not None and not capability.native:
@@ -210,7 +219,7 @@ def _cars(state: TrainState, now: datetime) -> tuple[CarView, ...]:
     } | sighting.held_up_by_dev(state)
     return tuple(
         car.model_copy(update={"why": _waits_for_dev(state)}) if item.sequence in held else car
-        for car, item in zip(cars, state.queue.items, strict=True)
+        for car, item in zip(cars, items, strict=True)
     )
 
 
@@ -233,7 +242,11 @@ def _waits_for_dev(state: TrainState) -> str:
 
 
 def _car(
-    position: int, item: Queued, known: tuple[Path, Testing] | None, names: dict[int, str], planned: Plan
+    position: int,
+    item: Queued,
+    known: tuple[Path, Testing] | None,
+    names: Mapping[int, str],
+    waits: Mapping[int, str],
 ) -> CarView:
     path, car = known or ((), None)
     return CarView(
@@ -255,7 +268,7 @@ def _car(
         testing_since=car.began_at if car and car.running else None,
         overtaken=item.overtaken,
         override=item.override.people if item.override else (),
-        why=planned.waits.get(item.sequence, ""),
+        why=waits.get(item.sequence, ""),
     )
 
 

@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
         Vouch,
     )
     from workflows.merge_train.state import TrainState
-    from workflows.merge_train.view import Explanation, TrainView, explain, view
+    from workflows.merge_train.view import Explanation, TrainView, explain, front, view
 
 MAX_EVENTS = 500
 """Events of one run; the train continues as new at the first pause past it."""
@@ -152,7 +152,8 @@ class MergeTrainWorkflow:
         return explain(self._book.repository, self._book.state, change, workflow.now())
 
     def _show(self) -> None:
-        shown = view(self._book.repository, self._book.state, workflow.now())
+        # Planned anew for each step and each request, a long line would cost more than it carries.
+        shown = front(self._book.repository, self._book.state, self._driver.waits, most=board.READ)
         workflow.set_current_details(board.markdown(shown))
 
     def _is_long(self) -> bool:

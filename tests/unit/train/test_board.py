@@ -13,7 +13,7 @@ from workflows.merge_train import words
 from workflows.merge_train.board import SHOWN, markdown
 from workflows.merge_train.queue import Queue, put
 from workflows.merge_train.state import TrainState
-from workflows.merge_train.view import explain
+from workflows.merge_train.view import explain, front
 from workflows.merge_train.view import view as view_of
 
 ADA = Author(kind="person", name="ü" * 100)
@@ -45,15 +45,19 @@ def test_a_crowd_is_cut_and_counted() -> None:
 
 def test_a_view_of_thousands_is_small_enough_for_one_answer_and_counts_them_all() -> None:
     asked = Enqueue(change="shop/1", head="1" * 40, priority=Priority.NORMAL, author=ADA, title="ü" * 200)
-    first = put(Queue(), asked, request="r", at=NOW, rules=TrainRules()).items[0]
+    one = put(Queue(), asked, request="r", at=NOW, rules=TrainRules()).items[0]
     items = [
-        first.model_copy(update={"sequence": number, "change": f"shop/{number}", "head": f"{number:040x}"})
+        one.model_copy(update={"sequence": number, "change": f"shop/{number}", "head": f"{number:040x}"})
         for number in range(1, 2001)
     ]
     state = TrainState(queue=Queue(items=tuple(items), next_sequence=2001))
     shown = view_of("shop", state, NOW)
     assert (len(shown.cars), shown.queued) == (200, 2000)
     assert len(shown.model_dump_json().encode()) < 300_000
+    first = front("shop", state, {2: "It waits for a runner."}, most=50)
+    assert [car.change for car in first.cars] == [car.change for car in shown.cars[:50]]
+    assert (first.cars[1].why, first.queued) == ("It waits for a runner.", 2000)
+    assert "| … | 1990 more |" in markdown(first)
     assert explain("shop", state, "shop/1999", NOW).words.startswith("shop/1999 is number 1999 in line.")
 
 
