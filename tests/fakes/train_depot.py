@@ -4,7 +4,7 @@ A `Controller` is suspended before each call and again before its answer arrives
 in between; an answer can be lost, which is what a killed worker looks like after its replay.
 """
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -171,6 +171,10 @@ class LocalCalls(Calls):
         if self._by.heard_by_ci:
             self._by.watcher.cancelled(self._by, sha, trial)
             self._depot.ci.cancel(sha, trial)
+
+    async def at_once(self, steps: Iterable[Coroutine[Any, Any, None]]) -> None:
+        for step in steps:
+            await step
 
     async def tell(self, receivers: tuple[str, ...], outcome: CarOutcome) -> None:
         await Pause("tell", (receivers, outcome), answered=False)

@@ -1,7 +1,7 @@
 """What a train asks of the outside: activities on the hands queue, tests, releases and letters."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -175,6 +175,10 @@ class Calls:
             await handle.cancel()
         except FailureError as error:
             workflow.logger.info("trial %s is over: %s", trial, error)
+
+    async def at_once(self, steps: Iterable[Coroutine[Any, Any, None]]) -> None:
+        """Do what does not wait for each other's answers."""
+        await asyncio.gather(*steps)
 
     async def tell(self, receivers: tuple[str, ...], outcome: CarOutcome) -> None:
         """Signal everybody who asked; one who has ended meanwhile needs no answer."""

@@ -1,7 +1,5 @@
 """What lands and what leaves: the push, the ejection, and telling everybody who waits for it."""
 
-import asyncio
-
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
@@ -51,7 +49,7 @@ class Lander:
         for car, outcome in zip(cars, landed, strict=True):
             await self._moved(car, outcome)
         # A batch is told at once: what each of its changes has to hear takes several round trips.
-        await asyncio.gather(*(self._say(*one) for one in zip(items, landed, cars, strict=True)))
+        await self._calls.at_once(self._say(*one) for one in zip(items, landed, cars, strict=True))
         for item, outcome in zip(items, landed, strict=True):
             self._fold(item, outcome)
         return ""
