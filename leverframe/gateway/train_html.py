@@ -9,7 +9,7 @@ from urllib.parse import quote
 from leverframe.gateway.html import Content, Html, el, page
 from leverframe.model.topology import Repository
 from workflows.merge_train import learning, words
-from workflows.merge_train.view import STATES, CarView, CheckView, EndedView, TrainView
+from workflows.merge_train.view import STATES, CarView, CheckView, EndedView, OtherCar, TrainView
 
 CHECKS = MappingProxyType(
     {
@@ -268,6 +268,7 @@ def _car(car: CarView, target: str, lanes: tuple[str, ...], place: Place) -> Htm
             el("div", head, el("p", ((badge, " ") for badge in badges), class_="badges"), class_="top"),
             el("p", _about(car, target, place), class_="small"),
             _checks(car.checks),
+            [el("p", _other(other, target, place), class_="small") for other in car.others],
             el("p", words.plain(car.why)[0], class_="why") if car.why else None,
         ),
         class_=f"car {car.state}",
@@ -303,6 +304,13 @@ def _about(car: CarView, target: str, place: Place) -> Iterator[Content]:
         yield _age(car.enqueued_at, place)
     if car.overtaken:
         yield f" · overtaken {car.overtaken} times" if car.overtaken > 1 else " · overtaken once"
+
+
+def _other(other: OtherCar, target: str, place: Place) -> Iterator[Content]:
+    """The same change on another base, should that come true."""
+    yield "also as "
+    yield el("a", el("code", other.car[:12]), href=f"{place.ui}{quote(other.test, safe='')}")
+    yield f" on {', '.join(other.below) or target}: {STATES[other.state]}"
 
 
 def _checks(checks: Sequence[CheckView]) -> Content:

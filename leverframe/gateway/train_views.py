@@ -60,6 +60,8 @@ class TrainViews:
         asked = self._asked.get(repository.name)
         if asked is None or (asked.answer.done() and now - asked.at >= self._fresh):
             asked = _Asked(asyncio.create_task(self._ask(repository)), now)
+            # A failure that nobody waits for any more is no news for the log.
+            asked.answer.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._asked[repository.name] = asked
         # Somebody who goes away does not take the answer from the others.
         return await asyncio.shield(asked.answer)

@@ -6,7 +6,7 @@ from typing import Any
 from leverframe.model.topology import Lane, TrainRules
 from leverframe.model.trains import Freeze
 from workflows.merge_train import learning, words
-from workflows.merge_train.view import CarView, CheckView, EndedView, TrainView
+from workflows.merge_train.view import CarView, CheckView, EndedView, OtherCar, TrainView
 
 NOW = datetime.now(UTC)
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>\u202egnp.exe"
@@ -103,6 +103,7 @@ def busy() -> TrainView:
         rider(
             2, "testing", ("lint", "passed"), ("tests", "missing"), title="Let orders be cancelled",
             author="grace", below=("shop/41", "shop/42"),
+            others=(OtherCar(car="1f" * 20, below=("shop/41",), state="green", test="car/shop/1f/9"),),
         ),
         rider(
             3, "red", ("lint", "passed"), ("tests", "failed"), title="Tidy the cart", author="edsger",

@@ -71,6 +71,7 @@ async def test_a_person_reads_who_rides_on_what_how_it_stands_and_how_the_last_r
         "On the train 6 cars",
         "shop/41 Undo the new discount under test hotfix by sentry_spike (agent)",
         "as 0d0d0d0d0d0d on shop/41, shop/42 ",
+        "also as 1f1f1f1f1f1f on shop/41: green",
         "red, to be confirmed",
         "run 2",
         "Its red counts for nothing",

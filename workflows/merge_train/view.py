@@ -1,6 +1,6 @@
 """The train as people see it: one value for the command line, the gateway and the Temporal UI. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
@@ -21,6 +21,8 @@ RECENT = 20
 
 DRAWN = 200
 """Changes at the front that a view has: one of thousands would be more than an answer may hold."""
+
+OTHERS = 5
 
 CarState = Literal[
     "waiting", "testing", "green", "red", "no_verdict", "conflict", "in_forge_queue", "leaving"
@@ -49,6 +51,16 @@ class CheckView(Frozen):
     state: Literal["passed", "failed", "inconclusive", "missing"]
 
 
+class OtherCar(Frozen):
+    """Another car of the same change, on another base; what lands before it decides which one counts."""
+
+    car: Sha
+    below: tuple[str, ...]
+    state: CarState
+    test: str
+    """Workflow id of its present or last test."""
+
+
 class CarView(Frozen):
     """One open change, and its car where it has one."""
 
@@ -71,6 +83,8 @@ class CarView(Frozen):
     runs: int = 0
     test: str = ""
     """Workflow id of its present or last test; empty when nobody has tested it."""
+    others: tuple[OtherCar, ...] = ()
+    """Its other cars that were tested, the one that counts most first."""
     enqueued_at: Instant
     testing_since: Instant | None = None
     overtaken: int = 0
@@ -199,14 +213,12 @@ def _cars(state: TrainState, waits: Mapping[int, str], most: int) -> tuple[CarVi
     items = state.queue.items[:most]
     standing = sighting.paths(state)
     names = {item.sequence: item.change for item in state.queue.items}
-    best: dict[int, tuple[Path, Testing]] = {}
-    for path, car in standing.items():
-        known = best.get(car.sequence)
-        # The one that counts most: on the tip before further back, tested before merely composed.
-        if known is None or (car.runs > 0, -len(path)) > (known[1].runs > 0, -len(known[0])):
-            best[car.sequence] = (path, car)
+    stands: dict[int, list[tuple[Path, Testing]]] = {}
+    # The one that counts most comes first: tested before merely composed, on the tip before further back.
+    for path, car in sorted(standing.items(), key=lambda one: (one[1].runs == 0, len(one[0]))):
+        stands.setdefault(car.sequence, []).append((path, car))
     cars = [
-        _why(_car(position, item, best.get(item.sequence), names, waits), state)
+        _why(_car(position, item, stands.get(item.sequence, []), names, waits), state)
         for position, item in enumerate(items)
     ]
     capability = state.capability
@@ -215,7 +227,9 @@ def _cars(state: TrainState, waits: Mapping[int, str], most: int) -> tuple[CarVi
         why += Untrusted(capability.why).for_markdown(500)
         return tuple(car.model_copy(update={"why": why}) for car in cars)
     held = {
-        number for number, (_, car) in best.items() if car.green and car.dev == "waits" and not car.running
+        number
+        for number, ((_, car), *_) in stands.items()
+        if car.green and car.dev == "waits" and not car.running
     } | sighting.held_up_by_dev(state)
     return tuple(
         car.model_copy(update={"why": _waits_for_dev(state)}) if item.sequence in held else car
@@ -244,11 +258,11 @@ def _waits_for_dev(state: TrainState) -> str:
 def _car(
     position: int,
     item: Queued,
-    known: tuple[Path, Testing] | None,
+    stands: Sequence[tuple[Path, Testing]],
     names: Mapping[int, str],
     waits: Mapping[int, str],
 ) -> CarView:
-    path, car = known or ((), None)
+    path, car = stands[0] if stands else ((), None)
     return CarView(
         position=position,
         change=item.change,
@@ -259,7 +273,7 @@ def _car(
         priority=item.priority.name.lower(),
         state=_state(item, car),
         car=car.facts.sha if car and car.facts else None,
-        below=tuple(names.get(sequence, "?") for sequence in path[:-1]),
+        below=_named(path, names),
         lanes=item.lanes,
         checks=_checks(car),
         runs=car.runs if car else 0,
@@ -268,8 +282,19 @@ def _car(
         testing_since=car.began_at if car and car.running else None,
         overtaken=item.overtaken,
         override=item.override.people if item.override else (),
+        others=tuple(
+            OtherCar(
+                car=one.facts.sha, below=_named(at, names), state=_state(item, one), test=_test(item, one)
+            )
+            for at, one in stands[1:]
+            if one.facts is not None and one.runs > 0
+        )[:OTHERS],
         why=waits.get(item.sequence, ""),
     )
+
+
+def _named(path: Path, names: Mapping[int, str]) -> tuple[str, ...]:
+    return tuple(names.get(sequence, "?") for sequence in path[:-1])
 
 
 def _test(item: Queued, car: Testing | None) -> str:
