@@ -11,6 +11,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from leverframe.model.changes import CarEjected, CarLanded, Change, Priority
+from leverframe.model.ids import car_test_id
 from tests.fakes.dev_world import with_dev
 from tests.fakes.train_world import Yard
 from workflows.merge_train.messages import FreezeRequest, ThawRequest
@@ -225,3 +226,18 @@ async def test_a_person_vouches_for_a_dev_that_cannot_be_put_back(yard: Yard) ->
     with pytest.raises(WorkflowUpdateFailedError) as caught:
         await yard.train.execute_update(MergeTrainWorkflow.vouch_for_dev, WELL)
     assert "what the target says already" in str(caught.value.cause)
+
+
+async def test_an_apply_whose_run_was_ended_by_hand_is_taken_back_and_the_car_shown_again(yard: Yard) -> None:
+    held, before = Held(yard), yard.tip()
+    change, receiver = terraform(yard, "bucket"), await yard.receiver()
+    await yard.enqueue(change, notify=(receiver.id,))
+    await asyncio.to_thread(held.began.wait, 60)
+    state = await yard.train.query(MergeTrainWorkflow.board)
+    assert state.dev is not None
+    run = car_test_id(yard.name, state.dev.sha, state.dev.trial)
+    await yard.client.get_workflow_handle(run).terminate("somebody's hand")
+    held.may.set()
+    outcome = await receiver.result()
+    assert isinstance(outcome, CarLanded)
+    assert yard.dev.applied == [yard.tip(), before, yard.tip()]

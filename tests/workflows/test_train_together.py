@@ -31,7 +31,8 @@ GATHERING = TrainState(
 
 BATCHES = TrainRules(strategy="batch", runners=1, batch=4, window=8)
 LANES = TrainRules(
-    lane_mode="composed", lanes=(Lane(name="one", paths=("one/**",)), Lane(name="two", paths=("two/**",)))
+    lane_mode="composed",
+    lanes=(Lane(name="one", paths=("one/**",)), Lane(name="two", paths=("two/**", "infra/**"))),
 )
 
 MakeYard = Callable[[TrainRules], Awaitable[Yard]]
@@ -208,3 +209,31 @@ async def green(yard: Yard, change: Change) -> None:
         if (await yard.train.query(MergeTrainWorkflow.explain, change.id)).state == "green":
             return
         await asyncio.sleep(0.02)
+
+
+async def test_an_infrastructure_car_past_which_another_lane_has_landed_is_shown_to_dev_as_it_lands(
+    make_yard: MakeYard,
+) -> None:
+    yard = await make_yard(LANES)
+    began, may = threading.Event(), threading.Event()
+
+    def hold(_: str) -> None:
+        began.set()
+        may.wait(60)
+
+    yard.dev.during = hold
+    infrastructure = yard.propose("infra", {"infra/main.tf": "bucket"})
+    work = yard.propose("work", {"one/a.py": "x\n"})
+    async with yard.hands(cached=50), yard.jail():
+        receiver = await yard.receiver()
+        await yard.enqueue(infrastructure, notify=(receiver.id,))
+        await yard.train.execute_update(MergeTrainWorkflow.thaw, THAW)
+        await asyncio.to_thread(began.wait, 60)
+        past = await yard.ride(work)
+        may.set()
+        outcome = await receiver.result()
+    assert isinstance(past, CarLanded)
+    assert isinstance(outcome, CarLanded)
+    assert (outcome.receipt.base, outcome.receipt.evidence) == (past.receipt.sha, "exact")
+    assert yard.dev.applied[1:] == [past.receipt.sha, outcome.receipt.sha]
+    assert yard.dev.most_at_once == 1

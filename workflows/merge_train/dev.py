@@ -10,11 +10,12 @@ from datetime import timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from leverframe.model.changes import CheckResult
+    from leverframe.model.changes import CheckResult, Priority
     from workflows.merge_train import sighting, words
     from workflows.merge_train.book import Book
     from workflows.merge_train.calls import Calls
     from workflows.merge_train.car import DEV, DEV_ATTEMPTS, DEV_MARGIN, CarReport, CarTest
+    from workflows.merge_train.queue import Queued
     from workflows.merge_train.state import HEALS_BEFORE_PAGE, Dev, Testing
 
 _FIRST_PAUSE = timedelta(minutes=1)
@@ -53,10 +54,13 @@ class DevKeeper:
         await self._heal()
         return True
 
-    def free(self) -> bool:
-        """Whether dev is what the target says, and may be changed now."""
+    def free(self, item: Queued) -> bool:
+        """Whether dev is what the target says, and may be shown this change now."""
         freeze = self._book.state.freeze
-        return self._book.state.dev is None and (freeze is None or freeze.mode != "hold_landing")
+        if freeze is None or freeze.mode == "drain":
+            return self._book.state.dev is None
+        hot = freeze.mode == "hotfix_only" and item.priority is Priority.HOTFIX
+        return hot and self._book.state.dev is None
 
     def began(self, car: Testing, change: str, test: CarTest) -> None:
         """The car is being applied."""

@@ -31,17 +31,14 @@ class Inquirer:
         item = self._book.state.queue.get(said.sequence)
         if said.reason != "incompatible" or item is None:
             return False
-        if (
-            (other := self._book.state.inquiry) is not None
-            and other.sequence != item.sequence
-            and other.trial
-        ):
+        other = self._book.state.inquiry
+        if other is not None and other.sequence != item.sequence and self._waits_for(other):
             return True
         inquiry = self._begun(item, said)
         while not inquiry.over:
+            if self._waits_for(inquiry):
+                return True
             if inquiry.trial:
-                if inquiry.began_at is None or self._book.now() - inquiry.began_at < _SILENT:
-                    return True
                 inquiry = self._keep(inquiry.answered("inconclusive"))
             else:
                 inquiry = await self._probe(inquiry, item)
@@ -54,6 +51,11 @@ class Inquirer:
             return
         said = next((one for one in report.results if one.check == inquiry.check), None)
         self._keep(inquiry.answered(said.outcome if said else "inconclusive"))
+
+    def _waits_for(self, inquiry: Inquiry) -> bool:
+        """Whether its test may still say something."""
+        silent = self._book.now() - inquiry.began_at if inquiry.began_at else timedelta()
+        return inquiry.trial > 0 and silent < _SILENT
 
     def _begun(self, item: Queued, said: Eject) -> Inquiry:
         """The inquiry about this change, begun if there is none."""

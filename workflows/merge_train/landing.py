@@ -64,7 +64,6 @@ class Lander:
         partners: tuple[str, ...] = ()
         if inquiry is not None and inquiry.sequence == item.sequence:
             partners = inquiry.partners
-            self._book.update(inquiry=None)
         await self.settle(item, words.verdict(item, car, said, partners), car)
 
     async def settle(self, item: Queued, outcome: CarOutcome, car: Testing | None = None) -> None:
@@ -74,6 +73,11 @@ class Lander:
 
     async def _say(self, item: Queued, outcome: CarOutcome, car: Testing | None) -> None:
         await self._calls.settle(outcome)
+        asked = self._book.state.inquiry
+        if asked is not None and asked.sequence == item.sequence:
+            if asked.trial and asked.sha is not None:
+                await self._calls.cancel_test(asked.sha, asked.trial)
+            self._book.update(inquiry=None)
         if isinstance(outcome, CarLanded):
             # One that landed before this train knew it is looked up.
             known = car.facts if car else None

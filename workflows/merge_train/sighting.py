@@ -173,6 +173,8 @@ def _still_true(state: TrainState, car: Testing, base: str) -> bool:
     """Whether the car's base is what it would land on, or differs from it only in lanes that it is not in."""
     if base == state.tip or any(other.facts and other.facts.sha == base for other in state.cars):
         return True
+    if car.dev is not None:
+        return False  # Dev is shown what lands, and that stands on the tip.
     landed = since(state, base)
     lanes = car.facts.lanes if car.facts else ()
     return landed is not None and all(disjoint(lanes, landing.lanes) for landing in landed)

@@ -140,7 +140,7 @@ class Tester:
             return False
         missing = set(car.missing)
         checks = tuple(check for check in car.facts.required if check.name in missing)
-        if not checks and (car.dev != "waits" or not self.dev.free()):
+        if not checks and (car.dev != "waits" or not self.dev.free(item)):
             return False
         await self._run(car, item, checks, again=again)
         return True
@@ -155,7 +155,7 @@ class Tester:
         tried = (car.red is not None and car.red.check == DEV) or (
             car.silent is not None and car.silent.check == DEV
         )
-        if tried or not self.dev.free():
+        if tried or not self.dev.free(first):
             return False  # Then the planner says whether it is tried again.
         await self._run(car, first, (), again=False)
         return True
