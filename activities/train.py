@@ -24,8 +24,9 @@ from leverframe.model.changes import (
     Conflicted,
     Receipt,
 )
-from leverframe.model.errors import Conflict, NotFound, Refused
+from leverframe.model.errors import Conflict, NotFound, Refused, Unproven
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
+from leverframe.model.ids import short_hash
 from leverframe.model.topology import Repository, TrainRules
 from leverframe.model.trains import AuditReport, Override
 
@@ -160,6 +161,8 @@ class Sight(Frozen):
     """Of the changes asked about, where lanes are composed."""
     ended: tuple[CarEjected | CarLanded, ...] = ()
     """Changes that can't ride any more."""
+    declared: str = ""
+    """Differs when what is required of cars does."""
 
 
 class TrainActivities:
@@ -193,7 +196,13 @@ class TrainActivities:
                 ended.append(end)
             elif repository.train.lane_mode == "composed":
                 lanes.append(self._lanes(repository, change, waiting, tip))
-        return Sight(tip=tip, rules=repository.train, ended=tuple(ended), lanes=tuple(lanes))
+        return Sight(
+            tip=tip,
+            rules=repository.train,
+            ended=tuple(ended),
+            lanes=tuple(lanes),
+            declared=_declared(repository),
+        )
 
     @activity.defn(name="compose_cars")
     @typed_failures
@@ -211,7 +220,7 @@ class TrainActivities:
         for rider, car in zip(request.riders, cars, strict=False):
             if isinstance(car, Conflicted) or not car.paths:
                 paths = car.paths if isinstance(car, Conflicted) else ()
-                return [*composed, Composed(sequence=rider.sequence, base=base, conflict=paths)]
+                return [*composed, self._not_composed(repository, rider, base, paths)]
             facts = self._facts(repository, car, rider.override)
             composed.append(Composed(sequence=rider.sequence, base=base, facts=facts))
             base = car.sha
@@ -225,6 +234,7 @@ class TrainActivities:
 
         Raises:
             TargetMoved: compose and test again.
+            Unproven: a check is required that was not when the car was tested.
             Conflict: a change is at another head, or closed.
             Refused: not proven, or the remote says no for good.
         """
@@ -237,6 +247,7 @@ class TrainActivities:
                 raise Conflict(ended.detail)
         wanted = [(one.rider, one.sha) for one in request.cars]
         cars = self._cars(repository, request.cars[0].base, wanted)
+        self._all_proven(repository, request, cars)
         if len(cars) > 1:
             return self._track.land_batch(
                 repository,
@@ -314,6 +325,37 @@ class TrainActivities:
             proven=tuple(proven[check.name] for check in required if check.name in proven),
         )
 
+    def _all_proven(self, repository: Repository, request: LandCars, cars: list[Car]) -> None:
+        """What is declared may have changed since the cars were composed; the declaration of now counts."""
+        top = request.cars[-1]
+        required = [
+            check.name
+            for check in repository.required_checks(tuple(path for car in cars for path in car.paths))
+            if top.rider.override is None or check.name in top.rider.override.checks
+        ]
+        proven = {result.check for result in top.checks}
+        if missing := [name for name in required if name not in proven]:
+            raise Unproven(f"{', '.join(missing)} is required of {top.sha[:12]} by now: test it, too")
+
+    def _not_composed(
+        self, repository: Repository, rider: Rider, base: str, conflict: tuple[str, ...]
+    ) -> Composed:
+        """A change that makes no car; when its base contains it, perhaps because it has landed already.
+
+        A train that ended between the push and telling the forge knows that from the receipt alone.
+        """
+        landed = None
+        if not conflict and (receipt := self._receipt(repository, rider.change, rider.head)):
+            tip = self._track.tip(repository)
+            if self._track.is_ancestor(repository, ancestor=receipt.sha, descendant=tip):
+                landed = CarLanded(change=rider.change, receipt=receipt)
+        return Composed(sequence=rider.sequence, base=base, conflict=conflict, ended=landed)
+
+    def _receipt(self, repository: Repository, change: str, head: str) -> Receipt | None:
+        """The newest receipt of the change at this head."""
+        recent = self._track.receipts(repository, limit=RECENT_RECEIPTS)
+        return next((one for one in recent if (one.change, one.head) == (change, head)), None)
+
     def _cars(self, repository: Repository, base: str, wanted: Sequence[tuple[Rider, str]]) -> list[Car]:
         """Stacked cars with their paths: composed again, which gives the same commits, or they are others."""
         made = self._track.compose_stack(
@@ -333,9 +375,8 @@ class TrainActivities:
     ) -> CarEjected | CarLanded | None:
         """Why a change can't ride at `head`, if so. `tips` are the branches as just seen."""
         if change.state == "landed":
-            for receipt in self._track.receipts(repository, limit=RECENT_RECEIPTS):
-                if receipt.change == change.id and receipt.head == head:
-                    return CarLanded(change=change.id, receipt=receipt)
+            if receipt := self._receipt(repository, change.id, head):
+                return CarLanded(change=change.id, receipt=receipt)
             detail = f"The change has landed as {change.landed_as}; open a new one for what is left."
             return CarEjected(change=change.id, reason="empty", detail=detail)
         if change.state == "closed":
@@ -357,6 +398,12 @@ class TrainActivities:
         if name not in self._repositories:
             raise NotFound(f"repository {name!r} is not declared")
         return self._repositories[name]
+
+
+def _declared(repository: Repository) -> str:
+    required = [check.model_dump_json() for check in repository.checks]
+    infrastructure = repository.infrastructure
+    return short_hash(*required, infrastructure.model_dump_json() if infrastructure else "")
 
 
 def _uncomposable(rider: Rider, base: str, error: Refused) -> Composed:

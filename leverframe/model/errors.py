@@ -6,6 +6,7 @@ LeverframeError
 ├── NotFound             the named thing does not exist
 ├── Conflict             the world moved, or an id was reused with other content
 │   ├── TargetMoved          the branch is not where the car was tested
+│   ├── Unproven             more is required of a commit than was proven of it
 │   └── CanaryBusy           another release holds the canary
 ├── Refused              a rule or an outside system said no; retrying can't help
 └── Unavailable          an outside system did not answer; retrying may help
@@ -39,6 +40,10 @@ class Conflict(LeverframeError):
 
 class TargetMoved(Conflict):
     """The target branch is not at the commit the car was tested on: compose and test again."""
+
+
+class Unproven(Conflict):
+    """More is required of a commit by now than was proven of it: prove the rest."""
 
 
 class CanaryBusy(Conflict):

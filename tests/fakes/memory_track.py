@@ -172,6 +172,9 @@ class MemoryTrack:
                 return False
         return True
 
+    def is_ancestor(self, repository: Repository, *, ancestor: str, descendant: str) -> bool:
+        return ancestor in self._git.ancestors(descendant)
+
     def _settle(self, repository: Repository, wanted: list[Receipt]) -> list[Receipt]:
         for _ in range(3):
             if found := self._landed(repository, wanted):

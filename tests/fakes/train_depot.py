@@ -30,7 +30,7 @@ from workflows.merge_train.state import TrainState
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ADA = Author(kind="person", name="ada")
-ENOUGH = 400
+ENOUGH = 1500
 """More calls than this without a rest: it goes in circles."""
 
 

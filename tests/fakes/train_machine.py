@@ -44,7 +44,7 @@ class TrainMachine(RuleBasedStateMachine):
         truth=truths,
         areas=st.lists(st.sampled_from(AREAS), min_size=len(NUMBERS), max_size=len(NUMBERS)),
         shared=st.lists(st.sampled_from([None, None, 1, 2]), min_size=len(NUMBERS), max_size=len(NUMBERS)),
-        with_infrastructure=st.just(False),
+        with_infrastructure=st.booleans(),
     )
     def begin(
         self,

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.merge_train.native import PATIENCE, Native
     from workflows.merge_train.planning import plan
     from workflows.merge_train.queue import Queued
-    from workflows.merge_train.state import MAX_FINDINGS
+    from workflows.merge_train.state import MAX_FINDINGS, Testing
     from workflows.merge_train.testing import Tester
     from workflows.merge_train.view import is_native
 
@@ -195,13 +195,21 @@ class Driver:
             await self._strange(asked, error)
             return
         self._saw(sight, asked)
+        await self._heed(sight.declared)
         await self._native.ask()
         for ended in sight.ended:
             item = next((one for one in asked if one.change == ended.change), None)
             if item is None or book.state.queue.get(item.sequence) is None:
                 continue
             await self._lander.settle(item, ended)
-        self._forget_lost_tests()
+        await self._forget_lost_tests()
+
+    async def _heed(self, declared: str) -> None:
+        """When other checks are required now, cars are composed anew; what was proven of them stays so."""
+        before = self._book.state.declared
+        if before and declared not in ("", before):
+            await self.tester.drop(self._book.state.cars)
+        self._book.update(declared=declared or before)
 
     def _saw(self, sight: Sight, asked: list[Queued]) -> None:
         book = self._book
@@ -240,16 +248,26 @@ class Driver:
                 for ended in sight.ended:
                     await self._lander.settle(item, ended)
 
-    def _forget_lost_tests(self) -> None:
-        """A test that has been silent for very long was lost: it counts as one without a verdict."""
+    async def _forget_lost_tests(self) -> None:
+        """A test that has been silent for very long was lost: it counts as one without a verdict.
+
+        It is stopped, too: one whose worker comes back would hold a runner, and nobody would listen.
+        """
         for car in self._book.state.cars:
             limit = sum(check.timeout_seconds for check in (car.facts.required if car.facts else ()))
             late = timedelta(seconds=limit) + STUCK
             waits = car.running and not self.tester.dev.holds(car)
             if waits and car.began_at and self._book.now() - car.began_at > late:
-                silent = learning.lost(car)
-                self._book.keep(learning.folded(car, (silent,) if silent else ()))
+                await self._stop_lost(car)
         self.tester.tip.forget_lost(STUCK)
+
+    async def _stop_lost(self, car: Testing) -> None:
+        if car.facts is not None:
+            await self._calls.cancel_test(car.facts.sha, car.trial)
+        now = self._book.state.car(car.sequence, car.base)
+        if now is not None and now.running and now.trial == car.trial:
+            silent = learning.lost(now)
+            self._book.keep(learning.folded(now, (silent,) if silent else ()))
 
     async def _red_main(self, ejected: tuple[Eject, ...]) -> bool:
         """Freeze for everything but hotfixes when the target itself is seen red. True if it did."""

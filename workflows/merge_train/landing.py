@@ -6,6 +6,7 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities.train import LandCars, LandingCar, Tested
     from leverframe.model.changes import CarLanded, CarOutcome
+    from leverframe.model.trains import Freeze
     from workflows.merge_train import learning, queue, sighting, words
     from workflows.merge_train.book import Book
     from workflows.merge_train.calls import Calls
@@ -36,9 +37,10 @@ class Lander:
         known = sighting.paths(self._book.state)
         cars = [known[land.path[: depth + 1]] for depth in range(len(land.path))]
         items = [item for car in cars if (item := self._book.state.queue.get(car.sequence)) is not None]
+        freeze = self._book.state.freeze
         try:
             request = await self._request(cars, items)
-            if request is None:
+            if request is None or not self._still_may(items, freeze):
                 return ""
             receipts = await self._calls.land(request)
         except ActivityError as error:
@@ -53,6 +55,11 @@ class Lander:
         for item, outcome in zip(items, landed, strict=True):
             self._fold(item, outcome)
         return ""
+
+    def _still_may(self, items: list[Queued], freeze: Freeze | None) -> bool:
+        """Whether nobody has said anything against it since it was planned."""
+        now = [self._book.state.queue.get(item.sequence) for item in items]
+        return self._book.state.freeze == freeze and all(item and item.leaving is None for item in now)
 
     async def eject(self, said: Eject) -> None:
         """Take the change off, with the reason in words."""
@@ -153,6 +160,10 @@ class Lander:
             return "the target moved"
         if kind == "Conflict":
             return "a change moved"
+        if kind == "Unproven":
+            # Composed anew, they know what is required now; what was proven of them stays so.
+            await self._tester.drop(tuple(cars))
+            return ""
         if cars[0].base != self._book.state.tip:
             # Where it matters the target differs from what was tested: test it there.
             await self._tester.drop(tuple(cars))

@@ -60,7 +60,7 @@ def without(seen: Snapshot, suspects: frozenset[int]) -> Snapshot:
 def paths(state: TrainState) -> dict[Path, Testing]:
     """Every car that stands on the tip or on another such car, by its path, in a fixed order."""
     roots = _roots(state)
-    open_ = {item.sequence for item in state.queue.items if item.leaving is None}
+    open_ = _open(state)
     found: dict[Path, Testing] = {}
     above: dict[str, list[Testing]] = {}
     for car in state.cars:
@@ -70,7 +70,8 @@ def paths(state: TrainState) -> dict[Path, Testing]:
         below, base = waiting.pop(0)
         for car in sorted(above.get(base, ()), key=lambda car: car.sequence):
             path = (*below, car.sequence)
-            if car.sequence not in open_ or path in found or not _still_true(state, car, base):
+            asked = (car.sequence, car.override) in open_
+            if not asked or path in found or not _still_true(state, car, base):
                 continue
             found[path] = car
             if car.facts is not None:
@@ -82,7 +83,7 @@ def suspects(state: TrainState) -> tuple[Testing, ...]:
     """Cars that were red on a tip past which others have landed: settled, so they are judged there."""
     standing = paths(state)
     tips = {landing.before for landing in state.landings}
-    open_ = {item.sequence for item in state.queue.items if item.leaving is None}
+    open_ = _open(state)
     return tuple(
         car
         for car in state.cars
@@ -90,9 +91,14 @@ def suspects(state: TrainState) -> tuple[Testing, ...]:
         and car.base != state.tip
         and car.red is not None
         and car.red.check in car.missing_or_dev
-        and car.sequence in open_
+        and (car.sequence, car.override) in open_
         and (car.sequence,) not in standing
     )
+
+
+def _open(state: TrainState) -> set[tuple[int, bool]]:
+    """Who is in line, each with whether an override says what is required of it."""
+    return {(item.sequence, item.override is not None) for item in state.queue.items if item.leaving is None}
 
 
 def red_with_the_target(state: TrainState) -> tuple[Testing, ...]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from activities.train import CarFacts
+from activities.train import CarFacts, PlannedCheck
 from leverframe.model.changes import CarLanded, CarOutcome, CheckResult
 from leverframe.model.frozen import Frozen, Instant, Sha
 from leverframe.model.topology import TrainRules
@@ -37,6 +37,8 @@ class Testing(Frozen):
     """None for a change that does not apply to this base."""
     conflict: tuple[str, ...] = ()
     """Then: the paths in conflict."""
+    override: bool = False
+    """Whether it is required to pass only what two people named."""
     trial: int = 0
     """Number of its present or last test; 0 when nobody has tested it."""
     running: bool = False
@@ -54,13 +56,19 @@ class Testing(Frozen):
     dev: Literal["waits", "passed"] | None = None
     """Whether dev has seen it; None where it changes no infrastructure."""
 
+    covers: tuple[PlannedCheck, ...] = ()
+    """Checks that are required only of cars below, for which this one is tested: the last of a batch."""
+
+    @property
+    def required(self) -> tuple[PlannedCheck, ...]:
+        """Every check that has to be green here."""
+        return (*self.facts.required, *self.covers) if self.facts else ()
+
     @property
     def missing(self) -> tuple[str, ...]:
         """The required checks that are not green yet."""
         green = {result.check for result in self.passed}
-        return tuple(
-            check.name for check in (self.facts.required if self.facts else ()) if check.name not in green
-        )
+        return tuple(check.name for check in self.required if check.name not in green)
 
     @property
     def missing_or_dev(self) -> tuple[str, ...]:
@@ -181,6 +189,8 @@ class TrainState(Frozen):
     dev: Dev | None = None
     """None while dev is what the target says, as far as is known."""
     looked_at: Instant | None = None
+    declared: str = ""
+    """What was required of cars at the last look; they are composed anew when it changes."""
 
     def builds_left(self, now: datetime) -> int | None:
         """What the budget of 24 hours still allows; None without one."""

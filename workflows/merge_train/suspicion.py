@@ -85,7 +85,7 @@ class TipTester:
             repository=self._book.repository,
             change=f"{self._book.repository}/tip",
             sha=tip,
-            checks=tuple(one for one in car.facts.required if one.name == check),
+            checks=tuple(one for one in car.required if one.name == check),
             again=known is not None,
         )
         now = self._book.now()

@@ -80,10 +80,26 @@ class Tester:
         """Compose whatever of the path is missing, and test its last car."""
         if path not in sighting.paths(self._book.state) and not await self._compose(path):
             return False
-        car = sighting.paths(self._book.state).get(path)
+        car = self._covering(path)
         if car is None or car.facts is None or car.running or not car.missing:
             return True  # It is known by now what there is to know.
         return await self._begin(car)
+
+    def _covering(self, path: Path) -> Testing | None:
+        """The last car of the path, which has to show what only its test can show of those below it."""
+        known = sighting.paths(self._book.state)
+        car = known.get(path)
+        if car is None or car.facts is None or car.running:
+            return car
+        below = [known[path[:depth]] for depth in range(1, len(path)) if path[:depth] in known]
+        owed = {
+            check.name: check for one in below if not one.green and not one.running for check in one.required
+        }
+        own = {check.name for check in car.facts.required}
+        covers = tuple(check for name, check in owed.items() if name not in own)
+        covering = car.model_copy(update={"covers": covers})
+        self._book.keep(covering)
+        return covering
 
     async def _compose(self, path: Path) -> bool:
         """Put the missing cars of a path together. False when nothing came of it."""
@@ -124,6 +140,7 @@ class Tester:
                 base=one.base,
                 facts=facts,
                 conflict=one.conflict,
+                override=item.override is not None,
                 passed=facts.proven if facts else (),
                 dev="waits" if facts and facts.dev_seconds is not None else None,
             )
@@ -139,7 +156,7 @@ class Tester:
         if item is None or car.facts is None:
             return False
         missing = set(car.missing)
-        checks = tuple(check for check in car.facts.required if check.name in missing)
+        checks = tuple(check for check in car.required if check.name in missing)
         if not checks and (car.dev != "waits" or not self.dev.free(item)):
             return False
         await self._run(car, item, checks, again=again)
