@@ -201,7 +201,7 @@ class TrainActivities:
             rules=repository.train,
             ended=tuple(ended),
             lanes=tuple(lanes),
-            declared=_declared(repository),
+            declared=requirements(repository),
         )
 
     @activity.defn(name="compose_cars")
@@ -400,7 +400,8 @@ class TrainActivities:
         return self._repositories[name]
 
 
-def _declared(repository: Repository) -> str:
+def requirements(repository: Repository) -> str:
+    """What is required of cars, in one word that differs when it does."""
     required = [check.model_dump_json() for check in repository.checks]
     infrastructure = repository.infrastructure
     return short_hash(*required, infrastructure.model_dump_json() if infrastructure else "")

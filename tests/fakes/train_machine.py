@@ -205,6 +205,7 @@ class TrainMachine(RuleBasedStateMachine):
             case "lies about another commit":
                 other = self.referee.target
                 results = tuple(ci.result(other, check.name, "passed") for check in run.test.checks)
+                ci.lose(run)
                 ci.mail.append(CarReport(trial=run.test.trial, results=results))
 
     @rule(at=st.integers(0, 5), stays=st.booleans(), then=pauses)

@@ -64,6 +64,8 @@ class Snapshot(Frozen):
     """What the budget still allows to start; None without a budget."""
     clamp: int | None = None
     """What AIMD allows at once; None before the first failure."""
+    busy: int = 0
+    """Runners that have something else than these trials."""
     now: Instant
 
 

@@ -151,7 +151,8 @@ class _Bench:
     def free(self) -> int:
         """Runners that nothing has or gets yet."""
         most = 1 if self.scene.rules.strategy == "serial" else self.scene.rules.runners
-        return most - len(self.running) - len(self.again) - len(self.start)
+        used = len(self.running) + len(self.again) + len(self.start)
+        return most - self.scene.snapshot.busy - used
 
     def repeat(self, path: Path, needed: float) -> None:
         """Run it once more if there is, or can be, a runner for it."""

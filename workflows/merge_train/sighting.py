@@ -48,9 +48,11 @@ def lands_with_dev(state: TrainState) -> bool:
 
 
 def without(seen: Snapshot, suspects: frozenset[int]) -> Snapshot:
-    """The lane as if these changes were not in it."""
+    """The lane as if these changes were not in it, but for the runners that test them."""
+    hidden = sum(trial.state == "running" and not suspects.isdisjoint(trial.path) for trial in seen.trials)
     return seen.model_copy(
         update={
+            "busy": seen.busy + hidden,
             "entries": tuple(entry for entry in seen.entries if entry.sequence not in suspects),
             "trials": tuple(trial for trial in seen.trials if suspects.isdisjoint(trial.path)),
         }
