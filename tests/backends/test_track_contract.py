@@ -69,6 +69,8 @@ def test_a_car_has_the_paths_and_the_tree_of_both_and_the_same_inputs_give_the_s
     assert ground.line(one.sha)[1] == base
     assert ground.contains(one.sha, head)
     assert ground.there(one.sha)
+    branches = {"work/1", "main", "nobody"}
+    assert ground.track.tips(shop, branches) == {"work/1": head, "main": base}
 
 
 @pytest.mark.parametrize("method", ["merge", "squash"])

@@ -155,6 +155,11 @@ class LocalCalls(Calls):
                 raise _activity_error(name) from failed
             return answer
 
+    async def at_once(self, steps: Iterable[Coroutine[Any, Any, None]]) -> None:
+        """One after the other: any order is a possible one."""
+        for step in steps:
+            await step
+
     async def release(self, service: str, receipt: Receipt, item: Queued) -> None:
         await Pause("release", (service, receipt), answered=False)
         if receipt.sha not in self._depot.released:
