@@ -26,7 +26,6 @@ from leverframe.model.changes import (
 )
 from leverframe.model.errors import Conflict, NotFound, Refused, Unproven
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
-from leverframe.model.ids import short_hash
 from leverframe.model.topology import Repository, TrainRules
 from leverframe.model.trains import AuditReport, Override
 
@@ -201,7 +200,7 @@ class TrainActivities:
             rules=repository.train,
             ended=tuple(ended),
             lanes=tuple(lanes),
-            declared=requirements(repository),
+            declared=repository.requirements,
         )
 
     @activity.defn(name="compose_cars")
@@ -398,13 +397,6 @@ class TrainActivities:
         if name not in self._repositories:
             raise NotFound(f"repository {name!r} is not declared")
         return self._repositories[name]
-
-
-def requirements(repository: Repository) -> str:
-    """What is required of cars, in one word that differs when it does."""
-    required = [check.model_dump_json() for check in repository.checks]
-    infrastructure = repository.infrastructure
-    return short_hash(*required, infrastructure.model_dump_json() if infrastructure else "")
 
 
 def _uncomposable(rider: Rider, base: str, error: Refused) -> Composed:

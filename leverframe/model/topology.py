@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from leverframe.model.frozen import Frozen, Slug
+from leverframe.model.ids import short_hash
 from leverframe.model.paths import all_match, any_match
 from leverframe.model.releases import LATENCY_EDGES_MS
 from leverframe.model.trains import Method
@@ -222,6 +223,12 @@ class Repository(Frozen):
     def required_checks(self, paths: tuple[str, ...]) -> tuple[Check, ...]:
         """The checks that a commit with these changed paths must pass: all that are not skipped."""
         return tuple(check for check in self.checks if not all_match(paths, check.skip_when_only))
+
+    @property
+    def requirements(self) -> str:
+        """What is required of cars, as a word that differs when it does."""
+        infrastructure = self.infrastructure.model_dump_json() if self.infrastructure else ""
+        return short_hash(*(check.model_dump_json() for check in self.checks), infrastructure)
 
     def dev_seconds(self, paths: tuple[str, ...]) -> int | None:
         """How long dev may take to see these paths before they may land; None where it need not."""

@@ -177,10 +177,6 @@ class LocalCalls(Calls):
             self._by.watcher.cancelled(self._by, sha, trial)
             self._depot.ci.cancel(sha, trial)
 
-    async def at_once(self, steps: Iterable[Coroutine[Any, Any, None]]) -> None:
-        for step in steps:
-            await step
-
     async def tell(self, receivers: tuple[str, ...], outcome: CarOutcome) -> None:
         await Pause("tell", (receivers, outcome), answered=False)
         if self._by.heard_by_ci:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from activities.train import LandCars, requirements
+from activities.train import LandCars
 from leverframe.model.changes import CarEjected, CarOutcome, Priority, Receipt
 from tests.fakes.train_depot import Controller, Depot
 from tests.fakes.train_grounds import MAIN
@@ -204,7 +204,7 @@ class Referee:
         car = next((car for car in state.cars if car.trial == trial and car.facts), None)
         if car is None or (car.began_at and self.depot.now - car.began_at > STUCK):
             return  # It was given up for lost.
-        if state.declared != requirements(self.depot.repository):
+        if state.declared != self.depot.repository.requirements:
             return  # Other checks are required by now, so every car is put together anew.
         chain = self._chain(by, car)
         if not chain:
