@@ -230,6 +230,7 @@ class FakeTraffic:
         self._world = world
         self._looks = 0
         self._counts = dict.fromkeys(HISTORY, (0, 0))
+        """Requests, and failed ones in millionths, so that small rates don't vanish."""
 
     def release_health(self, service: str) -> HealthDocument:
         world, arms = self._world, self._world.arms["production"]
@@ -250,14 +251,13 @@ class FakeTraffic:
             canary=arms.canary,
             canary_percent=arms.percent,
             arms=tuple(
-                ArmCounts(sha=sha, requests=requests, errors=errors)
-                for sha, (requests, errors) in self._counts.items()
+                ArmCounts(sha=sha, requests=requests, errors=millionths // 1_000_000)
+                for sha, (requests, millionths) in self._counts.items()
             ),
         )
 
     def _add(self, sha: str, requests: int, percent: int) -> None:
-        failed = requests * self._world.error_ppm(sha, percent) // 1_000_000
-        before = self._counts[sha]
+        before, failed = self._counts[sha], requests * self._world.error_ppm(sha, percent)
         self._counts[sha] = (before[0] + requests, before[1] + failed)
 
     def health(self) -> Health:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from temporalio import workflow
+from temporalio.client import WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
@@ -15,6 +16,7 @@ from leverframe.model.releases import ReleaseOutcome
 from tests.fakes.release_world import NEW, NEWER, OLD, Releases, World, receipt, repository
 from tests.fakes.workers import unversioned
 from workflows import attributes
+from workflows.release.helm import Order
 from workflows.release.story import Progress
 from workflows.release.workflow import ReleaseWorkflow
 
@@ -253,6 +255,86 @@ async def test_a_release_cancelled_while_it_is_taken_back_is_taken_back_to_the_e
         outcome = await handle.result()
     assert outcome.outcome == "rolled_back", outcome.detail
     assert "the router takes no weight" in outcome.detail
+    assert (world.weights[-1], world.overlays["production"]) == (0, OLD)
+
+
+def held_with_enough_traffic(story: Progress) -> bool:
+    """Only the person keeps it on its step."""
+    seen = story.verdict
+    return seen is not None and seen.canary_requests > 5000 and seen.reason.endswith("a person holds it here")
+
+
+ADA, BOB = Order(person="ada", reason="customers call"), Order(person="bob", reason="we know it")
+
+
+async def test_a_paused_release_stays_on_its_step_until_somebody_lets_it_go_on(
+    env: WorkflowEnvironment,
+) -> None:
+    world = World.with_stable(quiet_from=25)
+    releases = Releases(world, env.client)
+    async with releases.worker():
+        handle = await releases.start()
+        await releases.told(handle, at_25_percent)
+        await handle.execute_update(ReleaseWorkflow.pause, ADA)
+        world.quiet_from = 101
+        await releases.told(handle, held_with_enough_traffic)
+        assert world.weights == [1, 25]
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await handle.execute_update(ReleaseWorkflow.pause, BOB)
+        assert "ada has paused it already" in str(refused.value.cause)
+        await handle.execute_update(ReleaseWorkflow.resume, BOB)
+        outcome = await handle.result()
+    assert (outcome.outcome, world.weights) == ("landed", [1, 25, 100])
+
+
+async def test_red_takes_back_a_paused_release_too(env: WorkflowEnvironment) -> None:
+    world = World.with_stable(quiet_from=25, error_ppm=fails_from(25))
+    releases = Releases(world, env.client)
+    async with releases.worker():
+        handle = await releases.start()
+        await releases.told(handle, at_25_percent)
+        await handle.execute_update(ReleaseWorkflow.pause, ADA)
+        world.quiet_from = 101
+        outcome = await handle.result()
+    assert outcome.outcome == "rolled_back"
+    assert "a good release looks like this" in outcome.detail
+
+
+async def test_two_people_leave_a_step_ahead_of_the_evidence_and_one_can_not(
+    env: WorkflowEnvironment,
+) -> None:
+    world = World.with_stable(quiet_from=25)
+    releases = Releases(world, env.client)
+    async with releases.worker():
+        handle = await releases.start()
+        await releases.told(handle, at_25_percent)
+        await handle.execute_update(ReleaseWorkflow.promote, BOB)
+        for again in (BOB, Order(person="ada", reason="my own change")):
+            with pytest.raises(WorkflowUpdateFailedError):
+                await handle.execute_update(ReleaseWorkflow.promote, again)
+        assert (await handle.query(ReleaseWorkflow.progress)).percent == 25
+        await handle.execute_update(ReleaseWorkflow.promote, Order(person="cleo", reason="tested by hand"))
+        await releases.told(handle, lambda story: story.percent == 100)
+        world.quiet_from = 101
+        outcome = await handle.result()
+    assert outcome.outcome == "landed"
+    left = outcome.verdicts[1]
+    assert (left.colour, left.percent) == ("hold", 25)
+    assert left.reason.startswith("bob and cleo had the step left ahead of the evidence: we know it")
+
+
+async def test_an_aborted_release_is_taken_back_in_the_name_of_who_aborted_it(
+    env: WorkflowEnvironment,
+) -> None:
+    world = World.with_stable(quiet_from=25)
+    releases = Releases(world, env.client)
+    async with releases.worker():
+        handle = await releases.start()
+        await releases.told(handle, at_25_percent)
+        await handle.execute_update(ReleaseWorkflow.abort, ADA)
+        outcome = await handle.result()
+    assert outcome.outcome == "rolled_back"
+    assert "ada aborted the release: customers call" in outcome.detail
     assert (world.weights[-1], world.overlays["production"]) == (0, OLD)
 
 

@@ -31,6 +31,8 @@ class Ladder(Frozen):
     opened_at: Instant
     """When the step began, moved on by the time in which there was nothing to see."""
     blind_since: Instant | None = None
+    held_since: Instant | None = None
+    """When a person told it to stay where it is."""
     counting_since: Instant | None = None
     """When the step's first document was taken."""
     latest: HealthDocument | None = None
@@ -65,11 +67,18 @@ class Ladder(Frozen):
             }
         )
 
-    def observed(self, document: HealthDocument | None, now: Instant) -> tuple["Ladder", Move]:
-        """One poll: the ladder after it and what to do. `None` means that no document could be read."""
+    def observed(
+        self, document: HealthDocument | None, now: Instant, *, held: bool = False
+    ) -> tuple["Ladder", Move]:
+        """One poll: the ladder after it and what to do.
+
+        `document` is None when none could be read. `held`: a person wants it to stay on this step; only red
+        moves it then.
+        """
+        ladder = self._on_hold(now) if held else self._let_go(now)
         if document is None:
-            return self._in_the_dark(now)
-        ladder = self._with_sight(now)
+            return ladder._in_the_dark(now)
+        ladder = ladder._with_sight(now)
         if document.canary != self.sha:
             return ladder, ladder._move("lost", "the router's canary is another commit")
         if document.canary_percent != self.step.percent:
@@ -96,7 +105,7 @@ class Ladder(Frozen):
     def _decided(self, judgement: Judgement, document: HealthDocument, now: Instant) -> Move:
         if judgement.finding == "red":
             return Move(kind="take_back", verdict=self._verdict("red", judgement.explanation, judgement))
-        short = self._short_of(judgement, document)
+        short = "a person holds it here" if self.held_since else self._short_of(judgement, document)
         if short is None:
             verdict = self._verdict("green", judgement.explanation, judgement)
             return Move(kind="promote" if self.last else "advance", verdict=verdict)
@@ -122,10 +131,25 @@ class Ladder(Frozen):
 
     def _bounded(self, move: Move, now: Instant) -> Move:
         """A step that can't be decided in its time is taken back."""
-        if now - self.opened_at <= timedelta(seconds=self.step.max_seconds):
+        if self.held_since or now - self.opened_at <= timedelta(seconds=self.step.max_seconds):
             return move
         reason = f"{move.verdict.reason}; not green within {self.step.max_seconds:g} seconds"
         return Move(kind="take_back", verdict=move.verdict.model_copy(update={"reason": reason}))
+
+    def left(self, move: Move, reason: str) -> Move:
+        """People leave the step although the gate holds; what it has seen stays in the verdict."""
+        verdict = move.verdict.model_copy(update={"reason": f"{reason}; {move.verdict.reason}"})
+        return Move(kind="promote" if self.last else "advance", verdict=verdict)
+
+    def _on_hold(self, now: Instant) -> "Ladder":
+        return self if self.held_since else self.model_copy(update={"held_since": now})
+
+    def _let_go(self, now: Instant) -> "Ladder":
+        """Time on hold is not held against the release."""
+        if self.held_since is None:
+            return self
+        opened_at = self.opened_at + (now - self.held_since)
+        return self.model_copy(update={"opened_at": opened_at, "held_since": None})
 
     def _in_the_dark(self, now: Instant) -> tuple["Ladder", Move]:
         since = self.blind_since or now

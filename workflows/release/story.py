@@ -3,7 +3,9 @@
 from typing import Literal
 
 from leverframe.model.frozen import Frozen, Sha, Slug
+from leverframe.model.releases import GateVerdict
 from leverframe.model.untrusted import Untrusted
+from workflows.release.helm import Helm
 
 State = Literal["done", "now", "failed"]
 
@@ -26,6 +28,10 @@ class Progress(Frozen):
     percent: int = 0
     """Share of production's requests that it gets now."""
     rows: tuple[Row, ...] = ()
+    helm: Helm = Helm()
+    """What people have told it."""
+    verdict: GateVerdict | None = None
+    """What the gate said last."""
     outcome: str | None = None
 
     def told(self, step: str, state: State, text: str) -> "Progress":
@@ -49,4 +55,5 @@ class Progress(Frozen):
     def _headline(self) -> str:
         if self.outcome is not None:
             return self.outcome.replace("_", " ")
-        return f"{self.percent} % of production" if self.percent else "on its way"
+        where = f"{self.percent} % of production" if self.percent else "on its way"
+        return f"{where}, paused" if self.helm.paused else where

@@ -11,34 +11,23 @@ from typing import Literal
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from leverframe.model.changes import CarEjected, CarOutcome, Priority
-    from leverframe.model.frozen import Frozen
+    from leverframe.model.changes import CarOutcome, Priority
     from leverframe.model.releases import Environment, GateVerdict, ReleaseOutcome, ReleaseRequest
     from leverframe.model.topology import Repository, Service
     from workflows import attributes
     from workflows.release.calls import Calls, is_a, reason
     from workflows.release.canary import Ladder, Move
+    from workflows.release.helm import Helm, Order
+    from workflows.release.rides import RIDES, Ride, Rides
     from workflows.release.story import Progress, State
 
-SILENCE = timedelta(minutes=5)
-"""After this long without word from the train we look ourselves."""
-RIDES = 5
-"""How often an overlay change that lost a race is built anew."""
 
-_TRY_AGAIN = frozenset({"conflict", "head_moved", "check_inconclusive"})
-"""Ejections that are nobody's fault: another overlay commit landed first, or a runner was lost."""
-
-
-class Ride(Frozen):
-    """How an overlay change fared on the train."""
-
-    landed: bool
-    again: bool = False
-    """Whether building the change anew can help."""
-    detail: str = ""
+def _refuse(why: str | None) -> None:
+    if why is not None:
+        raise ApplicationError(why, type="Refused")
 
 
 @workflow.defn(name="ReleaseWorkflow", versioning_behavior=VersioningBehavior.PINNED)
@@ -53,24 +42,27 @@ class ReleaseWorkflow:
         self._calls = Calls(repository=receipt.repository, sha=receipt.sha)
         self._repository: Repository | None = None
         self._progress = Progress(service=receipt.repository, sha=receipt.sha)
-        self._settled: dict[str, CarOutcome] = {}
-        self._riding: str | None = None
-        """The overlay change that is on the train now."""
-        self._rides = 0
+        self._rides = Rides(self._calls, target=receipt.target, sha=receipt.sha)
         self._last_good: str | None = None
         self._entered = False
         """Whether production's overlay may name us."""
         self._reached = 0
         self._promoted = False
         self._verdicts: tuple[GateVerdict, ...] = ()
+        self._helm = Helm()
+        self._going_back = False
+        self._way: asyncio.Task[ReleaseOutcome] | None = None
 
     @workflow.run
     async def run(self, request: ReleaseRequest) -> ReleaseOutcome:
         """Release, tell who waits for it, and return how it ended."""
+        self._way = asyncio.create_task(self._release())
+        if self._helm.aborted is not None:  # before anything had begun
+            self._way.cancel()
         try:
-            outcome = await self._release()
+            outcome = await self._way
         except (ActivityError, asyncio.CancelledError) as error:
-            outcome = self._ended("failed", reason(error))
+            outcome = self._ended("failed", self._why(error))
         self._progress = self._progress.model_copy(update={"outcome": outcome.outcome})
         workflow.upsert_search_attributes([attributes.OUTCOME.value_set(outcome.outcome)])
         self._tell("outcome", "done" if outcome.outcome == "landed" else "failed", outcome.detail)
@@ -81,12 +73,73 @@ class ReleaseWorkflow:
     @workflow.signal
     def car_settled(self, outcome: CarOutcome) -> None:
         """The train tells how an overlay change fared."""
-        self._settled[outcome.change] = outcome
+        self._rides.hear(outcome)
+
+    @workflow.update
+    def pause(self, order: Order) -> Progress:
+        """Stay on the step, or out of production. Red is taken back all the same."""
+        return self._told(self._helm.model_copy(update={"paused": order}))
+
+    @pause.validator
+    def _may_pause(self, order: Order) -> None:
+        _refuse(self._over() or self._helm.refuses_pause())
+
+    @workflow.update
+    def resume(self, order: Order) -> Progress:
+        """Go on."""
+        return self._told(self._helm.model_copy(update={"paused": None}))
+
+    @resume.validator
+    def _may_resume(self, order: Order) -> None:
+        _refuse(self._helm.refuses_resume())
+
+    @workflow.update
+    def promote(self, order: Order) -> Progress:
+        """Leave the step ahead of the evidence, once a second person wants it too."""
+        return self._told(self._helm.model_copy(update={"leaving": (*self._helm.leaving, order)}))
+
+    @promote.validator
+    def _may_promote(self, order: Order) -> None:
+        author, percent = self._request.receipt.author, self._progress.percent
+        _refuse(self._over() or self._helm.refuses_promotion(order, author, percent))
+
+    @workflow.update
+    def abort(self, order: Order) -> Progress:
+        """Take the release back."""
+        told = self._told(self._helm.model_copy(update={"aborted": order}))
+        if self._way is not None:
+            self._way.cancel()
+        return told
+
+    @abort.validator
+    def _may_abort(self, order: Order) -> None:
+        _refuse(self._over())
 
     @workflow.query
     def progress(self) -> Progress:
         """How far the release is."""
         return self._progress
+
+    def _told(self, helm: Helm) -> Progress:
+        """Keep what people said, and show it."""
+        self._helm = helm
+        self._progress = self._progress.model_copy(update={"helm": helm})
+        workflow.set_current_details(self._progress.markdown())
+        return self._progress
+
+    def _over(self) -> str | None:
+        """Why nothing can be told to the release any more."""
+        if self._promoted:
+            return "it is at 100 %: roll it back by a change instead"
+        if self._helm.aborted is not None:
+            return self._helm.aborted.words("has aborted it already")
+        return "it is on its way back already" if self._going_back else None
+
+    def _why(self, error: BaseException) -> str:
+        """Why a call failed; an abort has a name."""
+        if self._helm.aborted is not None and is_cancelled_exception(error):
+            return self._helm.aborted.words("aborted the release")
+        return reason(error)
 
     @property
     def _service(self) -> Service:
@@ -110,9 +163,9 @@ class ReleaseWorkflow:
         before = (await self._calls.state(self._service.name, "dev")).stable
         ride = Ride(landed=False)
         for _ in range(RIDES):
-            if newer := await self._newer(await self._calls.overlay_sha("dev")):
+            if newer := await self._rides.newer(await self._calls.overlay_sha("dev")):
                 return self._superseded("dev", newer)
-            ride = await self._ride("dev", self._sha, Priority.PROMOTION, "the release starts in dev")
+            ride = await self._rides.ride("dev", self._sha, Priority.PROMOTION, "the release starts in dev")
             if not ride.again:
                 break
         if not ride.landed:
@@ -121,7 +174,9 @@ class ReleaseWorkflow:
             await self._calls.wait_reconciled("dev")
             failures = await self._calls.probe("dev")
         except ActivityError as error:
-            if is_a(error, "Conflict") and (newer := await self._newer(await self._calls.overlay_sha("dev"))):
+            if is_a(error, "Conflict") and (
+                newer := await self._rides.newer(await self._calls.overlay_sha("dev"))
+            ):
                 return self._superseded("dev", newer)
             failures = [reason(error)]
         if not failures:
@@ -133,7 +188,7 @@ class ReleaseWorkflow:
         self._tell("dev", "failed", why)
         detail = f"red in dev: {why}. Production was not touched."
         if before is not None and before != self._sha:
-            detail += await self._put_back("dev", before, why)
+            detail += await self._rides.put_back("dev", before, why)
         return self._ended("failed", detail)
 
     # production
@@ -150,9 +205,9 @@ class ReleaseWorkflow:
             return await self._after(await self._climb())
         except (ActivityError, asyncio.CancelledError) as error:
             if self._promoted:
-                return self._ended("landed", f"stable, but without a marker: {reason(error)}")
+                return self._ended("landed", f"stable, but without a marker: {self._why(error)}")
             if not self._entered:
-                return self._ended("failed", f"{reason(error)}; production was not touched")
+                return self._ended("failed", f"{self._why(error)}; production was not touched")
             try:
                 return await self._turned_back(error)
             except (ActivityError, asyncio.CancelledError) as second:
@@ -165,16 +220,19 @@ class ReleaseWorkflow:
         """The end after a call in production has failed. Safe to begin anew."""
         if is_a(error, "Conflict"):
             return await self._lost()
-        return await self._take_back(reason(error))
+        return await self._take_back(self._why(error))
 
     async def _enter_production(self) -> ReleaseOutcome | None:
         """Wait for the canary slot, then let the train point production's overlay at the commit."""
         service = self._service
         poll = timedelta(seconds=service.canary.poll_seconds)
         while True:
+            if self._helm.paused:
+                self._tell("production", "now", self._helm.paused.words("has paused it"))
+                await workflow.wait_condition(lambda: self._helm.paused is None)
             self._tell("production", "now", "waiting until no other release is in canary")
             state = await self._calls.state(service.name, "production")
-            if newer := await self._newer(state.wanted):
+            if newer := await self._rides.newer(state.wanted):
                 return self._superseded("production", newer)
             slot = await self._calls.canary_slot(state.wanted, poll)
             if slot.wanted != state.wanted:
@@ -183,7 +241,7 @@ class ReleaseWorkflow:
                 await workflow.sleep(poll)  # git is ahead of what the environment has seen
                 continue
             self._last_good, self._entered = slot.stable, True
-            ride = await self._ride(
+            ride = await self._rides.ride(
                 "production", self._sha, Priority.PROMOTION, "the release enters production as a canary"
             )
             if ride.landed:
@@ -200,11 +258,14 @@ class ReleaseWorkflow:
         await self._weigh(ladder)
         while True:
             document = await self._calls.release_health(service.name)
-            ladder, move = ladder.observed(document, workflow.now())
+            ladder, move = ladder.observed(document, workflow.now(), held=self._helm.paused is not None)
+            if move.kind == "hold" and self._helm.leaves:
+                move = ladder.left(move, self._helm.leaving_reason())
             self._tell_move(move)
             if move.kind == "advance":
                 ladder = ladder.climbed(workflow.now())
                 await self._weigh(ladder)
+                self._told(self._helm.model_copy(update={"leaving": ()}))
             elif move.kind == "reweigh":
                 await self._weigh(ladder)
             elif move.kind == "hold":
@@ -241,74 +302,25 @@ class ReleaseWorkflow:
         named = await self._calls.overlay_sha("production")
         if named == self._sha:
             return await self._take_back("the canary was taken back from outside")
-        if newer := await self._newer(named):
+        if newer := await self._rides.newer(named):
             return self._superseded("production", newer)
         return self._ended("failed", f"production was pointed at {(named or 'no commit')[:12]} from outside")
 
     async def _take_back(self, why: str) -> ReleaseOutcome:
         """Requests first, git second."""
+        self._going_back = True
         self._tell("production", "failed", why)
         await self._calls.abort(self._service.name)
         self._progress = self._progress.model_copy(update={"percent": 0})
         self._tell("production", "failed", f"{why}. All requests are back on stable.")
-        if self._riding is not None:
-            await self._settle(self._riding)  # or the overlay would name us after we have put it back
+        if self._rides.riding is not None:
+            await self._rides.settle(
+                self._rides.riding
+            )  # or the overlay would name us after we have put it back
         if self._last_good is None:
             return self._ended("failed", f"{why}. There is no earlier release to go back to.")
-        back = await self._put_back("production", self._last_good, why)
+        back = await self._rides.put_back("production", self._last_good, why)
         return self._ended("rolled_back", f"{why}. All requests went back to stable.{back}")
-
-    # the train and git
-
-    async def _newer(self, named: str | None) -> str | None:
-        """The commit that an overlay names, when it is another one that contains ours."""
-        if named is None or named == self._sha or not await self._calls.is_in(named):
-            return None
-        return named
-
-    async def _put_back(self, environment: Environment, sha: str, why: str) -> str:
-        """The overlay on the last good commit again. Returns the sentence that says so, or why not."""
-        ride = Ride(landed=False)
-        for _ in range(RIDES):
-            ride = await self._ride(environment, sha, Priority.HOTFIX, f"taken back: {why}")
-            if ride.landed:
-                return f" The overlay of {environment} names {sha[:12]} again."
-            if not ride.again:
-                break
-        return f" The overlay of {environment} could not be put back ({ride.detail}): point it at {sha[:12]}."
-
-    async def _ride(self, environment: Environment, sha: str, priority: Priority, why: str) -> Ride:
-        """One overlay change, from its branch to its landing."""
-        self._rides += 1
-        change = await self._calls.overlay_change(
-            environment,
-            sha,
-            priority=priority,
-            why=why,
-            key=f"{workflow.info().run_id}/{self._rides}",
-            at=workflow.now(),
-        )
-        if change is None:
-            return Ride(landed=True, detail="it names the commit already")
-        self._riding = change.id
-        await self._calls.enqueue(self._request.receipt.target, change, priority)
-        return await self._settle(change.id)
-
-    async def _settle(self, change: str) -> Ride:
-        """Wait for the train's word; after a long silence ask the forge."""
-        while change not in self._settled:
-            try:
-                await workflow.wait_condition(lambda: change in self._settled, timeout=SILENCE)
-            except TimeoutError:
-                found = await self._calls.get_change(change)
-                if found.state != "open":
-                    self._riding = None
-                    return Ride(landed=found.state == "landed", detail=f"the change is {found.state}")
-        self._riding = None
-        outcome = self._settled[change]
-        if isinstance(outcome, CarEjected):
-            return Ride(landed=False, again=outcome.reason in _TRY_AGAIN, detail=outcome.detail)
-        return Ride(landed=True)
 
     # the end and the story
 
@@ -343,6 +355,7 @@ class ReleaseWorkflow:
     def _tell_move(self, move: Move) -> None:
         """Write the verdict into the story; one that decides is kept for the outcome."""
         verdict = move.verdict
+        self._progress = self._progress.model_copy(update={"verdict": verdict})
         state: State = "now" if move.kind in ("hold", "reweigh") else "failed"
         if move.kind in ("advance", "promote"):
             state = "done"

@@ -196,6 +196,27 @@ def test_being_blind_holds_and_does_not_use_up_the_steps_time() -> None:
     assert move.kind == "advance"
 
 
+def test_a_person_holds_a_step_for_longer_than_it_may_take_and_red_ends_that() -> None:
+    held = ladder()
+    for seconds, seen in looks((30, 0), (600, 0), times=60):
+        held, move = held.observed(seen, at(seconds), held=True)
+        assert move.kind == "hold"
+    assert move.verdict.reason.endswith("a person holds it here")
+    before = ((1800, 0), (36_000, 0))
+    _, move = polled(held, *looks((30, 0), (600, 0), times=1, begin=305, before=before))
+    assert move.kind == "advance"
+    for seconds, seen in looks((30, 20), (600, 0), times=20, begin=305, before=before):
+        held, move = held.observed(seen, at(seconds), held=True)
+    assert (move.kind, move.verdict.colour) == ("take_back", "red")
+
+
+def test_people_leave_a_step_and_what_the_gate_saw_stays_in_the_verdict() -> None:
+    stand, move = polled(ladder(), *looks((3, 0), (60, 0), times=2))
+    left = stand.left(move, "ada and bob had the step left")
+    assert (left.kind, left.verdict.colour) == ("advance", "hold")
+    assert left.verdict.reason.startswith("ada and bob had the step left; errors: canary 0 of 3")
+
+
 def test_being_blind_for_too_long_is_taken_back() -> None:
     limit = 100 * BLIND_PATIENCE
     after, move = polled(ladder(), (0, None), (limit, None))
