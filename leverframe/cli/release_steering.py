@@ -160,8 +160,8 @@ def _chosen(found: "list[Progress]", service: str, sha: str) -> "Progress":
     """The one that is meant. Raises NotFound, BadInput."""
     named = [one for one in found if one.sha.startswith(sha)] if sha else found
     if not named:
-        which = f"the commit {sha!r}" if sha else "nothing"
-        raise NotFound(f"{which} of {service} is on its way" if not sha else f"{which} is not on its way")
+        which = f"the commit {sha!r} is not" if sha else f"nothing of {service} is"
+        raise NotFound(f"{which} on its way")
     serving = [one for one in named if one.percent]
     if len(named) > 1 and len(serving) != 1:
         several = ", ".join(one.sha[:12] for one in named)

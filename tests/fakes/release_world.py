@@ -20,6 +20,7 @@ from leverframe.delivery import arms as transitions
 from leverframe.delivery.arms import Arms, reconcile
 from leverframe.model.changes import Author, CarEjected, CarLanded, Change, Enqueue, Priority, Receipt
 from leverframe.model.errors import Unavailable
+from leverframe.model.ids import release_id
 from leverframe.model.releases import (
     ArmCounts,
     Artifact,
@@ -314,13 +315,13 @@ class Releases:
                 yield
 
     async def start(
-        self, sha: str = NEW, *, notify: tuple[str, ...] = ()
+        self, sha: str = NEW, *, notify: tuple[str, ...] = (), plain_id: bool = False
     ) -> WorkflowHandle[ReleaseWorkflow, ReleaseOutcome]:
-        """Start the release of a commit."""
+        """Start the release of a commit. `plain_id`: by the id that commands look for."""
         return await self._client.start_workflow(
             ReleaseWorkflow.run,
             ReleaseRequest(receipt=receipt(sha), notify=notify),
-            id=f"release/shop/{sha}/{uuid4().hex[:8]}",
+            id=release_id("shop", sha) if plain_id else f"release/shop/{sha}/{uuid4().hex[:8]}",
             task_queue=HANDS,
         )
 

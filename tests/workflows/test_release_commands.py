@@ -1,0 +1,76 @@
+"""`leverframe release` as people and scripts meet it, on a real server."""
+
+from pathlib import Path
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from leverframe.cli.exits import Exit
+from tests.fakes.desk import Desk
+from tests.fakes.release_world import NEW, OLD, Releases, World, repository
+from workflows.release.story import Progress
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def desk(env: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    made = Desk(monkeypatch, tmp_path, repository(), noun="release")
+    made.set(TEMPORAL__ADDRESS=env.client.service_client.config.target_host)
+    return made
+
+
+def at_25_percent(story: Progress) -> bool:
+    return story.percent == 25
+
+
+async def test_a_release_is_seen_held_let_go_explained_left_and_aborted(
+    env: WorkflowEnvironment, desk: Desk
+) -> None:
+    world = World.with_stable(quiet_from=25)
+    releases = Releases(world, env.client)
+    async with releases.worker():
+        handle = await releases.start(plain_id=True)
+        await releases.told(handle, at_25_percent)
+
+        found = await desk.told("status", "shop")
+        assert found["service"] == "shop"
+        assert [(one["sha"], one["percent"]) for one in found["releases"]] == [(NEW, 25)]
+        _, said, _ = await desk.asked("status", "shop")
+        assert "bbbbbbbbbbbb" in said
+
+        held = await desk.told("pause", "shop", "--reason", "look \x1b[2J first", "--as", "ada")
+        assert held["helm"]["paused"]["person"] == "ada"
+        code, _, complaint = await desk.asked("pause", "shop", "--reason", "again", "--as", "bob")
+        assert code == Exit.REFUSED
+        assert complaint.startswith("ada has paused it already: look")
+        _, said, _ = await desk.asked("explain", "shop")
+        assert "ada has paused it: look" in said
+        assert "\x1b" not in said
+        await desk.told("resume", "shop", "--reason", "seen", "--as", "bob")
+
+        code, said, _ = await desk.asked("promote", "shop", "--reason", "tested", "--as", "bob")
+        assert (code, said) == (Exit.OK, "bbbbbbbbbbbb: noted; a second person has to want it, too\n")
+        shown = await desk.told("explain", "shop", "--sha", NEW[:8])
+        assert [order["person"] for order in shown["helm"]["leaving"]] == ["bob"]
+
+        assert (await desk.told("abort", "shop", "--reason", "stop", "--as", "cleo"))["sha"] == NEW
+        outcome = await handle.result()
+    assert outcome.outcome == "rolled_back"
+    assert world.overlays["production"] == OLD
+    assert (await desk.told("status", "shop"))["releases"] == []
+
+
+async def test_a_service_that_nobody_declares_and_one_that_rests_are_told_apart(desk: Desk) -> None:
+    code, _, complaint = await desk.asked("status", "nowhere")
+    assert (code, complaint) == (
+        Exit.NOT_FOUND,
+        "no declared repository builds 'nowhere'; there are: shop",
+    )
+    _, said, _ = await desk.asked("status", "shop")
+    assert said == "Nothing of shop is on its way.\n"
+    for lever in ("pause", "resume", "promote", "abort"):
+        code, _, complaint = await desk.asked(lever, "shop", "--reason", "why")
+        assert (code, complaint) == (Exit.NOT_FOUND, "nothing of shop is on its way")
+    code, _, _ = await desk.asked("pause", "shop", "--reason", "")
+    assert code == Exit.BAD_INPUT
