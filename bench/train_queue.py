@@ -75,7 +75,8 @@ async def engine(home: Path) -> AsyncIterator[Client]:
             "temporal": {"address": f"127.0.0.1:{port}", "ui_url": f"http://127.0.0.1:{page}"},
         }
     )
-    process = await asyncio.create_subprocess_exec(*server_command(settings))
+    with (home / "engine.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(*server_command(settings), stdout=log, stderr=log)
     try:
         yield await _answers(settings)
     finally:

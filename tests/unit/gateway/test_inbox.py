@@ -1,6 +1,7 @@
 """The inbox: stores once, signals rarely, answers truthfully, and delivers what was left behind."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -107,11 +108,11 @@ async def test_each_subject_has_a_batch_of_its_own(store: ErrorsStore) -> None:
     engine = FakeEngine()
     async with running(store, engine) as inbox:
         await asyncio.gather(*(inbox.accept(accepted(n, f"SHOP-{n % 3}")) for n in range(30)))
-    assert sorted((batch.subject, sum(c.count for c in batch.counts)) for batch in engine.taken) == [
-        ("SHOP-0", 10),
-        ("SHOP-1", 10),
-        ("SHOP-2", 10),
-    ]
+    counted = Counter[str]()
+    for batch in engine.taken:
+        counted[batch.subject] += sum(count.count for count in batch.counts)
+    assert counted == {"SHOP-0": 10, "SHOP-1": 10, "SHOP-2": 10}
+    assert len(engine.taken) < 30
 
 
 async def test_the_same_event_at_the_same_time_counts_once(store: ErrorsStore) -> None:
