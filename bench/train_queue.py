@@ -3,8 +3,8 @@
 A thousand changes wait on one train while it is held; then it is thawed, and the time to the last receipt
 counts. Everything is real but the checks, which answer at once: the dev server with the command line of
 `leverframe up`, one worker, the planner, git on a bare repository. The baseline pushes cars of the same
-changes from the same kind of repository one after the other, each with its receipt in one atomic push with
-a lease, as the train does, and nothing else.
+changes in a repository with as many branches, one after the other, each with its receipt in one atomic push
+with a lease, as the train does, and nothing else.
 
 Fails when a run of the train or the state that it hands to the next one grows without bound.
 
@@ -111,16 +111,19 @@ def branches(world: GitWorld, count: int) -> list[tuple[str, str]]:
     return [(f"work-{number}", head) for number, head in enumerate(heads)]
 
 
-def bare(root: Path, count: int) -> float:
-    """Pushes a second of prepared cars with their receipts, one after the other."""
+def bare(root: Path, count: int, of: int) -> float:
+    """Pushes a second of the first prepared cars with their receipts, one after the other.
+
+    `of` branches lie in the repository, as in that of the train: git looks at all of them in each push.
+    """
     world = GitWorld(root)
     repository = world.repository
     changes = [
         world.change(head, number=number + 1, branch=branch)
-        for number, (branch, head) in enumerate(branches(world, count))
+        for number, (branch, head) in enumerate(branches(world, of))
     ]
     track = GitTrack(mirrors=root / "mirrors", artifacts=root / "artifacts")
-    stack = [(change, AT) for change in changes]
+    stack = [(change, AT) for change in changes[:count]]
     made = track.compose_stack(repository, changes=stack, base=track.tip(repository), method="merge")
     cars = [car for car in made if isinstance(car, Car)]
     mirror = next(path.parent for path in (root / "mirrors").rglob("HEAD"))
@@ -191,7 +194,7 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         for name in ("bare", "yard", "engine"):
             (Path(home) / name).mkdir()
-        base = bare(Path(home) / "bare", options.bare)
+        base = bare(Path(home) / "bare", min(options.bare, options.changes), options.changes)
         print(f"bare: {base:.1f} pushes a second")
         async with engine(Path(home) / "engine") as client:
             rules = TrainRules(track="built_in", runners=options.runners)
