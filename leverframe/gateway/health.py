@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 from activities.inbox import Inbox
 from activities.ports import Metrics
 from leverframe.gateway.counters import Counters
+from leverframe.gateway.release_health import release_health
 from leverframe.gateway.replies import Refusal
 from leverframe.settings import Settings
 
@@ -29,7 +30,7 @@ _INDEX = """<!doctype html>
 <li><a href="/health/live">/health/live</a> this process works</li>
 <li><a href="/health/ready">/health/ready</a> store and engine answer</li>
 <li><a href="/metrics">/metrics</a> for Prometheus</li>
-<li><code>/health/release/&lt;service&gt;</code> what the canary's gate reads</li>
+<li><code>/health/release/&lt;service&gt;</code> what the canary's gate reads and says</li>
 <li><code>POST /api/&lt;project&gt;/envelope/</code> for Sentry SDKs</li>
 <li><code>POST /webhooks/sentry</code> for Sentry itself</li>
 <li><code>POST /slack/interactions</code> for Slack, when people answer there</li>
@@ -84,11 +85,12 @@ class HealthPages:
         return JSONResponse({"store": store.detail, "engine": engine}, 200 if ready else 503)
 
     async def release(self, request: Request) -> Response:
-        """The health document of one service. 503 when the metrics backend is blind."""
-        service = request.path_params["service"]
-        if service not in {repository.service.name for repository in self._settings.repositories}:
+        """The health document of one service. 503 when the metrics are blind or the gate can't be asked."""
+        asked = request.path_params["service"]
+        declared = {each.service.name: each.service for each in self._settings.repositories}
+        if asked not in declared:
             raise Refusal(404, "route", "no declared repository builds this service")
-        document = await asyncio.to_thread(self._metrics.release_health, service)
+        document = await release_health(declared[asked], self._metrics, self._client)
         return Response(document.model_dump_json(), media_type="application/json")
 
     async def exposition(self, request: Request) -> Response:

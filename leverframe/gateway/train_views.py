@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import MappingProxyType
 
-from temporalio.client import Client, WorkflowQueryFailedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client
 
-from leverframe.model.errors import Unavailable
+from leverframe.gateway.questions import answer_of
 from leverframe.model.ids import train_id
 from leverframe.model.topology import Repository
 from workflows.merge_train.state import TrainState
@@ -67,25 +66,7 @@ class TrainViews:
         return await asyncio.shield(asked.answer)
 
     async def _ask(self, repository: Repository) -> TrainView:
-        handle = self._client.get_workflow_handle(train_id(repository.name, repository.target))
-        limit = timedelta(seconds=self._answer)
-        try:
-            async with asyncio.timeout(self._answer + 1), self._room:
-                found: TrainView = await handle.query("view", result_type=TrainView, rpc_timeout=limit)
-                return found
-        except WorkflowQueryFailedError as error:
-            raise Unavailable(f"the train can't say how it is: {error}") from error
-        except TimeoutError as error:
-            raise Unavailable(f"the engine did not answer within {self._answer:g} s") from error
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return view(repository.name, TrainState(rules=repository.train), datetime.now(UTC))
-            if error.status in (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED):
-                said = f"the train's worker did not answer within {self._answer:g} s"
-                raise Unavailable(f"{said}: is `leverframe worker` running?") from error
-            raise Unavailable(f"the engine answered {error.status.name}") from error
-        except ValueError as error:
-            raise Unavailable("the train's worker has another version than this gateway") from error
-        except RuntimeError as error:
-            # What a lazy client raises that can't connect.
-            raise Unavailable("the engine can't be reached") from error
+        train = train_id(repository.name, repository.target)
+        async with self._room:
+            found = await answer_of(self._client, train, "view", TrainView, who="train", seconds=self._answer)
+        return found or view(repository.name, TrainState(rules=repository.train), datetime.now(UTC))

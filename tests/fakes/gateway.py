@@ -17,7 +17,7 @@ from temporalio.client import Client
 
 from activities.backends.errors_store import ErrorsStore
 from activities.backends.store_sql import open_store
-from activities.ports import Health
+from activities.ports import Health, Metrics
 from leverframe.gateway.app import build_app
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.inbox import Pace
@@ -118,16 +118,17 @@ async def gateway(
     task_queue: str = HANDS,
     agents: Sequence[str] | None = None,
     trains: TrainViews | None = None,
+    metrics: Metrics | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     """The application, started; its loops end with the block."""
     engine = open_store(f"sqlite:///{home}/store.db")
-    store, counters, metrics = ErrorsStore(engine), Counters(), StillMetrics()
+    store, counters, still = ErrorsStore(engine), Counters(), StillMetrics()
     app = build_app(
         settings_for(home, **settings),
         client=client,
         store=store,
-        metrics=metrics,
+        metrics=metrics or still,
         counters=counters,
         pace=pace or Pace(coalesce=0.02, answer=5, redeliver=0.1),
         task_queue=task_queue,
@@ -135,7 +136,7 @@ async def gateway(
         trains=trains,
     )
     made = Gateway(app, store, engine, counters)
-    made.metrics = metrics
+    made.metrics = still
     async with app.router.lifespan_context(app), made.http:
         yield made
     engine.dispose()

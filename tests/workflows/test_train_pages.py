@@ -95,7 +95,7 @@ async def test_those_that_are_too_many_to_draw_are_counted(stage: Stage) -> None
 async def test_a_freeze_says_who_why_and_until_when_and_a_red_target_says_so(stage: Stage) -> None:
     held = words(await stage.shows(frozen(busy())))
     assert "The train is frozen Cars are tested, none lands. incident 42" in held
-    assert "By ada, for 7 min, until somebody thaws it" in held
+    assert re.search(r"By ada, for \d+ min, until somebody thaws it", held)
     red = words(await stage.shows(red_target(busy())))
     assert "main is red Only hotfixes are tested and land. tests is red on the target itself" in red
 
@@ -165,7 +165,7 @@ async def test_the_list_names_every_train_and_links_to_its_page(stage: Stage) ->
     await stage.shows(busy())
     page = (await stage.http.get("/trains")).text
     assert f'<a href="{PAGE}">shop</a>' in page
-    assert "shop main open 6 3 shop/40 landed, 3 min ago" in words(page)
+    assert re.search(r"shop main open 6 3 shop/40 landed, \d+ min ago", words(page))
 
 
 async def test_a_train_that_has_not_begun_is_empty(env: WorkflowEnvironment, tmp_path: Path) -> None:

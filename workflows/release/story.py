@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from leverframe.model.frozen import Frozen, Sha, Slug
+from leverframe.model.frozen import Frozen, Instant, Sha, Slug
 from leverframe.model.releases import GateVerdict
 from leverframe.model.untrusted import Untrusted
 from workflows.release.helm import Helm
@@ -31,7 +31,9 @@ class Progress(Frozen):
     helm: Helm = Helm()
     """What people have told it."""
     verdict: GateVerdict | None = None
-    """What the gate said last."""
+    """What the gate said last, …"""
+    judged_at: Instant | None = None
+    """… and when."""
     outcome: str | None = None
 
     def told(self, step: str, state: State, text: str) -> "Progress":

@@ -355,7 +355,7 @@ class ReleaseWorkflow:
     def _tell_move(self, move: Move) -> None:
         """Write the verdict into the story; one that decides is kept for the outcome."""
         verdict = move.verdict
-        self._progress = self._progress.model_copy(update={"verdict": verdict})
+        self._progress = self._progress.model_copy(update={"verdict": verdict, "judged_at": workflow.now()})
         state: State = "now" if move.kind in ("hold", "reweigh") else "failed"
         if move.kind in ("advance", "promote"):
             state = "done"
