@@ -29,6 +29,7 @@ class ForgeQueue:
     """First to land first."""
     taken: list[tuple[str, str]] = field(default_factory=list)
     """Every change that was ever handed over, with its head."""
+    looks: int = 0
     endings: dict[tuple[str, str], NativeEnding] = field(default_factory=dict)
 
     def capability(self, repository: Repository) -> Capability:
@@ -49,6 +50,7 @@ class ForgeQueue:
         self.queue = [entry for entry in self.queue if entry.id != change.id]
 
     def entries(self, repository: Repository) -> list[NativeEntry]:
+        self.looks += 1
         return [
             NativeEntry(change=entry.id, head=entry.head, state="queued", position=place)
             for place, entry in enumerate(self.queue)
@@ -63,14 +65,23 @@ class ForgeQueue:
     # What the forge does.
 
     def land(self, change: Change, *, stale: bool = False) -> str:
-        """Merge it; `stale` takes the tree that it had without what has landed since it was begun."""
+        """Merge it, and say so."""
+        sha = self.merge(change, stale=stale)
+        self.say_landed(change, sha)
+        return sha
+
+    def merge(self, change: Change, *, stale: bool = False) -> str:
+        """`stale` takes the tree that it had without what has landed since it was begun."""
         head = change.head
         tree = f"{head}^{{tree}}" if stale else self.world.git("merge-tree", "--write-tree", "main", head)
         merged = self.world.git("commit-tree", tree, "-p", "main", "-p", head, "-m", f"Merge {change.id}")
         self.world.git("update-ref", "refs/heads/main", merged)
-        self.forget(change)
-        self.endings[change.id, head] = NativeLanded(change=change.id, head=head, sha=merged)
         return merged
+
+    def say_landed(self, change: Change, sha: str) -> None:
+        """It leaves the queue, since it has landed."""
+        self.forget(change)
+        self.endings[change.id, change.head] = NativeLanded(change=change.id, head=change.head, sha=sha)
 
     def remove(self, change: Change, reason: Reason, detail: str = "the forge says so") -> None:
         """Take it out, and say why."""

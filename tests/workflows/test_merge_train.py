@@ -377,6 +377,7 @@ async def test_the_train_continues_as_new_and_still_knows_what_it_was_asked(make
         told = await description_of(yard)
         assert told.run_id != told.raw_info.first_run_id
         assert told.history_length < MAX_EVENTS
+        assert yard.world.git("for-each-ref", "refs/train/main/cars") == ""
         again = await yard.enqueue(change, notify=(receiver.id,), request="first")
         assert (again.state, again.outcome) == ("settled", red)
         assert isinstance(await yard.ride(change), CarLanded)

@@ -62,6 +62,14 @@ async def handed(yard: Yard, *changes: Change) -> None:
         await asyncio.sleep(0.02)
 
 
+async def looked_twice(yard: Yard) -> None:
+    before = yard.queue.looks
+    while True:
+        if yard.queue.looks >= before + 2:
+            return
+        await asyncio.sleep(0.02)
+
+
 async def riding(yard: Yard, change: Change) -> "asyncio.Task[object]":
     """Enqueue it, and wait for its end in the background."""
     receiver = await yard.receiver()
@@ -74,9 +82,11 @@ async def test_what_the_forge_lands_gets_a_receipt_and_its_release(yard: Yard) -
     end = await riding(yard, change)
     await handed(yard, change)
     assert yard.queue.taken == [(change.id, change.head)]
-    sha = yard.queue.land(change)
-    # As a forge does, and before the train has looked.
+    sha = yard.queue.merge(change)
+    # A forge calls it landed before its queue says so: that is no reason to take it off.
     yard.changes.mark_landed(change.id, sha)
+    await looked_twice(yard)
+    yard.queue.say_landed(change, sha)
     outcome = await end
     assert isinstance(outcome, CarLanded)
     assert (outcome.receipt.sha, outcome.receipt.head, outcome.receipt.evidence) == (
@@ -145,7 +155,7 @@ async def test_where_the_rules_insist_on_the_forges_queue_changes_wait_for_it_an
     yard.queue.switch_off()
     await waits(yard)
     explained = await yard.train.query(MergeTrainWorkflow.explain, change.id)
-    assert "It waits for the forge's own queue, as the rules say: There is no queue." in explained.words
+    assert "It waits for the forge's own queue, as the rules say: There is no queue" in explained.words
     yard.queue.on = True
     await handed(yard, change)
     yard.queue.land(change)
@@ -223,3 +233,22 @@ async def test_a_change_that_is_withdrawn_is_taken_out_unless_it_has_just_landed
     yard.queue.land(two)
     await yard.train.execute_update(MergeTrainWorkflow.withdraw, two.id)
     assert isinstance(await ends[1], CarLanded)
+
+
+async def test_a_commit_that_neither_the_queue_nor_a_receipt_knows_is_told_after_a_while(yard: Yard) -> None:
+    change = yard.propose("work", {"new.py": "x\n"})
+    end = await riding(yard, change)
+    await handed(yard, change)
+    theirs = yard.world.commit("main", {"theirs.py": "x\n"})
+    text = await told(yard)
+    assert ("foreign_commit" in text, theirs[:12] in text) == (True, True)
+    assert [finding.sha for finding in (await view(yard)).findings] == [theirs]
+    yard.queue.land(change)
+    assert isinstance(await end, CarLanded)
+
+
+async def told(yard: Yard) -> str:
+    while True:
+        if yard.told:
+            return next(iter(yard.told.values()))
+        await asyncio.sleep(0.02)

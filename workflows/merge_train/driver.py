@@ -27,6 +27,9 @@ with workflow.unsafe.imports_passed_through():
 TIDY_AFTER = 20
 """So many changes end before the refs of their cars are taken away together."""
 
+UNTOLD = timedelta(minutes=5)
+"""So long the forge's queue may take to say that it has landed what is on the target already."""
+
 AUDIT_AFTER = 10
 """So many landings at the most go by before the target is audited, however busy the train is."""
 
@@ -49,6 +52,7 @@ class Driver:
         self._native = Native(book, calls, self._lander)
         self._inquirer = Inquirer(book, calls)
         self._look_why = "the train begins"
+        self._untold_since: datetime | None = None
         self.waits: Mapping[int, str] = {}
         """What the last plan that carried no verdict said of those who wait."""
 
@@ -114,8 +118,8 @@ class Driver:
         tended = await self.tester.dev.tend()
         await self._native.step()
         await self._found_in_the_queue()
-        if self._book.state.unaudited and not self._native.uncertain:
-            await self._audit()
+        handed = any(item.native for item in self._book.state.queue.items)
+        if self._book.state.unaudited and not self._native.uncertain and await self._audit(patient=handed):
             return True
         return tended or self._book.state.queue != before.queue or await self._tidied()
 
@@ -286,8 +290,12 @@ class Driver:
         await self._calls.page(f"red/{book.repository}/{suspicion.tip}/{suspicion.check}", text)
         return True
 
-    async def _audit(self) -> None:
-        """Prove what came to the target since the last audit; freeze and page where that fails."""
+    async def _audit(self, *, patient: bool = False) -> bool:
+        """Prove what came to the target since the last audit; freeze and page where that fails.
+
+        `patient`: the forge's queue may have landed what it has not told yet. A commit that no receipt knows
+        is then asked about again for a while, before anybody is told. False while that is so.
+        """
         book = self._book
         try:
             report = await self._calls.audit(book.state.audited)
@@ -295,10 +303,16 @@ class Driver:
             kind, message = words.cause_of(error)
             await self._alarm((), f"The target could not be audited ({kind}): {message}")
             book.update(unaudited=0)
-            return
+            return True
+        untold = patient and {finding.kind for finding in report.findings} == {"foreign_commit"}
+        if untold and book.now() - (self._untold_since or book.now()) < UNTOLD:
+            self._untold_since = self._untold_since or book.now()
+            return False
+        self._untold_since = None
         book.update(audited=report.tip, unaudited=0)
         if not report.whole:
             await self._found(report)
+        return True
 
     async def _found_in_the_queue(self) -> None:
         for report in self._native.strange():

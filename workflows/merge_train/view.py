@@ -239,6 +239,10 @@ def _cars(state: TrainState, waits: Mapping[int, str], most: int) -> tuple[CarVi
 
 def _why(car: CarView, state: TrainState) -> CarView:
     """The car with words on what the planner, which knows no names, can't say."""
+    asked = state.queue.get(state.inquiry.sequence) if state.inquiry and state.inquiry.trial else None
+    if asked is not None and (asked.change, asked.head) == (car.change, car.head):
+        why = "It was green before others landed; with which of them it is red is being tested."
+        return car.model_copy(update={"why": why})
     frozen = state.freeze is not None and state.freeze.mode == "hold_landing"
     if car.state == "green" and car.below:
         below = ", ".join(Untrusted(name).for_markdown(80) for name in car.below)
