@@ -76,7 +76,9 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed draws the same changes.")] = 1,
     strategy: Annotated[Strategy, typer.Option(help="`oracle` knows who lands: the bound.")] = "speculate",
     window: Annotated[int, typer.Option(help="As in the train's rules.")] = 20,
-    confirmations: Annotated[int, typer.Option(help="As in the train's rules.")] = 1,
+    confirmations: Annotated[
+        int | None, typer.Option(help="As in the train's rules, there 1; 0 if nothing flakes.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Try a strategy on a made-up team. The real planner decides; only builds and changes are drawn."""
@@ -95,6 +97,9 @@ def simulate(
         raise BadInput(
             f"{arrivals_per_hour:g} changes an hour for {hours:g} hours: at most {MOST_CHANGES} can be tried"
         )
+    if confirmations is None:
+        # Where nothing flakes, a second run of a red would only cost time.
+        confirmations = TrainRules().confirmations if flake else 0
     rules = given(TrainRules, runners=runners, window=window, confirmations=confirmations)
     outcome, _ = simulated(Demand(**asked.model_dump()).drawn(), strategy, rules)
     if as_json:

@@ -47,8 +47,8 @@ class Trial(Frozen):
     began_at: Instant
     """When the present run began."""
     overtaken: bool = False
-    """A suspect past which others have landed: its base is a tip that was. Its repetition goes on there,
-    since that base is settled, too: a second red is a verdict, a pass only clears it to be tested anew."""
+    """Others have landed past it: its base is a tip that was. It goes on there, since that base is settled,
+    too: a confirmed red is a verdict, a pass only proves it good in itself, and it is tested anew."""
 
 
 class Snapshot(Frozen):

@@ -10,7 +10,7 @@ def after_landing(
     """The trials that still mean something on the new tip; the rest is to be cancelled and forgotten.
 
     `entries` are those that were open, with the landed ones. What was tested on the landed car is now tested
-    on the tip. A suspect that was overtaken keeps its repetition. With `composed`, what shares no lane with
+    on the tip. What tests a change by itself goes on, overtaken. With `composed`, what shares no lane with
     the landed changes is untouched.
     """
     by_sequence = {entry.sequence: entry for entry in entries}
@@ -29,7 +29,7 @@ def after_landing(
             _meet(by_sequence.get(one), other) for one in trial.path for other in moved
         ):
             kept[trial.path] = trial
-        elif len(trial.path) == 1 and (trial.overtaken or red(trial)):
+        elif len(trial.path) == 1 and (trial.overtaken or red(trial) or trial.state == "running"):
             kept[trial.path] = trial.model_copy(update={"overtaken": True})
     return tuple(kept.values())
 

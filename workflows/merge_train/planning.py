@@ -12,7 +12,7 @@ from leverframe.model.changes import Priority
 from leverframe.model.topology import TrainRules
 from workflows.merge_train.attribution import Verdicts, judged, landable
 from workflows.merge_train.batching import covered, grouped, longest
-from workflows.merge_train.beliefs import Beliefs, believed
+from workflows.merge_train.beliefs import Beliefs, believed, red
 from workflows.merge_train.lane import Path, Plan, Snapshot, Trial
 from workflows.merge_train.line import Line, lined_up
 from workflows.merge_train.predictor import ByRecord, Predictor
@@ -37,6 +37,11 @@ class _Scene:
     trials: tuple[Trial, ...]
     beliefs: Beliefs
     verdicts: Verdicts
+
+    @property
+    def threshold(self) -> float:
+        """A trial must be needed with at least this chance."""
+        return self.rules.needed_ppm / 1_000_000 if self.rules.strategy == "speculate" else 0.0
 
 
 def plan(snapshot: Snapshot, rules: TrainRules, record: Record, predictor: Predictor = BY_RECORD) -> Plan:
@@ -106,26 +111,34 @@ def _tested(scene: _Scene, full: Line) -> Plan:
         if trial.state != "running":
             continue
         read = full.read(trial.path)
-        needed = (
-            1.0
-            if trial.overtaken
-            else _needed(scene, read if scene.line is full else scene.line.read(trial.path))
-        )
-        if read is None and not trial.overtaken:
+        if read is None or (trial.overtaken and not red(trial) and not _screens(scene, read[1])):
             bench.cancel.append(trial.path)
+        elif trial.overtaken and red(trial):
+            bench.running[trial.path] = 1.0
         else:
-            bench.running[trial.path] = needed
+            here = read if scene.line is full else scene.line.read(trial.path)
+            screens = len(trial.path) == 1 and _screens(scene, read[1])
+            least = scene.threshold if screens else 0.0
+            needed = 0.0 if trial.overtaken else _needed(scene, here)
+            bench.running[trial.path] = max(needed, least)
     for path in scene.verdicts.again:
         if path in allowed:
             bench.repeat(path, 1.0)
     for wanted, path in _candidates(scene, bench):
         bench.offer(path, wanted)
+    for path in _screenings(scene, bench):
+        bench.offer(path, 0.0)
     return Plan(
         cancel=tuple(sorted(bench.cancel)),
         again=tuple(bench.again),
         start=tuple(bench.start),
         waits=_waits(scene, bench),
     )
+
+
+def _screens(scene: _Scene, at: int) -> bool:
+    """Whether a test of the change by itself, on a tip, tells something that nothing has proven yet."""
+    return scene.rules.strategy == "speculate" and not scene.beliefs.proven >> at & 1
 
 
 def _needed(scene: _Scene, read: tuple[int, int] | None) -> float:
@@ -166,6 +179,9 @@ class _Bench:
         if not spare and not self._first_in_line(path):
             self.out_of_budget = True
             return False
+        if self.running.pop(path, None) is not None:
+            # It went on where it was overtaken; now it is wanted on the tip.
+            self.cancel.append(path)
         if not self._runner(needed):
             return False
         self._spend()
@@ -217,7 +233,7 @@ def _candidates(scene: _Scene, bench: _Bench) -> Iterator[tuple[float, Path]]:
     """What is worth a runner and has none, best first."""
     chosen = [at for at, _ in zip(_open_places(scene), range(_width(scene)), strict=False)]
     rules, line, beliefs = scene.rules, scene.line, scene.beliefs
-    threshold = rules.needed_ppm / 1_000_000 if rules.strategy == "speculate" else 0.0
+    threshold = scene.threshold
     tested = frozenset(trial.path for trial in scene.trials if not _startable(trial))
     options = list(weighed(line, beliefs, chosen, threshold))
     singles = [best for best, *_ in options]
@@ -240,8 +256,26 @@ def _candidates(scene: _Scene, bench: _Bench) -> Iterator[tuple[float, Path]]:
             yield one.needed, path
 
 
+def _screenings(scene: _Scene, bench: _Bench) -> Iterator[Path]:
+    """Tests on the tip of changes of which nothing is known, for runners that nobody else wants.
+
+    They can't land from there while others are before them. But whatever becomes of those, a red is a
+    verdict at once, and a green makes every base that contains the change more certain. With a budget
+    there are none: it is kept for the tests that land.
+    """
+    under = {path[-1] for path in (*bench.running, *bench.again, *bench.start)}
+    by_themselves = {trial.path[0] for trial in scene.trials if len(trial.path) == 1}
+    for at in _open_places(scene):
+        entry = scene.line.entries[at]
+        if bench.free <= 0 or scene.snapshot.builds_left is not None:
+            return
+        known = entry.sequence in under or entry.sequence in by_themselves
+        if not known and not entry.solo and not entry.override and _screens(scene, at):
+            yield (entry.sequence,)
+
+
 def _startable(trial: Trial) -> bool:
-    return trial.overtaken and trial.state == "passed"
+    return trial.overtaken and (trial.state == "passed" or (trial.state == "running" and not red(trial)))
 
 
 def _waits(scene: _Scene, bench: _Bench) -> dict[int, str]:

@@ -82,7 +82,7 @@ def paths(state: TrainState) -> dict[Path, Testing]:
 
 
 def suspects(state: TrainState) -> tuple[Testing, ...]:
-    """Cars that were red on a tip past which others have landed: settled, so they are judged there."""
+    """Cars that are tested, or were, on a tip past which others have landed: settled, so they go on there."""
     standing = paths(state)
     tips = {landing.before for landing in state.landings}
     open_ = _open(state)
@@ -91,8 +91,7 @@ def suspects(state: TrainState) -> tuple[Testing, ...]:
         for car in state.cars
         if car.base in tips
         and car.base != state.tip
-        and car.red is not None
-        and car.red.check in car.missing_or_dev
+        and (_owes_a_red_check(car) or (car.dev is None and (car.running or car.green)))
         and (car.sequence, car.override) in open_
         and (car.sequence,) not in standing
     )
@@ -101,6 +100,10 @@ def suspects(state: TrainState) -> tuple[Testing, ...]:
 def _open(state: TrainState) -> set[tuple[int, bool]]:
     """Who is in line, each with whether an override says what is required of it."""
     return {(item.sequence, item.override is not None) for item in state.queue.items if item.leaving is None}
+
+
+def _owes_a_red_check(car: Testing) -> bool:
+    return car.red is not None and car.red.check in car.missing_or_dev
 
 
 def red_with_the_target(state: TrainState) -> tuple[Testing, ...]:
@@ -137,6 +140,10 @@ def with_green(state: TrainState) -> Queue:
         if item is not None and car.green:
             below = tuple(names[sequence] for sequence in path[:-1] if sequence in names)
             line = changed(line, item.model_copy(update={"green_on": state.tip, "green_with": below}))
+    for car in suspects(state):
+        item = line.get(car.sequence)
+        if item is not None and car.green and not item.green_on:
+            line = changed(line, item.model_copy(update={"green_on": car.base, "green_with": ()}))
     return line
 
 
@@ -229,7 +236,7 @@ def _trial(path: Path, car: Testing, now: datetime, *, overtaken: bool = False) 
     # Dev sees it only once its base is the tip; further back it is as good as proven.
     if car.green and (car.dev != "waits" or len(path) > 1):
         return Trial(state="passed", **common)
-    if car.red is not None and car.red.check in car.missing_or_dev:
+    if _owes_a_red_check(car):
         return Trial(state="failed", **common)
     if car.silent is not None and car.silent.check in car.missing_or_dev:
         return Trial(state="inconclusive", **common)

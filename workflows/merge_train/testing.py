@@ -30,10 +30,9 @@ class Tester:
 
     async def carry_out(self, planned: Plan) -> bool:
         """Cancel, repeat and start tests. True if anything was done."""
-        known = sighting.paths(self._book.state)
-        found = (known[path] for path in planned.cancel if path in known)
+        found = [sighting.trial_of(self._book.state, path) for path in planned.cancel]
         # One that waits for dev has no test to stop, and what is on its way to dev is not stopped.
-        refuted = tuple(car for car in found if car.running and not self.dev.holds(car))
+        refuted = tuple(car for car in found if car and car.running and not self.dev.holds(car))
         await self.drop(refuted, forget=False)
         busy = bool(refuted)
         for path in planned.again:
