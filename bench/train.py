@@ -64,7 +64,8 @@ CASES = (
         1.1,
     ),
 )
-SWEPT = (0.1, 0.3, 0.5)
+USUAL = TrainRules().needed_ppm / 1_000_000
+SWEPT = (0.1, 0.2, 0.5)
 """Thresholds of `speculate` that are tried beside its default."""
 
 
@@ -94,7 +95,7 @@ class Told:
         return plan(snapshot, rules, record, self)
 
 
-def rules_of(case: Case, threshold: float = 0.2, strategy: str = "speculate") -> TrainRules:
+def rules_of(case: Case, threshold: float = USUAL, strategy: str = "speculate") -> TrainRules:
     """The defaults, without a second run of reds: nothing flakes here."""
     return TrainRules.model_validate(
         {
@@ -155,7 +156,7 @@ def _case(case: Case, workloads: list[Workload]) -> None:
     if not case.demand.targets > 1:
         for name, reference in REFERENCES.items():
             show(name, _as_pair(reference, case.runners))
-    show("ours", ours(0.2))
+    show("ours", ours(USUAL))
     if case.builds:
         for threshold in SWEPT:
             show(f"ours, threshold {threshold}", ours(threshold))

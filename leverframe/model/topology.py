@@ -73,8 +73,9 @@ class TrainRules(Frozen):
     runners: int = Field(default=4, ge=1, le=1000)
     """How many cars are tested at once."""
     window: int = Field(default=20, ge=1, le=1000)
-    """How many cars at the front are tested ahead of their turn, at the most."""
-    needed_ppm: int = Field(default=200_000, ge=0, le=1_000_000)
+    """How many cars at the front are tested ahead of their turn, at the most; `speculate` goes by
+    `needed_ppm`, and tests as many as twice its runners if they are needed."""
+    needed_ppm: int = Field(default=333_333, ge=0, le=1_000_000)
     """`speculate` tests a car only when its result is needed with at least this probability (ppm)."""
     builds_a_day: int | Literal["unlimited"] = "unlimited"
     """The budget: how many cars are tested in 24 hours. The first car in line is always tested."""

@@ -21,8 +21,9 @@ from workflows.merge_train.speculation import weighed
 
 BY_RECORD = ByRecord()
 
-PREEMPTS = 4.0
-"""A trial without a runner takes one from a running trial that is needed so many times less likely."""
+PREEMPTS = 20.0
+"""A trial without a runner takes one from a running trial that is needed so many times less likely: what runs
+already is lost, so it has to be nearly useless."""
 
 _DECISIVE = ("passed", "failed", "conflict", "inconclusive", "running")
 
