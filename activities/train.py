@@ -297,9 +297,7 @@ class TrainActivities:
         return self._changes.change(rider.change).model_copy(update={"head": rider.head})
 
     def _facts(self, repository: Repository, car: Car, override: Override | None) -> CarFacts:
-        required = repository.required_checks(car.paths)
-        if override is not None:
-            required = tuple(check for check in required if check.name in override.checks)
+        required = repository.required_checks(car.paths, override)
         proven = {
             result.check: result.model_copy(update={"log": ""})
             for result in self._changes.checks(car.sha)
@@ -327,22 +325,16 @@ class TrainActivities:
     def _all_proven(self, repository: Repository, request: LandCars, cars: list[Car]) -> None:
         """What is declared may have changed since the cars were composed; the declaration of now counts."""
         top = request.cars[-1]
-        required = [
-            check.name
-            for check in repository.required_checks(tuple(path for car in cars for path in car.paths))
-            if top.rider.override is None or check.name in top.rider.override.checks
-        ]
+        paths = tuple(path for car in cars for path in car.paths)
+        required = repository.required_checks(paths, top.rider.override)
         proven = {result.check for result in top.checks}
-        if missing := [name for name in required if name not in proven]:
+        if missing := [check.name for check in required if check.name not in proven]:
             raise Unproven(f"{', '.join(missing)} is required of {top.sha[:12]} by now: test it, too")
 
     def _not_composed(
         self, repository: Repository, rider: Rider, base: str, conflict: tuple[str, ...]
     ) -> Composed:
-        """A change that makes no car; when its base contains it, perhaps because it has landed already.
-
-        A train that ended between the push and telling the forge knows that from the receipt alone.
-        """
+        """A change that makes no car: in conflict, or in its base already; of a landing the receipt knows."""
         landed = None
         if not conflict and (receipt := self._receipt(repository, rider.change, rider.head)):
             tip = self._track.tip(repository)

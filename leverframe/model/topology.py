@@ -9,7 +9,7 @@ from leverframe.model.frozen import Frozen, Slug
 from leverframe.model.ids import short_hash
 from leverframe.model.paths import all_match, any_match
 from leverframe.model.releases import LATENCY_EDGES_MS
-from leverframe.model.trains import Method
+from leverframe.model.trains import Method, Override
 
 
 class Check(Frozen):
@@ -221,8 +221,13 @@ class Repository(Frozen):
             )
         return self
 
-    def required_checks(self, paths: tuple[str, ...]) -> tuple[Check, ...]:
-        """The checks that a commit with these changed paths must pass: all that are not skipped."""
+    def required_checks(self, paths: tuple[str, ...], override: Override | None = None) -> tuple[Check, ...]:
+        """The checks that a commit with these changed paths must pass: all that are not skipped.
+
+        With an override those that two people named, whatever the paths are.
+        """
+        if override is not None:
+            return tuple(check for check in self.checks if check.name in override.checks)
         return tuple(check for check in self.checks if not all_match(paths, check.skip_when_only))
 
     @property
