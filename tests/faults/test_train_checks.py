@@ -147,9 +147,13 @@ class TestWhatIsRequired:
         rules = TrainRules(track="built_in", strategy="batch", runners=1)
         checks = tuple(check.model_copy(update={"skip_when_only": ("*.md",)}) for check in CHECKS)
         depot.declare(depot.repository.model_copy(update={"checks": checks, "train": rules}))
-        enqueued(train, "one", "two")
-        train.enqueue(depot.open("docs", {"docs.md": "x\n"}))
+        [one] = enqueued(train, "one")
+        docs = depot.open("docs", {"docs.md": "x\n"})
+        train.enqueue(docs)
+        two = depot.open("two", {"two.py": "x\n"})
+        train.enqueue(two)
         train.settle_down()
+        assert [ended(train, work) for work in (one, docs, two)] == ["landed"] * 3
         assert len(referee.receipts) == 3
 
 

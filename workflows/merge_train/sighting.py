@@ -9,7 +9,9 @@ from workflows.merge_train.state import Landing, Suspicion, Testing, TrainState
 
 def snapshot(state: TrainState, now: datetime) -> Snapshot:
     """The lane as the planner sees it. Cars that stand on nothing that is true any more are left out."""
-    seen = [_trial(path, car, now) for path, car in paths(state).items()]
+    known = paths(state)
+    seen = [_waiting(known, path, now) or _trial(path, car, now) for path, car in known.items()]
+    seen = [None if trial and _uncovered(known, trial) else trial for trial in seen]
     seen += [_trial((car.sequence,), car, now, overtaken=True) for car in suspects(state)]
     trials = [trial for trial in seen if trial is not None]
     lane = Snapshot(
@@ -217,6 +219,26 @@ def entry_of(item: Queued) -> Entry:
         solo=item.solo,
         override=item.override is not None,
     )
+
+
+def _owing(known: dict[Path, Testing], path: Path) -> list[Testing]:
+    """The cars below that nothing shows to be good: neither a test of their own nor this one."""
+    passed = {result.check for result in known[path].passed}
+    below = [known[path[:depth]] for depth in range(1, len(path))]
+    return [one for one in below if not one.green and any(check.name not in passed for check in one.required)]
+
+
+def _waiting(known: dict[Path, Testing], path: Path, now: datetime) -> Trial | None:
+    """A car that needs no test itself waits for those that test the cars below it."""
+    car = known[path]
+    if car.green and not car.running and any(one.running for one in _owing(known, path)):
+        return Trial(path=path, state="running", began_at=car.began_at or now)
+    return None
+
+
+def _uncovered(known: dict[Path, Testing], trial: Trial) -> bool:
+    """Whether it is green only because it needs less than a car below: that proves nothing of the batch."""
+    return trial.state == "passed" and bool(_owing(known, trial.path))
 
 
 def _trial(path: Path, car: Testing, now: datetime, *, overtaken: bool = False) -> Trial | None:
