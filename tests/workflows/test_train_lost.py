@@ -47,6 +47,7 @@ async def yard(skipping: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Y
     yard = await asyncio.to_thread(Yard, skipping.client, tmp_path, HauntedTrack)
     async with yard.hands(cached=50), yard.jail():
         yield yard
+        await yard.end()
     await yard.close()
 
 

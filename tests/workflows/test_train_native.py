@@ -43,6 +43,7 @@ async def made(
     yard.queue.on = True
     async with yard.hands(cached=50), yard.jail():
         yield yard
+        await yard.end()
     await yard.close()
 
 

@@ -62,7 +62,9 @@ async def all_ride(yard: Yard, *changes: Change) -> list[CarOutcome]:
         for change, receiver in zip(changes, receivers, strict=True):
             await yard.enqueue(change, notify=(receiver.id,))
         await yard.train.execute_update(MergeTrainWorkflow.thaw, THAW)
-        return [await receiver.result() for receiver in receivers]
+        outcomes = [await receiver.result() for receiver in receivers]
+        await yard.end()
+    return outcomes
 
 
 def numbered(yard: Yard, count: int) -> list[Change]:
@@ -197,6 +199,7 @@ async def test_of_several_changes_that_landed_meanwhile_exactly_the_incompatible
             await yard.enqueue(fix, priority=Priority.HOTFIX)
         await yard.train.execute_update(MergeTrainWorkflow.thaw, THAW)
         outcome = await receiver.result()
+        await yard.end()
     assert isinstance(outcome, CarEjected)
     assert (outcome.reason, outcome.conflicts_with) == ("incompatible", (fixes["c"].id,))
     assert outcome.next_action == "merge_target"
@@ -232,6 +235,7 @@ async def test_an_infrastructure_car_past_which_another_lane_has_landed_is_shown
         past = await yard.ride(work)
         may.set()
         outcome = await receiver.result()
+        await yard.end()
     assert isinstance(past, CarLanded)
     assert isinstance(outcome, CarLanded)
     assert (outcome.receipt.base, outcome.receipt.evidence) == (past.receipt.sha, "exact")
