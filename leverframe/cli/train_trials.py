@@ -13,7 +13,7 @@ from leverframe.cli.session import OfRepository, chosen, given, lines_of, load
 from leverframe.model.errors import BadInput
 from leverframe.model.topology import Repository, TrainRules
 from leverframe.simulation.outcome import STRATEGIES, Outcome, Strategy, simulated
-from leverframe.simulation.workload import MOST_CHANGES, Demand, Workload
+from leverframe.simulation.workload import MOST_CHANGES, NEIGHBOURS, Demand, Workload
 
 LONGEST = 1_000_000
 """Bytes of one line of a history."""
@@ -45,6 +45,7 @@ class Asked(BaseModel):
     conflict: float = Field(ge=0, le=1)
     flake: float = Field(ge=0, le=1)
     targets: int = Field(ge=1, le=1000)
+    neighbours: int = Field(ge=0, le=1000)
     hours: float = Field(gt=0, le=8784)
     seed: int = Field(ge=0)
 
@@ -72,6 +73,9 @@ def simulate(
     flake: Annotated[float, typer.Option(help="The chance that a good build is red, 0 to 1.")] = 0.0,
     runners: Annotated[int, typer.Option(help="How many cars are tested at once.")] = 20,
     targets: Annotated[int, typer.Option(help="Parts of the repository; a change touches one.")] = 1,
+    neighbours: Annotated[
+        int, typer.Option(help="With so many arrivals before it a change may conflict.")
+    ] = NEIGHBOURS,
     hours: Annotated[float, typer.Option(help="How long changes arrive.")] = 16.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same changes.")] = 1,
     strategy: Annotated[Strategy, typer.Option(help="`oracle` knows who lands: the bound.")] = "speculate",
@@ -90,6 +94,7 @@ def simulate(
         conflict=conflict,
         flake=flake,
         targets=targets,
+        neighbours=neighbours,
         hours=hours,
         seed=seed,
     )

@@ -15,6 +15,9 @@ SIGMA = 0.4
 LONGEST = 4.0
 """No build takes more than so many times the median."""
 
+NEIGHBOURS = 8
+"""How many arrivals before it a change may clash with: a guess that a team replaces by its own."""
+
 MOST_CHANGES = 2_000
 """The most that people may ask to be tried at once: a strategy takes a minute or two for them."""
 
@@ -70,7 +73,7 @@ class Demand:
     targets: int = 1
     touched: int = 1
     """How many of the targets one change touches."""
-    neighbours: int = 8
+    neighbours: int = NEIGHBOURS
     """With so many arrivals before it a change may conflict."""
     hours: float = 16.0
     seed: int = 0

@@ -116,7 +116,14 @@ class TestSimulate:
         ]
         + [(option, "1.01") for option in ("failure", "conflict", "flake")]
         + [(option, "0") for option in ("runners", "targets", "hours", "build-minutes", "arrivals-per-hour")]
-        + [("runners", "1001"), ("targets", "-1"), ("seed", "-1"), ("window", "0"), ("confirmations", "9")],
+        + [
+            ("runners", "1001"),
+            ("targets", "-1"),
+            ("seed", "-1"),
+            ("window", "0"),
+            ("confirmations", "9"),
+            ("neighbours", "-1"),
+        ],
     )
     def test_a_number_that_makes_no_sense_is_named(self, option: str, value: str) -> None:
         done = run("simulate", f"--{option}", value)
