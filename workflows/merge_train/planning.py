@@ -1,8 +1,9 @@
 """The planner: what a train does next, from one snapshot. Pure, and the only place that judges.
 
 Every event is only a reason to plan again, so duplicates and late ones change nothing. The parts: `line`
-(who waits for whom), `beliefs` (what the tests say), `attribution` (verdicts and landings), `speculation`
-(which trial is needed how likely), `batching`, and here how they make one plan under each strategy.
+(who waits for whom), `beliefs` (what the tests say) by `explanations` (of what is red), `attribution`
+(verdicts and landings), `speculation` (which trial is needed how likely), `batching`, and here how they
+make one plan under each strategy.
 """
 
 from collections.abc import Iterator
