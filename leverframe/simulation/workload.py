@@ -15,7 +15,7 @@ SIGMA = 0.4
 LONGEST = 4.0
 """No build takes more than so many times the median."""
 
-NEIGHBOURS = 8
+NEIGHBOURS = 4
 """How many arrivals before it a change may clash with: a guess that a team replaces by its own."""
 
 MOST_CHANGES = 2_000
