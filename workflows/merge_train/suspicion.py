@@ -43,7 +43,10 @@ class TipTester:
         if one is None:
             return False
         if report.finished and one.outcome is None:
-            self._answered(one, report.results[-1] if report.results else None)
+            about = (
+                result for result in report.results if (result.sha, result.check) == (one.tip, one.check)
+            )
+            self._answered(one, next(about, None))
         return True
 
     def forget_lost(self, late: timedelta) -> None:
