@@ -30,7 +30,7 @@ from leverframe.model.releases import (
     ReleaseOutcome,
     ReleaseRequest,
 )
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Probe, Repository, Service
+from leverframe.model.topology import CanaryPlan, CanaryStep, Check, GateRules, Probe, Repository, Service
 from tests.fakes.workers import unversioned
 from workflows.queues import HANDS
 from workflows.release.story import Progress
@@ -42,8 +42,12 @@ HISTORY = (OLD, NEW, NEWER)
 """Commits of the target, oldest first: a later one contains the earlier ones."""
 
 
+QUICK = GateRules(alpha=1e-6, at_once=0.5, warm_up=0)
+"""A gate that asks for strong evidence and so may decide after few looks."""
+
+
 def repository(
-    *, percents: Sequence[int] = (1, 25, 100), poll: float = 0.02, limit: float = 200
+    *, percents: Sequence[int] = (1, 25, 100), poll: float = 0.02, limit: float = 60
 ) -> Repository:
     """A declared service with a ladder."""
     steps = tuple(
@@ -55,7 +59,7 @@ def repository(
         overlays={"dev": "dev.yaml", "production": "production.yaml"},
         image="shop",
         probes=(Probe(name="home", path="/"),),
-        canary=CanaryPlan(steps=steps, poll_seconds=poll),
+        canary=CanaryPlan(steps=steps, poll_seconds=poll, gate=QUICK),
     )
     return Repository(
         name="shop", url="shop.git", checks=(Check(name="unit", command=("true",)),), service=service
