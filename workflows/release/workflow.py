@@ -135,6 +135,11 @@ class ReleaseWorkflow:
             return self._helm.aborted.words("has aborted it already")
         return "it is on its way back already" if self._going_back else None
 
+    def _heed_abort(self) -> None:
+        """A cancellation that meets an activity's result is lost: the order itself still stands."""
+        if self._helm.aborted is not None:
+            raise asyncio.CancelledError
+
     def _why(self, error: BaseException) -> str:
         """Why a call failed; an abort has a name."""
         if self._helm.aborted is not None and is_cancelled_exception(error):
@@ -227,6 +232,7 @@ class ReleaseWorkflow:
         service = self._service
         poll = timedelta(seconds=service.canary.poll_seconds)
         while True:
+            self._heed_abort()
             if self._helm.paused:
                 self._tell("production", "now", self._helm.paused.words("has paused it"))
                 await workflow.wait_condition(lambda: self._helm.paused is None)
@@ -258,6 +264,7 @@ class ReleaseWorkflow:
         await self._weigh(ladder)
         while True:
             document = await self._calls.release_health(service.name)
+            self._heed_abort()
             ladder, move = ladder.observed(document, workflow.now(), held=self._helm.paused is not None)
             if move.kind == "hold" and self._helm.leaves:
                 move = ladder.left(move, self._helm.leaving_reason())
