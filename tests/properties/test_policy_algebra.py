@@ -55,7 +55,9 @@ def live(evaluation: Evaluation) -> set[tuple[str, Verdict]]:
 
 def no_looser(tight: Evaluation, loose: Evaluation) -> bool:
     """Every rule that speaks up before still does, at least as strictly."""
-    after = {finding.rule: finding.verdict for finding in tight.findings}
+    after: dict[str, Verdict] = {}
+    for finding in tight.findings:  # one rule may speak up more than once
+        after[finding.rule] = max(finding.verdict, after.get(finding.rule, Verdict.ALLOW))
     return tight.verdict >= loose.verdict and all(
         after.get(finding.rule, Verdict.ALLOW) >= finding.verdict
         for finding in loose.findings
