@@ -1,11 +1,16 @@
 """Artifacts on disk: proven to be what was built, and unpacked without anything that could reach outside."""
 
 import hashlib
-import tarfile
+import sys
 from pathlib import Path
 
 from leverframe.model.errors import BadInput, Conflict, NotFound, Refused
 from leverframe.model.releases import Artifact
+
+if sys.version_info >= (3, 12):
+    import tarfile
+else:
+    from backports import tarfile  # the data filter, which Debian 12's Python 3.11 lacks
 
 
 def located(artifact: Artifact, artifacts: Path) -> Path:
