@@ -309,5 +309,6 @@ async def run(settings: Settings, console: Console, *, keep: bool) -> None:
 
 
 def stop(settings: Settings) -> None:
-    """Stop what `demo --keep` left running."""
-    Stage(home=settings.home / "demo").stop()
+    """Stop what `demo --keep` left running, also when asked with the demo's own configuration."""
+    own = (settings.home / "up.pid").exists()
+    Stage(home=settings.home if own else settings.home / "demo").stop()

@@ -32,7 +32,7 @@ class Helm(Frozen):
     @property
     def leaves(self) -> bool:
         """Whether the step is to be left now."""
-        return len(self.leaving) == 2
+        return len(self.leaving) >= 2
 
     def refuses_pause(self) -> str | None:
         """Why it can't be paused."""
