@@ -109,7 +109,8 @@ async def test_each_subject_has_a_batch_of_its_own(store: ErrorsStore) -> None:
     async with running(store, engine) as inbox:
         await asyncio.gather(*(inbox.accept(accepted(n, f"SHOP-{n % 3}")) for n in range(30)))
     counted = Counter[str]()
-    for batch in engine.taken:
+    # A batch may travel twice while the inbox starts; a watch counts its id once, and so does this test.
+    for batch in {batch.id: batch for batch in engine.taken}.values():
         counted[batch.subject] += sum(count.count for count in batch.counts)
     assert counted == {"SHOP-0": 10, "SHOP-1": 10, "SHOP-2": 10}
     assert len(engine.taken) < 30
