@@ -6,16 +6,8 @@ from typing import TYPE_CHECKING
 
 from temporalio.client import Client
 
-from leverframe.bootstrap import (
-    build_checks,
-    build_delivery,
-    build_ports,
-    build_queue,
-    build_sandbox,
-    build_terraform,
-    build_track,
-    by_name,
-)
+from leverframe.bootstrap import build_delivery, build_ports, build_sandbox, build_terraform, by_name
+from leverframe.forges import build_checks, build_queue, build_track
 from leverframe.settings import Settings
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ def list_changes(
     as_json: AsJson = False,
 ) -> None:
     """List changes, newest first."""
-    from leverframe.bootstrap import build_changes  # noqa: PLC0415 - backends load when they are used
+    from leverframe.forges import build_changes  # noqa: PLC0415 - backends load when they are used
 
     settings = load()
     found = build_changes(settings).list_changes(chosen(settings, repository).name, limit=limit)
@@ -65,7 +65,7 @@ def show_change(
     as_json: AsJson = False,
 ) -> None:
     """Show one change with its comments."""
-    from leverframe.bootstrap import build_changes  # noqa: PLC0415 - backends load when they are used
+    from leverframe.forges import build_changes  # noqa: PLC0415 - backends load when they are used
 
     port = build_changes(load())
     found, comments = port.change(change), port.comments(change)
@@ -102,7 +102,7 @@ def submit_change(
     as_json: AsJson = False,
 ) -> None:
     """Open a change for a pushed branch and put it on the train, at exactly its present head."""
-    from leverframe.bootstrap import build_changes, build_track  # noqa: PLC0415 - load when they are used
+    from leverframe.forges import build_changes, build_track  # noqa: PLC0415 - load when they are used
     from leverframe.model.changes import Author, ChangeSpec, Priority  # noqa: PLC0415
 
     settings = load()

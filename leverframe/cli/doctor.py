@@ -143,12 +143,8 @@ def _queue(queue: str, *, polled: bool) -> Finding:
 
 def _backends(settings: Settings) -> Iterator[Finding]:
     """The health of every configured backend, and the permissions it needs."""
-    from leverframe.bootstrap import (  # noqa: PLC0415 - backends load when they are used
-        build_checks,
-        build_queue,
-        chat_builders,
-        port_builders,
-    )
+    from leverframe.bootstrap import chat_builders, port_builders  # noqa: PLC0415 - load when they are used
+    from leverframe.forges import build_checks, build_queue  # noqa: PLC0415
 
     forge: dict[str, Callable[[], Any]] = {
         "checks": functools.partial(build_checks, settings),

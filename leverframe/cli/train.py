@@ -112,7 +112,7 @@ def enqueue(
     as_json: AsJson = False,
 ) -> None:
     """Put an open change on the train, at exactly its present head."""
-    from leverframe.bootstrap import build_changes  # noqa: PLC0415 - backends load when they are used
+    from leverframe.forges import build_changes  # noqa: PLC0415 - backends load when they are used
     from leverframe.model.changes import Priority  # noqa: PLC0415
 
     settings = load()
@@ -193,7 +193,7 @@ def vouch(
     as_json: AsJson = False,
 ) -> None:
     """Want a change landed with fewer checks. It takes two people, neither of them its author."""
-    from leverframe.bootstrap import build_changes  # noqa: PLC0415 - backends load when they are used
+    from leverframe.forges import build_changes  # noqa: PLC0415 - backends load when they are used
     from workflows.merge_train.messages import Vouch  # noqa: PLC0415
 
     settings = load()
@@ -219,7 +219,7 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Compare every commit of the target with its receipt. Exit 1 when something is not proven."""
-    from leverframe.bootstrap import build_track  # noqa: PLC0415 - backends load when they are used
+    from leverframe.forges import build_track  # noqa: PLC0415 - backends load when they are used
 
     settings = load()
     report = build_track(settings).audit(chosen(settings, repository), since=since or None)

@@ -96,7 +96,7 @@ def examine(repository: Repository, seen: Seen) -> TrainReport:
 def _look(
     settings: Settings, asked: tuple[Repository, ...], *, push: bool
 ) -> Iterator[tuple[Repository, Seen]]:
-    from leverframe.bootstrap import build_queue, build_track  # noqa: PLC0415 - load when they are used
+    from leverframe.forges import build_queue, build_track  # noqa: PLC0415 - load when they are used
 
     track, queue = build_track(settings), build_queue(settings)
     for each in asked:

@@ -19,7 +19,7 @@ from activities.backends.terraform_cloud import TerraformCloud
 from activities.backends.terraform_command import TerraformCommand
 from activities.backends.terraform_none import NoTerraform
 from activities.ports import Backend
-from leverframe import bootstrap, crews
+from leverframe import backends, bootstrap, crews, forges
 from leverframe.model.errors import BadConfiguration
 from leverframe.settings import (
     ChangesSettings,
@@ -62,16 +62,16 @@ def test_a_root_package_from_elsewhere_is_named(tmp_path: Path, monkeypatch: pyt
         bootstrap.assert_own_roots()
 
 
-@pytest.mark.parametrize(("kind", "name"), sorted(bootstrap.BACKENDS))
+@pytest.mark.parametrize(("kind", "name"), sorted(backends.BACKENDS))
 def test_every_backend_declares_itself_under_the_name_it_is_known_by(kind: str, name: str) -> None:
-    declared = bootstrap.backend(kind, name)  # type: ignore[arg-type]
+    declared = backends.backend(kind, name)  # type: ignore[arg-type]
     assert isinstance(declared, Backend)
     assert (declared.kind, declared.name) == (kind, name)
 
 
 def test_a_backend_that_there_is_not_is_named_with_those_there_are() -> None:
     with pytest.raises(BadConfiguration, match="there is no flags backend 'nosuch'; there are: flagd"):
-        bootstrap.backend("flags", "nosuch")
+        backends.backend("flags", "nosuch")
 
 
 def test_the_defaults_build_every_port(settings: Settings) -> None:
@@ -92,9 +92,9 @@ def test_changes_on_github_are_built_from_a_token_and_the_places_of_the_reposito
             "repositories": (a_repository("shop"),),
         }
     )
-    assert isinstance(bootstrap.build_changes(chosen), GithubChanges)
-    assert isinstance(bootstrap.build_checks(chosen), GithubChecks)
-    assert isinstance(bootstrap.build_queue(chosen), GithubQueue)
+    assert isinstance(forges.build_changes(chosen), GithubChanges)
+    assert isinstance(forges.build_checks(chosen), GithubChecks)
+    assert isinstance(forges.build_queue(chosen), GithubQueue)
 
 
 def test_cars_land_by_githubs_api_only_where_the_settings_say_so(settings: Settings) -> None:
@@ -102,7 +102,7 @@ def test_cars_land_by_githubs_api_only_where_the_settings_say_so(settings: Setti
         github = GithubSettings(owner_repo={"shop": "acme/shop"}, token=SecretStr("ghp_x"), land_by=land_by)
         changes = ChangesSettings(backend=backend, github=github)
         update = {"changes": changes, "repositories": (a_repository("shop"),)}
-        return vars(bootstrap.build_track(settings.model_copy(update=update)))["_moves"]
+        return vars(forges.build_track(settings.model_copy(update=update)))["_moves"]
 
     assert moved_by("github", "push") is None
     assert isinstance(moved_by("github", "api"), GithubRefs)
@@ -113,7 +113,7 @@ def test_cars_land_by_githubs_api_only_where_the_settings_say_so(settings: Setti
 def test_git_wants_a_whole_credential_even_when_changes_stay_in_the_store(settings: Settings) -> None:
     half = ChangesSettings(backend="store", github=GithubSettings(app_id=1))
     with pytest.raises(BadConfiguration, match="all of app_id, installation_id and private_key_file"):
-        bootstrap.build_track(settings.model_copy(update={"changes": half}))
+        forges.build_track(settings.model_copy(update={"changes": half}))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_credential_for_github_that_cannot_be_used_is_named(
 ) -> None:
     chosen = settings.model_copy(update={"changes": ChangesSettings(backend="github", github=github)})
     with pytest.raises(BadConfiguration, match=said) as caught:
-        bootstrap.build_changes(chosen)
+        forges.build_changes(chosen)
     assert "ghp_x" not in str(caught.value)
 
 

@@ -10,7 +10,7 @@ from activities.backends.changes_gitlab import GitlabChanges
 from activities.backends.checks_gitlab import GitlabChecks
 from activities.backends.gitlab_account import GitlabAccount
 from activities.backends.queue_gitlab import GitlabQueue
-from leverframe import bootstrap
+from leverframe import backends, forges
 from leverframe.model.errors import BadConfiguration
 from leverframe.settings import ChangesSettings, GithubSettings, GitlabSettings, Settings
 from tests.fakes.gitlab_setup import declared
@@ -25,16 +25,16 @@ def settings_with(home: Path, **changes: object) -> Settings:
 
 def test_every_port_of_gitlab_is_built_from_one_section(tmp_path: Path) -> None:
     settings = settings_with(tmp_path, backend="gitlab")
-    assert isinstance(bootstrap.build_changes(settings), GitlabChanges)
-    assert isinstance(bootstrap.build_checks(settings), GitlabChecks)
-    assert isinstance(bootstrap.build_queue(settings), GitlabQueue)
+    assert isinstance(forges.build_changes(settings), GitlabChanges)
+    assert isinstance(forges.build_checks(settings), GitlabChecks)
+    assert isinstance(forges.build_queue(settings), GitlabQueue)
     for kind in ("changes", "checks", "queue"):
-        assert bootstrap.backend(kind, "gitlab").scopes == ("api",)
+        assert backends.backend(kind, "gitlab").scopes == ("api",)
 
 
 def test_a_forge_that_keeps_no_changes_has_no_checks_and_no_queue(tmp_path: Path) -> None:
     settings = settings_with(tmp_path, backend="store")
-    assert (bootstrap.build_checks(settings), bootstrap.build_queue(settings)) == (None, None)
+    assert (forges.build_checks(settings), forges.build_queue(settings)) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_settings_that_can_not_be_used_are_named_without_the_token(
     tmp_path: Path, gitlab: GitlabSettings, said: str
 ) -> None:
     with pytest.raises(BadConfiguration, match=said) as caught:
-        bootstrap.build_changes(settings_with(tmp_path, backend="gitlab", gitlab=gitlab))
+        forges.build_changes(settings_with(tmp_path, backend="gitlab", gitlab=gitlab))
     assert "glpat-x" not in str(caught.value)
 
 
@@ -79,6 +79,6 @@ def test_git_gets_the_token_for_the_place_of_the_api_only(api_url: str, address:
 def test_git_uses_the_login_of_the_forge_that_keeps_the_changes(tmp_path: Path) -> None:
     github = GithubSettings(token=SecretStr("ghp_x"))
     for backend, address in (("gitlab", "https://gitlab.com/"), ("store", "https://github.com/")):
-        login = bootstrap._git_login(settings_with(tmp_path, backend=backend, github=github))
+        login = forges._git_login(settings_with(tmp_path, backend=backend, github=github))
         assert login is not None
         assert login.address == address
