@@ -28,11 +28,11 @@ from leverframe.model.releases import (
     Environment,
     HealthDocument,
     ReleaseOutcome,
-    ReleaseRequest,
 )
 from leverframe.model.topology import CanaryPlan, CanaryStep, Check, GateRules, Probe, Repository, Service
 from tests.fakes.workers import unversioned
 from workflows.queues import HANDS
+from workflows.release.state import ReleaseStart
 from workflows.release.story import Progress
 from workflows.release.workflow import ReleaseWorkflow
 
@@ -324,7 +324,7 @@ class Releases:
         """Start the release of a commit. `plain_id`: by the id that commands look for."""
         return await self._client.start_workflow(
             ReleaseWorkflow.run,
-            ReleaseRequest(receipt=receipt(sha), notify=notify),
+            ReleaseStart(receipt=receipt(sha), notify=notify),
             id=release_id("shop", sha) if plain_id else f"release/shop/{sha}/{uuid4().hex[:8]}",
             task_queue=HANDS,
         )

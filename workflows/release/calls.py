@@ -1,6 +1,8 @@
 """What a release asks of the outside: each activity with its patience and a summary in words."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -15,6 +17,9 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
     from leverframe.model.topology import Repository
     from workflows.queues import HANDS
+    from workflows.release.stop import Stop
+
+R = TypeVar("R")
 
 ANSWER = timedelta(seconds=30)
 """How long one attempt of a short call may take."""
@@ -27,6 +32,7 @@ SLOT = timedelta(days=1)
 PATIENCE = timedelta(hours=1)
 """How long a call that changes nothing for users is asked again."""
 
+ENGINES_OWN = RetryPolicy(initial_interval=timedelta(seconds=1))
 UNTIL_IT_WORKS = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=15)
 )
@@ -35,8 +41,6 @@ TWICE = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attemp
 
 def reason(error: BaseException) -> str:
     """Why a call failed, in the words of who refused it."""
-    if is_cancelled_exception(error):
-        return "a person cancelled the release"
     cause = error.cause if isinstance(error, ActivityError) else error
     return cause.message if isinstance(cause, ApplicationError) else str(cause or error)
 
@@ -48,68 +52,64 @@ def is_a(error: BaseException, kind: str) -> bool:
 
 
 class Calls:
-    """The activities of one release."""
+    """The activities of one release. None begins after a person has told the release to stop."""
 
-    def __init__(self, *, repository: str, sha: str) -> None:
+    def __init__(self, *, repository: str, sha: str, stop: Stop) -> None:
         self._repository = repository
         self._sha = sha
         self._short = sha[:12]
+        self._stop = stop
 
     async def describe(self) -> Repository:
         """What the platform team declared."""
-        return await workflow.execute_activity_method(
+        return await self._ask(
             ForgeActivities.describe,
             self._repository,
-            task_queue=HANDS,
-            start_to_close_timeout=ANSWER,
-            schedule_to_close_timeout=PATIENCE,
+            patience=PATIENCE,
             summary=f"Read how {self._repository} is released",
         )
 
     async def export(self) -> Artifact:
         """Build the one artifact of the SHA."""
-        return await workflow.execute_activity_method(
+        return await self._ask(
             ForgeActivities.export,
-            args=[self._repository, self._sha],
-            task_queue=HANDS,
-            start_to_close_timeout=BUILD,
-            heartbeat_timeout=heartbeat_timeout(ForgeActivities.export),
-            schedule_to_close_timeout=PATIENCE,
+            self._repository,
+            self._sha,
+            attempt=BUILD,
+            patience=PATIENCE,
             summary=f"Build {self._short} once",
         )
 
     async def deploy_artifact(self, artifact: Artifact) -> None:
         """Hand it to the environments."""
-        await workflow.execute_activity_method(
+        await self._ask(
             DeliveryActivities.deploy_artifact,
-            args=[self._repository, artifact],
-            task_queue=HANDS,
-            start_to_close_timeout=BUILD,
-            heartbeat_timeout=heartbeat_timeout(DeliveryActivities.deploy_artifact),
-            schedule_to_close_timeout=PATIENCE,
+            self._repository,
+            artifact,
+            attempt=BUILD,
+            patience=PATIENCE,
             summary=f"Hand the artifact {artifact.digest[:19]} to the environments",
         )
 
     async def overlay_sha(self, environment: Environment) -> str | None:
         """What git says should run."""
-        return await workflow.execute_activity_method(
+        return await self._ask(
             ForgeActivities.overlay_sha,
-            args=[self._repository, environment],
-            task_queue=HANDS,
-            start_to_close_timeout=ANSWER,
-            schedule_to_close_timeout=PATIENCE,
+            self._repository,
+            environment,
+            patience=PATIENCE,
             summary=f"Read what the overlay of {environment} names",
         )
 
     async def is_in(self, descendant: str) -> bool:
         """Whether another commit contains ours. One that the repository does not know contains nothing."""
         try:
-            return await workflow.execute_activity_method(
+            return await self._ask(
                 ForgeActivities.is_ancestor,
-                args=[self._repository, self._sha, descendant],
-                task_queue=HANDS,
-                start_to_close_timeout=ANSWER,
-                schedule_to_close_timeout=PATIENCE,
+                self._repository,
+                self._sha,
+                descendant,
+                patience=PATIENCE,
                 summary=f"Is {self._short} contained in {descendant[:12]}?",
             )
         except ActivityError as error:
@@ -121,7 +121,7 @@ class Calls:
         self, environment: Environment, sha: str, *, priority: Priority, why: str, key: str, at: datetime
     ) -> Change | None:
         """Open the change that re-points an overlay; None when it names the SHA already."""
-        return await workflow.execute_activity_method(
+        return await self._ask(
             ForgeActivities.overlay_change,
             OverlayRequest(
                 repository=self._repository,
@@ -132,15 +132,14 @@ class Calls:
                 key=key,
                 at=at,
             ),
-            task_queue=HANDS,
-            start_to_close_timeout=timedelta(minutes=2),
-            heartbeat_timeout=heartbeat_timeout(ForgeActivities.overlay_change),
-            retry_policy=UNTIL_IT_WORKS,
+            attempt=timedelta(minutes=2),
+            retry=UNTIL_IT_WORKS,
             summary=f"Point the overlay of {environment} at {sha[:12]}",
         )
 
     async def enqueue(self, target: str, change: Change, priority: Priority) -> None:
         """Put the overlay's change on the train; the train tells us how it went."""
+        self._stop.heed()
         await workflow.execute_activity_method(
             EngineActivities.enqueue,
             args=[
@@ -163,87 +162,81 @@ class Calls:
 
     async def get_change(self, change: str) -> Change:
         """Look the change up, when the train has been silent for long."""
-        return await workflow.execute_activity_method(
+        return await self._ask(
             ForgeActivities.get_change,
             change,
-            task_queue=HANDS,
-            start_to_close_timeout=ANSWER,
-            retry_policy=UNTIL_IT_WORKS,
+            retry=UNTIL_IT_WORKS,
             summary=f"Look how {change} is doing",
         )
 
     async def state(self, service: str, environment: Environment) -> DeliveryState:
         """What runs."""
-        return await workflow.execute_activity_method(
+        return await self._ask(
             DeliveryActivities.delivery_state,
-            args=[service, environment],
-            task_queue=HANDS,
-            start_to_close_timeout=ANSWER,
-            schedule_to_close_timeout=PATIENCE,
+            service,
+            environment,
+            patience=PATIENCE,
             summary=f"Look at what {environment} runs",
         )
 
     async def canary_slot(self, named: str | None, every: timedelta) -> DeliveryState:
         """Wait until no other release is in canary, or the overlay has moved on from `named`."""
-        return await workflow.execute_activity_method(
+        return await self._ask(
             DeliveryActivities.canary_slot,
             SlotRequest(repository=self._repository, sha=self._sha, named=named),
-            task_queue=HANDS,
-            start_to_close_timeout=ANSWER,
-            schedule_to_close_timeout=SLOT,
-            retry_policy=RetryPolicy(initial_interval=every, backoff_coefficient=1.0),
+            patience=SLOT,
+            retry=RetryPolicy(initial_interval=every, backoff_coefficient=1.0),
             summary="Wait until no other release is in canary",
         )
 
-    async def wait_reconciled(self, environment: Environment) -> DeliveryState:
-        """Wait until the environment runs the SHA and is ready."""
-        return await workflow.execute_activity_method(
+    async def wait_reconciled(self, environment: Environment, sha: str | None = None) -> DeliveryState:
+        """Wait until the environment runs the release's SHA, or this one, and is ready."""
+        wanted = sha or self._sha
+        return await self._ask(
             DeliveryActivities.wait_reconciled,
             WaitRequest(
                 repository=self._repository,
                 environment=environment,
-                sha=self._sha,
+                sha=wanted,
                 limit_seconds=READY_SECONDS,
             ),
-            task_queue=HANDS,
-            start_to_close_timeout=timedelta(seconds=2 * READY_SECONDS),
-            schedule_to_close_timeout=PATIENCE,
-            heartbeat_timeout=HEARTBEAT,
-            summary=f"Wait until {environment} runs {self._short}",
+            attempt=timedelta(seconds=2 * READY_SECONDS),
+            patience=PATIENCE,
+            silence=HEARTBEAT,
+            summary=f"Wait until {environment} runs {wanted[:12]}",
         )
 
     async def probe(self, environment: Environment) -> list[str]:
         """Send the declared smoke requests."""
-        return await workflow.execute_activity_method(
+        return await self._ask(
             DeliveryActivities.probe,
-            args=[self._repository, environment],
-            task_queue=HANDS,
-            start_to_close_timeout=timedelta(minutes=2),
-            schedule_to_close_timeout=PATIENCE,
+            self._repository,
+            environment,
+            attempt=timedelta(minutes=2),
+            patience=PATIENCE,
             summary=f"Send the smoke requests to {environment}",
         )
 
     async def set_weight(self, service: str, percent: int, patience: timedelta) -> None:
         """Give the canary its share. Raises ActivityError on Conflict, or after `patience`."""
-        await workflow.execute_activity_method(
+        await self._ask(
             DeliveryActivities.set_weight,
-            args=[service, self._sha, percent],
-            task_queue=HANDS,
-            start_to_close_timeout=ANSWER,
-            schedule_to_close_timeout=patience,
-            retry_policy=UNTIL_IT_WORKS,
+            service,
+            self._sha,
+            percent,
+            patience=patience,
+            retry=UNTIL_IT_WORKS,
             summary=f"Send {percent} % of production's requests to {self._short}",
         )
 
     async def release_health(self, service: str) -> HealthDocument | None:
         """What real traffic did; None when it can't be known now."""
         try:
-            return await workflow.execute_activity_method(
+            return await self._ask(
                 DeliveryActivities.release_health,
                 service,
-                task_queue=HANDS,
-                start_to_close_timeout=timedelta(seconds=10),
-                retry_policy=TWICE,
+                attempt=timedelta(seconds=10),
+                retry=TWICE,
                 summary="Read what real requests did",
             )
         except ActivityError as error:
@@ -252,34 +245,61 @@ class Calls:
             return None
 
     async def promote(self, service: str) -> None:
-        """The canary becomes stable. Raises ActivityError on Conflict."""
-        await workflow.execute_activity_method(
+        """The canary becomes stable. Raises ActivityError on Conflict.
+
+        A person who stops the release meanwhile waits until it is known whether it has become so.
+        """
+        await self._ask(
             DeliveryActivities.promote,
-            args=[service, self._sha],
-            task_queue=HANDS,
-            start_to_close_timeout=ANSWER,
-            retry_policy=UNTIL_IT_WORKS,
+            service,
+            self._sha,
+            retry=UNTIL_IT_WORKS,
+            cancelled=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=f"Make {self._short} stable",
         )
 
     async def abort(self, service: str) -> None:
-        """All requests back to stable; asked again until it is so."""
-        await workflow.execute_activity_method(
+        """All requests back to stable; asked again until it is so. Raises ActivityError on Conflict."""
+        await self._ask(
             DeliveryActivities.abort,
-            args=[service, self._sha],
-            task_queue=HANDS,
-            start_to_close_timeout=ANSWER,
-            retry_policy=UNTIL_IT_WORKS,
+            service,
+            self._sha,
+            retry=UNTIL_IT_WORKS,
             summary="Send all requests back to stable",
         )
 
     async def tag(self, name: str, message: str) -> None:
         """Mark the commit as live."""
-        await workflow.execute_activity_method(
+        await self._ask(
             ForgeActivities.tag,
             TagRequest(repository=self._repository, name=name, sha=self._sha, message=message),
-            task_queue=HANDS,
-            start_to_close_timeout=timedelta(minutes=1),
-            schedule_to_close_timeout=PATIENCE,
+            attempt=timedelta(minutes=1),
+            patience=PATIENCE,
             summary=f"Mark it as {name}",
         )
+
+    async def _ask(
+        self,
+        method: Callable[..., R],
+        *arguments: Any,
+        summary: str,
+        attempt: timedelta = ANSWER,
+        patience: timedelta | None = None,
+        retry: RetryPolicy = ENGINES_OWN,
+        silence: timedelta | None = None,
+        cancelled: workflow.ActivityCancellationType = workflow.ActivityCancellationType.TRY_CANCEL,
+    ) -> R:
+        """`attempt`: how long one may take; `patience`: all of them; `silence`: between two heartbeats."""
+        self._stop.heed()
+        answer: R = await workflow.execute_activity_method(
+            method,
+            args=arguments,
+            task_queue=HANDS,
+            start_to_close_timeout=attempt,
+            schedule_to_close_timeout=patience,
+            heartbeat_timeout=silence or heartbeat_timeout(method),
+            retry_policy=retry,
+            cancellation_type=cancelled,
+            summary=summary,
+        )
+        return answer

@@ -3,15 +3,20 @@
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from leverframe.model.changes import CarEjected, CarOutcome, Priority
     from leverframe.model.frozen import Frozen
     from leverframe.model.releases import Environment
-    from workflows.release.calls import Calls
+    from workflows.release.book import Book
+    from workflows.release.calls import Calls, reason
+    from workflows.release.stop import Stop
 
 SILENCE = timedelta(minutes=5)
-"""After this long without word from the train we look ourselves."""
+"""After this long without word from the train we look ourselves; then after twice as long, and so on."""
+RARELY = timedelta(hours=1)
+"""… but at least so often."""
 RIDES = 5
 """How often an overlay change that lost a race is built anew."""
 
@@ -26,48 +31,63 @@ class Ride(Frozen):
     again: bool = False
     """Whether building the change anew can help."""
     detail: str = ""
+    change: str = ""
+    """The change that rode; empty when none was needed."""
 
 
 class Rides:
     """What one release has on the train. `hear` takes the train's word from a signal."""
 
-    def __init__(self, calls: Calls, *, target: str, sha: str) -> None:
-        self._calls, self._target, self._sha = calls, target, sha
+    def __init__(self, book: Book, calls: Calls, stop: Stop, *, target: str) -> None:
+        self._book, self._calls, self._stop, self._target = book, calls, stop, target
         self._heard: dict[str, CarOutcome] = {}
-        self._rides = 0
         self.riding: str | None = None
         """The overlay change that is on the train now."""
 
     def hear(self, outcome: CarOutcome) -> None:
-        """The train tells how an overlay change fared."""
+        """The train tells how an overlay change fared. Told twice, or late, it changes nothing."""
         self._heard[outcome.change] = outcome
 
     async def newer(self, named: str | None) -> str | None:
         """The commit that an overlay names, when it is another one that contains ours."""
-        if named is None or named == self._sha or not await self._calls.is_in(named):
+        if named is None or named == self._book.sha or not await self._calls.is_in(named):
             return None
         return named
 
     async def put_back(self, environment: Environment, sha: str, why: str) -> str:
-        """The overlay on the last good commit again. Returns the sentence that says so, or why not."""
+        """The overlay on the last good commit again. Returns the sentence that says so, or why not.
+
+        One that names a third commit was pointed there by somebody else, and is left alone.
+        """
         ride = Ride(landed=False)
-        for _ in range(RIDES):
-            ride = await self.ride(environment, sha, Priority.HOTFIX, f"taken back: {why}")
-            if ride.landed:
-                return f" The overlay of {environment} names {sha[:12]} again."
-            if not ride.again:
-                break
+        try:
+            for _ in range(RIDES):
+                named = await self._calls.overlay_sha(environment)
+                if named not in (self._book.sha, sha):
+                    return (
+                        f" The overlay of {environment} was pointed at {(named or 'no commit')[:12]} from "
+                        "outside: it was left alone."
+                    )
+                ride = await self.ride(environment, sha, Priority.HOTFIX, f"taken back: {why}")
+                if ride.landed:
+                    by = f", by {ride.change}" if ride.change else ""
+                    return f" The overlay of {environment} names {sha[:12]} again{by}."
+                if not ride.again:
+                    break
+        except ActivityError as error:
+            ride = Ride(landed=False, detail=reason(error))
         return f" The overlay of {environment} could not be put back ({ride.detail}): point it at {sha[:12]}."
 
     async def ride(self, environment: Environment, sha: str, priority: Priority, why: str) -> Ride:
         """One overlay change, from its branch to its landing."""
-        self._rides += 1
+        number = self._book.state.rides + 1
+        self._book.note(rides=number)
         change = await self._calls.overlay_change(
             environment,
             sha,
             priority=priority,
             why=why,
-            key=f"{workflow.info().run_id}/{self._rides}",
+            key=f"{workflow.info().first_execution_run_id}/{number}",
             at=workflow.now(),
         )
         if change is None:
@@ -78,16 +98,19 @@ class Rides:
 
     async def settle(self, change: str) -> Ride:
         """Wait for the train's word; after a long silence ask the forge."""
-        while change not in self._heard:
-            try:
-                await workflow.wait_condition(lambda: change in self._heard, timeout=SILENCE)
-            except TimeoutError:
-                found = await self._calls.get_change(change)
-                if found.state != "open":
-                    self.riding = None
-                    return Ride(landed=found.state == "landed", detail=f"the change is {found.state}")
+        silence = SILENCE
+        while not await self._stop.wait(lambda: change in self._heard, silence):
+            found = await self._calls.get_change(change)
+            if found.state != "open":
+                self.riding = None
+                return Ride(
+                    landed=found.state == "landed", detail=f"the change is {found.state}", change=change
+                )
+            silence = min(2 * silence, RARELY)
         self.riding = None
-        outcome = self._heard[change]
+        outcome = self._heard.pop(change)
         if isinstance(outcome, CarEjected):
-            return Ride(landed=False, again=outcome.reason in _TRY_AGAIN, detail=outcome.detail)
-        return Ride(landed=True)
+            return Ride(
+                landed=False, again=outcome.reason in _TRY_AGAIN, detail=outcome.detail, change=change
+            )
+        return Ride(landed=True, change=change)

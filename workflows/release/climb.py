@@ -1,0 +1,71 @@
+"""The climb: up the canary's ladder, one look after the other, with people at the helm."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.release.book import Book
+    from workflows.release.calls import Calls
+    from workflows.release.canary import Ladder, Move
+    from workflows.release.stop import Stop
+
+MAX_EVENTS = 500
+"""Events of one history; a release begins a new one at the first look past it. A look takes about eleven."""
+
+
+class HistoryIsLong(Exception):
+    """Not an error: all is known in the state, and it is time for a new history."""
+
+
+def begin_anew_when_long() -> None:
+    """Raises HistoryIsLong. Only where nothing is under way that the state does not tell of."""
+    info = workflow.info()
+    if info.get_current_history_length() >= MAX_EVENTS or info.is_continue_as_new_suggested():
+        raise HistoryIsLong
+
+
+class Climb:
+    """One release in production, from its first step to the move that ends it."""
+
+    def __init__(self, book: Book, calls: Calls, stop: Stop) -> None:
+        self._book, self._calls, self._stop = book, calls, stop
+
+    async def to_its_end(self) -> Move:
+        """Look, judge and move until a move ends it.
+
+        Raises:
+            ActivityError: the delivery refuses a share, or does not answer for long.
+            CancelledError: a person stopped it.
+            HistoryIsLong
+        """
+        book, canary = self._book, self._book.service.canary
+        ladder = book.state.ladder
+        if ladder is None:
+            ladder = Ladder.at_the_foot(book.sha, canary, workflow.now())
+            await self._weigh(ladder)
+        while True:
+            book.note(ladder=ladder)
+            begin_anew_when_long()
+            document = await self._calls.release_health(book.service.name)
+            self._stop.heed()
+            ladder, move = ladder.observed(document, workflow.now(), held=book.helm.paused is not None)
+            if move.kind == "hold" and book.helm.leaves:
+                move = ladder.left(move, book.helm.leaving_reason())
+            book.tell_move(move)
+            if move.kind == "advance":
+                ladder = ladder.climbed(workflow.now())
+                await self._weigh(ladder)
+                book.tell_helm(leaving=())
+            elif move.kind == "reweigh":
+                await self._weigh(ladder)
+            elif move.kind == "hold":
+                await self._stop.wait(lambda: False, timedelta(seconds=canary.poll_seconds))
+            else:
+                return move
+
+    async def _weigh(self, ladder: Ladder) -> None:
+        step = ladder.step
+        patience = timedelta(seconds=max(step.max_seconds, 30))
+        await self._calls.set_weight(self._book.service.name, step.percent, patience)
+        self._book.tell_share(step.percent)
