@@ -4,10 +4,11 @@ All methods are synchronous (activities run in threads), idempotent where they w
 `leverframe.model.errors`. A backend module also has `BACKEND = Backend(...)` for `bootstrap` and `doctor`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from leverframe.model.changes import (
@@ -16,6 +17,7 @@ from leverframe.model.changes import (
     CheckResult,
 )
 from leverframe.model.facts import FlagObservation, FlagState, ReleaseObservation
+from leverframe.model.flags import Audience, FlagHealthDocument, FlagReading
 from leverframe.model.frozen import Instant
 from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
 from leverframe.model.topology import Check, Probe, Repository
@@ -31,6 +33,7 @@ Kind = Literal[
     "queue",
     "track",
     "flags",
+    "flag_metrics",
     "errors",
     "delivery",
     "metrics",
@@ -115,8 +118,36 @@ class Flags(Protocol):
         """
         ...
 
-    def evaluate(self, flag: str, *, targeting_key: str = "leverframe-verify") -> bool:
+    def evaluate(
+        self,
+        flag: str,
+        *,
+        targeting_key: str = "leverframe-verify",
+        attributes: Mapping[str, str] = MappingProxyType({}),
+    ) -> bool:
         """Evaluate through the OpenFeature SDK, as the service does. Raises NotFound."""
+        ...
+
+    def read(self, flag: str) -> FlagReading:
+        """Who has the flag now. Raises NotFound."""
+        ...
+
+    def expose(self, flag: str, audience: Audience, *, expected: str, key: str, reason: str) -> FlagReading:
+        """Give the flag to an audience if it is at the revision `expected`; the same key again finds it done.
+
+        Raises:
+            Conflict: somebody else has changed the flag since; nothing is overwritten.
+        """
+        ...
+
+    def health(self) -> Health: ...
+
+
+class FlagMetrics(Protocol):
+    """Where it is known what requests did under each variant of a flag."""
+
+    def flag_health(self, service: str, flag: str) -> FlagHealthDocument:
+        """Raises Unavailable: blind is not green and not red."""
         ...
 
     def health(self) -> Health: ...

@@ -27,6 +27,7 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("queue", "gitlab"): "activities.backends.queue_gitlab",
         ("track", "git"): "activities.backends.track_git",
         ("flags", "flagd"): "activities.backends.flags_flagd",
+        ("flag_metrics", "http"): "activities.backends.flag_metrics_http",
         ("errors", "store"): "activities.backends.errors_store",
         ("delivery", "local"): "activities.backends.delivery_local",
         ("metrics", "http"): "activities.backends.metrics_http",

@@ -16,6 +16,7 @@ from activities.ports import (
     Chat,
     Delivery,
     Errors,
+    FlagMetrics,
     Flags,
     Metrics,
     PolicySource,
@@ -46,6 +47,7 @@ class Ports:
     changes: Changes
     track: Track
     flags: Flags
+    flag_metrics: FlagMetrics
     errors: Errors
     delivery: Delivery
     metrics: Metrics
@@ -97,6 +99,7 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
         "changes": lambda: build_changes(settings, store()),
         "track": lambda: build_track(settings),
         "flags": lambda: build_flags(settings),
+        "flag_metrics": lambda: build_flag_metrics(settings),
         "errors": lambda: build("errors", "store", store()),
         "delivery": lambda: build_delivery(settings),
         "metrics": lambda: build_metrics(settings),
@@ -139,7 +142,14 @@ def build_forms(settings: Settings) -> "Forms | None":
 def build_flags(settings: Settings) -> Flags:
     """The flag backend."""
     path = Path(settings.place(settings.flags.path))
-    return cast(Flags, build("flags", settings.flags.backend, path))
+    return cast(Flags, build("flags", settings.flags.backend, path, internal=settings.flags.internal))
+
+
+def build_flag_metrics(settings: Settings) -> FlagMetrics:
+    """Where the health documents of flags come from."""
+    router = settings.delivery.admin_url.rstrip("/") + "/health/flag/{service}/{flag}"
+    template = settings.flags.metrics_url or router
+    return cast(FlagMetrics, build("flag_metrics", "http", url_template=template))
 
 
 def build_delivery(settings: Settings) -> Delivery:

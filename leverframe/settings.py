@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
 from leverframe.model.errors import BadConfiguration
+from leverframe.model.flags import InternalUsers
 from leverframe.model.topology import Repository
 from policies.protected import covers_folder
 
@@ -124,6 +125,10 @@ class FlagSettings(Section):
     backend: Literal["flagd"] = "flagd"
     path: str = "{home}/flags.json"
     """The flagd definition file."""
+    internal: InternalUsers = InternalUsers()
+    """Who gets a flag first when it is rolled out."""
+    metrics_url: str = ""
+    """Where health documents of flags come from, with `{service}` and `{flag}` in it; empty: the router."""
 
 
 class DeliverySettings(Section):

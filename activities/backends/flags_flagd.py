@@ -10,9 +10,11 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from openfeature import api
 from openfeature.client import OpenFeatureClient
@@ -20,11 +22,13 @@ from openfeature.contrib.provider.flagd import FlagdProvider
 from openfeature.contrib.provider.flagd.config import ResolverType
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ErrorCode, OpenFeatureError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from activities.backends.flagd_audience import Definition, audience_of, revision_of, rewritten
 from activities.ports import Backend, Health
-from leverframe.model.errors import BadConfiguration, NotFound, Unavailable
+from leverframe.model.errors import BadConfiguration, Conflict, NotFound, Unavailable
 from leverframe.model.facts import FlagState
+from leverframe.model.flags import Audience, FlagReading, InternalUsers, Part, Whole
 from leverframe.model.ids import short_hash
 
 _POLL_MS = 50
@@ -34,29 +38,19 @@ _SPENT_KEYS = 32
 """Keys that a flag remembers, oldest forgotten first."""
 
 
-class _Definition(BaseModel):
-    """The part of one flag that matters here; everything else is kept as it is."""
-
-    model_config = ConfigDict(extra="allow")
-
-    state: str = "ENABLED"
-    variants: dict[str, object]
-    default_variant: str | None = Field(default=None, alias="defaultVariant")
-    metadata: dict[str, bool | int | float | str] = {}
-    targeting: dict[str, object] | None = None
-
-
 class _Document(BaseModel):
     model_config = ConfigDict(extra="allow")
 
-    flags: dict[str, _Definition]
+    flags: dict[str, Definition]
 
 
 class FlagdFlags:
     """The Flags port. One instance may be used by many threads, and many processes may share the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, internal: InternalUsers | None = None) -> None:
+        """`internal`: who gets a flag first when it is rolled out."""
         self._path = path.absolute()
+        self._internal = internal or InternalUsers()
         self._lock = threading.Lock()
         self._client: OpenFeatureClient | None = None
 
@@ -66,17 +60,23 @@ class FlagdFlags:
         return [
             FlagState(
                 flag=name,
-                on=definition.state == "ENABLED" and _variant(definition, definition.default_variant) is True,
-                kill=definition.metadata.get("kill") is not False and not definition.targeting,
+                on=definition.state == "ENABLED" and audience_of(definition) not in (Whole(on=False), None),
+                kill=definition.metadata.get("kill") is not False and audience_of(definition) is not None,
                 changed_at=_instant(definition.metadata.get("leverframe.at")),
                 changed_by=_key(definition.metadata.get("leverframe.key")),
+                killed_at_percent=_percent(definition.metadata.get("leverframe.killed_at_percent")),
             )
             for name, definition in document.flags.items()
-            if _is_switch(definition)
+            if definition.is_switch
         ]
 
+    def read(self, flag: str) -> FlagReading:
+        """Who has the flag. Raises NotFound, BadConfiguration, Unavailable."""
+        document, raw = self._read()
+        return self._reading(flag, self._definition(document, flag), raw["flags"][flag])
+
     def set(self, flag: str, on: bool, *, key: str, reason: str) -> bool:
-        """Point the flag's `defaultVariant` at its on or off variant.
+        """Give everybody the flag's on or off variant, whoever had it on before by a rollout of ours.
 
         A key switches once: a retry that comes after a person has switched the flag back changes nothing.
         Who did it is kept in the flag's metadata as `leverframe.key`, `leverframe.reason` and
@@ -85,38 +85,90 @@ class FlagdFlags:
         Raises:
             NotFound: no such flag.
             BadConfiguration: the file is broken, or the flag is disabled, has no on and off variants, or
-                has targeting rules, which decide before the default does.
+                has targeting rules of somebody else's, which decide before the default does.
             Unavailable: the file can't be read or written.
         """
         with self._locked():
             document, raw = self._read()
-            definition = document.flags.get(flag)
-            if definition is None:
-                raise NotFound(f"flag {flag!r} is not in {self._path.name}")
-            if on and definition.state != "ENABLED":
-                raise BadConfiguration(
-                    f"flag {flag!r} is disabled in {self._path.name}: enable it there first"
-                )
-            if definition.targeting:
+            definition = self._definition(document, flag)
+            self._enabled(definition, flag, wanted=on)
+            if audience_of(definition) is None:
                 raise BadConfiguration(
                     f"flag {flag!r} has targeting rules in {self._path.name}, which decide before its "
                     "default: change them by hand"
                 )
-            wanted = _name_of(definition, on, flag)
-            spent = str(definition.metadata.get("leverframe.spent", "")).split()
-            if definition.default_variant == wanted or short_hash(key) in spent:
+            definition.name_of(on, flag)
+            if audience_of(definition) == Whole(on=on) or short_hash(key) in _spent(definition):
                 return False
-            raw["flags"][flag]["defaultVariant"] = wanted
-            raw["flags"][flag]["metadata"] = definition.metadata | {
-                "leverframe.key": key,
-                "leverframe.spent": " ".join([*spent, short_hash(key)][-_SPENT_KEYS:]),
-                "leverframe.reason": reason,
-                "leverframe.at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            }
-            self._write(raw)
+            self._give(raw, flag, Whole(on=on), key=key, reason=reason)
             return True
 
-    def evaluate(self, flag: str, *, targeting_key: str = "leverframe-verify") -> bool:
+    def expose(self, flag: str, audience: Audience, *, expected: str, key: str, reason: str) -> FlagReading:
+        """Give the flag to an audience, if it still is as it was at the revision `expected`.
+
+        Asked again with the same key after it was done, it says so.
+
+        Raises:
+            Conflict: somebody else has changed the flag since; it is left as it is.
+            NotFound, Unavailable: as above.
+            BadConfiguration: as above, or nobody is declared internal.
+        """
+        with self._locked():
+            document, raw = self._read()
+            definition = self._definition(document, flag)
+            self._enabled(definition, flag, wanted=audience != Whole(on=False))
+            before = self._reading(flag, definition, raw["flags"][flag])
+            wanted = rewritten(raw["flags"][flag], flag, audience, self._internal)
+            if before.changed_by == key and before.revision == revision_of(wanted):
+                return before
+            if before.revision != expected:
+                raise Conflict(f"somebody changed the flag {flag!r} meanwhile: it is {before.words()}")
+            self._give(raw, flag, audience, key=key, reason=reason)
+            return self._reading(flag, Definition.model_validate(raw["flags"][flag]), raw["flags"][flag])
+
+    def _give(
+        self, raw: dict[str, dict[str, Any]], flag: str, audience: Audience, *, key: str, reason: str
+    ) -> None:
+        """Write the flag for this audience, with who did it and why."""
+        definition = Definition.model_validate(raw["flags"][flag])
+        before = audience_of(definition)
+        written = rewritten(raw["flags"][flag], flag, audience, self._internal)
+        metadata = definition.metadata | {
+            "leverframe.key": key,
+            "leverframe.spent": " ".join([*_spent(definition), short_hash(key)][-_SPENT_KEYS:]),
+            "leverframe.reason": reason,
+            "leverframe.at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+        metadata.pop("leverframe.killed_at_percent", None)
+        if isinstance(before, Part) and audience == Whole(on=False):
+            metadata["leverframe.killed_at_percent"] = before.percent
+        raw["flags"][flag] = written | {"metadata": metadata}
+        self._write(raw)
+
+    def _definition(self, document: _Document, flag: str) -> Definition:
+        if flag not in document.flags:
+            raise NotFound(f"flag {flag!r} is not in {self._path.name}")
+        return document.flags[flag]
+
+    def _enabled(self, definition: Definition, flag: str, *, wanted: bool) -> None:
+        if wanted and definition.state != "ENABLED":
+            raise BadConfiguration(f"flag {flag!r} is disabled in {self._path.name}: enable it there first")
+
+    def _reading(self, flag: str, definition: Definition, raw: dict[str, Any]) -> FlagReading:
+        return FlagReading(
+            flag=flag,
+            audience=audience_of(definition),
+            revision=revision_of(raw),
+            changed_by=_key(definition.metadata.get("leverframe.key")),
+        )
+
+    def evaluate(
+        self,
+        flag: str,
+        *,
+        targeting_key: str = "leverframe-verify",
+        attributes: Mapping[str, str] = MappingProxyType({}),
+    ) -> bool:
         """Evaluate as a service does. A broken file leaves the values that were last good.
 
         Raises:
@@ -124,7 +176,8 @@ class FlagdFlags:
             BadConfiguration: it is not a boolean flag.
             Unavailable: the provider has never read a good file.
         """
-        details = self._openfeature().get_boolean_details(flag, False, EvaluationContext(targeting_key))
+        context = EvaluationContext(targeting_key, dict(attributes))
+        details = self._openfeature().get_boolean_details(flag, False, context)
         if details.error_code is None:
             return details.value
         if details.error_code is ErrorCode.FLAG_NOT_FOUND:
@@ -185,7 +238,7 @@ class FlagdFlags:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _read(self) -> tuple[_Document, dict[str, dict[str, dict[str, object]]]]:
+    def _read(self) -> tuple[_Document, dict[str, dict[str, Any]]]:
         """The document, checked and as it is."""
         try:
             text = self._path.read_text(encoding="utf-8")
@@ -221,10 +274,6 @@ class FlagdFlags:
             raise Unavailable(f"the flag file {self._path} can't be written: {error.strerror}") from error
 
 
-def _variant(definition: _Definition, name: str | None) -> object:
-    return None if name is None else definition.variants.get(name)
-
-
 def _instant(value: object) -> datetime | None:
     """A time that we once wrote; anything else in its place is no time."""
     try:
@@ -238,17 +287,12 @@ def _key(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _is_switch(definition: _Definition) -> bool:
-    """Whether the flag is boolean: exactly these can be switched."""
-    return {True, False} == {value for value in definition.variants.values() if isinstance(value, bool)}
+def _percent(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 100 else None
 
 
-def _name_of(definition: _Definition, value: bool, flag: str) -> str:
-    """The variant that has the value. Raises BadConfiguration."""
-    for name, candidate in definition.variants.items():
-        if candidate is value:
-            return name
-    raise BadConfiguration(f"flag {flag!r} has no variant that is {str(value).lower()}")
+def _spent(definition: Definition) -> "list[str]":
+    return str(definition.metadata.get("leverframe.spent", "")).split()
 
 
 BACKEND = Backend(kind="flags", name="flagd", scopes=(), build=FlagdFlags)

@@ -5,6 +5,7 @@ GET  /state/{service}/{environment}     a DeliveryState
 POST /weight/{service}                  {"sha", "percent"}
 POST /promote/{service}, /abort/{service}   {"sha"}
 GET  /health/release/{service}          a HealthDocument
+GET  /health/flag/{service}/{flag}      a FlagHealthDocument
 GET  /health/live                       204
 
 Every call is idempotent. Errors are `{"type", "detail"}`: 400 BadInput, 404 NotFound, 409 Conflict,
@@ -106,6 +107,13 @@ class Admin:
     async def get_release_health(self, request: web.Request) -> web.Response:
         return _json(self._reconciler.health(request.match_info["service"]))
 
+    async def get_flag_health(self, request: web.Request) -> web.Response:
+        service, flag = request.match_info["service"], request.match_info["flag"]
+        try:
+            return _json(self._reconciler.flag_health(service, flag))
+        except ValidationError as error:
+            raise BadInput(f"{flag!r} is not a flag's name") from error
+
     async def get_live(self, _: web.Request) -> web.Response:
         return web.Response(status=204)
 
@@ -160,6 +168,7 @@ def application(reconciler: Reconciler) -> web.Application:
             web.post("/promote/{service}", admin.post_promote),
             web.post("/abort/{service}", admin.post_abort),
             web.get("/health/release/{service}", admin.get_release_health),
+            web.get("/health/flag/{service}/{flag}", admin.get_flag_health),
             web.get("/health/live", admin.get_live),
         ]
     )

@@ -13,6 +13,7 @@ from leverframe.delivery.deployment import Deployment
 from leverframe.delivery.overlays import Overlays
 from leverframe.delivery.state_file import SavedState, StateFile
 from leverframe.model.errors import NotFound, Unavailable
+from leverframe.model.flags import FlagHealthDocument
 from leverframe.model.releases import Environment, HealthDocument
 from leverframe.model.topology import Repository
 
@@ -94,6 +95,16 @@ class Reconciler:
             canary=deployment.arms.canary,
             canary_percent=deployment.arms.percent,
             arms=deployment.route.counts.arms(),
+        )
+
+    def flag_health(self, service: str, flag: str) -> FlagHealthDocument:
+        """What production's requests did under each variant of a flag. Raises NotFound."""
+        return FlagHealthDocument(
+            service=service,
+            flag=flag,
+            counting_since=self.started_at,
+            taken_at=datetime.now(UTC),
+            variants=self.deployment(service, "production").route.counts.variants(flag),
         )
 
     async def _follow(self, repository: Repository) -> None:

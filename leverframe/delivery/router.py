@@ -12,7 +12,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from leverframe.delivery.counts import Counts
+from leverframe.delivery.counts import FLAGS_HEADER, Counts
 from leverframe.delivery.instances import Instance
 from leverframe.delivery.split import Split
 
@@ -106,7 +106,10 @@ class Router:
         finally:
             instance.leave()
         milliseconds = (time.perf_counter() - began) * 1000
-        route.counts.record(instance.sha, failed=response.status >= 500, milliseconds=milliseconds)
+        flags = ",".join(response.headers.popall(FLAGS_HEADER, ()))  # for us, not for users
+        route.counts.record(
+            instance.sha, failed=response.status >= 500, milliseconds=milliseconds, flags=flags
+        )
         if refused and instance is route.canary and route.stable is not None:
             # It never reached the canary: the error counts, and the user gets stable's answer.
             return await self._forward(route, route.stable, request, headers, body)

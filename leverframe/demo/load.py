@@ -35,6 +35,8 @@ _CARTS: tuple[tuple[tuple[tuple[str, int], ...], int], ...] = (
 )
 """What they buy, with weights in per cent. The sample has no list price, the gift card no weight."""
 
+_CUSTOMERS = 1000
+
 _ARCHIVED_ORDERS = range(1000, 1200)
 
 
@@ -56,6 +58,7 @@ class Load:
     chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 - which cart
     counts: Counter[str] = field(default_factory=Counter)
     """Answers by status; `unreachable` where none came, `skipped` where too many were under way."""
+    _visits: int = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; requests under way are abandoned then."""
@@ -93,7 +96,11 @@ class Load:
 
     async def _send(self, session: aiohttp.ClientSession, visit: Visit) -> None:
         try:
-            async with session.request(visit.method, visit.path, json=visit.body) as response:
+            self._visits += 1
+            customer = {"X-Customer": f"customer-{self._visits % _CUSTOMERS}"}
+            async with session.request(
+                visit.method, visit.path, json=visit.body, headers=customer
+            ) as response:
                 await response.read()
                 self.counts[str(response.status)] += 1
         except (aiohttp.ClientError, TimeoutError):

@@ -47,12 +47,15 @@ class FlagState(Frozen):
 
     flag: str
     on: bool
+    """For anybody: while it is rolled out, too."""
     kill: bool = True
     """Switching it off is safe: the backend's metadata does not say otherwise."""
     changed_at: Instant | None = None
     """When it was last switched, if the backend knows."""
     changed_by: str | None = None
     """The key it was last switched with: a reservation's id, or a person's name and time."""
+    killed_at_percent: int | None = None
+    """It was switched off in the middle of a rollout that had come so far; nobody has changed it since."""
 
 
 class ReleaseObservation(Frozen):

@@ -70,6 +70,15 @@ async def test_the_canary_gets_exactly_its_share_and_is_counted_apart(world: Del
         assert (arms[A].requests, arms[B].requests) == (290, 10)
         assert arms[A].errors + arms[B].errors == 50
         assert sum(arms[B].latency) == 10
+        for variant in ("on", "on", "off"):
+            answer = await world.get(f"/flagged/new-pricing={variant}")
+            assert (answer.text, "Leverframe-Flags" in answer.headers) == ("flagged", False)
+        flag = await asyncio.to_thread(world.flag_metrics.flag_health, "shop", "new-pricing")
+        assert {each.variant: each.requests for each in flag.variants} == {"on": 2, "off": 1}
+        with pytest.raises(Unavailable, match="answered 400"):
+            await asyncio.to_thread(world.flag_metrics.flag_health, "shop", "no flag")
+        with pytest.raises(NotFound):
+            await asyncio.to_thread(world.flag_metrics.flag_health, "nowhere", "new-pricing")
 
 
 async def test_promotion_makes_the_canary_stable_and_stops_the_old_one(world: DeliveryWorld) -> None:

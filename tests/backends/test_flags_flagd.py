@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from activities.backends.flags_flagd import FlagdFlags
-from leverframe.model.errors import BadConfiguration, NotFound, Unavailable
+from leverframe.model.errors import BadConfiguration, Conflict, NotFound, Unavailable
+from leverframe.model.flags import Audience, FlagReading, InternalUsers, Part, Whole
 
 SWITCH = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off"}
 DOCUMENT = {
@@ -226,3 +227,67 @@ def test_health_counts_the_switches(flags: FlagdFlags) -> None:
     health = flags.health()
     assert health.ok
     assert "4 switches" in health.detail
+
+
+STAFF = InternalUsers(keys=("ada",), attribute="email", endings=("@shop.example",))
+
+
+@pytest.fixture
+def rolling(path: Path) -> Iterator[FlagdFlags]:
+    flags = FlagdFlags(path, STAFF)
+    yield flags
+    flags.close()
+
+
+def expose(flags: FlagdFlags, audience: Audience, key: str, expected: str = "") -> FlagReading:
+    revision = expected or flags.read("new-pricing").revision
+    return flags.expose("new-pricing", audience, expected=revision, key=key, reason="rollout")
+
+
+def test_internal_users_get_a_flag_first_and_others_do_not(rolling: FlagdFlags) -> None:
+    assert rolling.evaluate("new-pricing", targeting_key="ada") is False
+    assert expose(rolling, Part(percent=0), "flag/shop/new-pricing/1").audience == Part(percent=0)
+    deadline = time.monotonic() + 10
+    while not rolling.evaluate("new-pricing", targeting_key="ada") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert rolling.evaluate("new-pricing", targeting_key="ada")
+    assert rolling.evaluate("new-pricing", attributes={"email": "cleo@shop.example"})
+    assert not rolling.evaluate("new-pricing", attributes={"email": "dan@elsewhere"})
+    assert [(s.on, s.kill) for s in rolling.list() if s.flag == "new-pricing"] == [(True, True)]
+
+
+def test_a_step_written_again_after_a_crash_finds_itself_done(rolling: FlagdFlags) -> None:
+    before = rolling.read("new-pricing").revision
+    first = expose(rolling, Part(percent=5), "step/1")
+    assert expose(rolling, Part(percent=5), "step/1", expected=before) == first
+
+
+def test_what_a_person_changed_meanwhile_is_not_overwritten(rolling: FlagdFlags, path: Path) -> None:
+    step = expose(rolling, Part(percent=5), "step/1")
+    rolling.set("new-pricing", True, key="ada/now", reason="for everybody")
+    with pytest.raises(Conflict, match="meanwhile: it is on for everybody"):
+        expose(rolling, Part(percent=25), "step/2", expected=step.revision)
+    assert rolling.read("new-pricing").audience == Whole(on=True)
+    document = json.loads(path.read_text())
+    document["flags"]["new-pricing"]["targeting"] = {"if": [True, "on", "off"]}
+    path.write_text(json.dumps(document))
+    with pytest.raises(Conflict, match="under targeting rules of somebody's own"):
+        expose(rolling, Part(percent=25), "step/2", expected=step.revision)
+
+
+def test_a_flag_on_its_way_is_killed_for_everybody_at_once_and_says_how_far_it_was(
+    rolling: FlagdFlags, path: Path
+) -> None:
+    expose(rolling, Part(percent=25), "step/1")
+    assert rolling.set("new-pricing", False, key="run/1/0", reason="spike") is True
+    written = json.loads(path.read_text())["flags"]["new-pricing"]
+    assert "targeting" not in written
+    assert written["variants"] == SWITCH["variants"]
+    assert [s.killed_at_percent for s in rolling.list() if s.flag == "new-pricing"] == [25]
+    rolling.set("new-pricing", True, key="ada/now", reason="for everybody")
+    assert [s.killed_at_percent for s in rolling.list() if s.flag == "new-pricing"] == [None]
+
+
+def test_nothing_is_rolled_out_where_nobody_is_internal(flags: FlagdFlags) -> None:
+    with pytest.raises(BadConfiguration, match=r"set flags\.internal\.keys"):
+        expose(flags, Part(percent=0), "step/1")

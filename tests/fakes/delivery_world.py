@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from activities.backends.delivery_local import LocalDelivery
+from activities.backends.flag_metrics_http import HttpFlagMetrics
 from activities.backends.metrics_http import HttpMetrics
 from leverframe.delivery.serve import run
 from leverframe.model.releases import Artifact, DeliveryState, Environment
@@ -45,6 +46,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, os.environ["SENTRY_RELEASE"].encode())
         elif self.path == "/fail":
             self.answer(500, b"failed")
+        elif self.path.startswith("/flagged/"):
+            self.answer(200, b"flagged", Leverframe_Flags=self.path.removeprefix("/flagged/"))
         elif self.path == "/die":
             os._exit(3)
         elif self.path == "/environment":
@@ -92,6 +95,8 @@ class DeliveryWorld:
         }
         self.delivery = LocalDelivery(admin_url=delivery.admin_url, ports=self.ports)
         self.metrics = HttpMetrics(url_template=f"{delivery.admin_url}/health/release/{{service}}")
+        by_flag = f"{delivery.admin_url}/health/flag/{{service}}/{{flag}}"
+        self.flag_metrics = HttpFlagMetrics(url_template=by_flag)
         self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self._bare), at=root)
         self._git("clone", "--quiet", str(self._bare), str(self._clone), at=root)
         self.point("none", "dev", "production")

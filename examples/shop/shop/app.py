@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from shop import cart, catalogue, words
+from shop import cart, catalogue, flags, words
 from shop.checkout import check_out
 from shop.orders import OrderBook
 
 
-def create_app() -> Starlette:
+def create_app() -> flags.Told:
     """A shop with an order book of its own."""
     book = OrderBook()
 
@@ -42,7 +42,7 @@ def create_app() -> Starlette:
             raise HTTPException(404, "There is no such order.")
         return JSONResponse(asdict(found))
 
-    return Starlette(
+    shop = Starlette(
         routes=[
             Route("/", home),
             Route("/health", health),
@@ -51,3 +51,4 @@ def create_app() -> Starlette:
             Route("/orders/{number:int}", order),
         ]
     )
+    return flags.Told(shop)

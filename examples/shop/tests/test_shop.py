@@ -1,6 +1,12 @@
 """The shop as a customer sees it."""
 
 import pytest
+from openfeature import api
+from openfeature.flag_evaluation import FlagResolutionDetails
+from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
+from starlette.testclient import TestClient
+
+from shop.app import create_app
 
 
 def check_out(client, *lines):
@@ -69,3 +75,30 @@ def test_gift_wrap_takes_strong_paper_for_heavy_parcels(client, switch):
     switch("gift-wrap")
     assert check_out(client, ("mug", 1)).json()["paper"] == "tissue"
     assert check_out(client, ("teapot", 2)).json()["paper"] == "kraft"
+
+
+def test_an_answer_tells_which_flags_it_depends_on(client, switch):
+    switch("gift-wrap")
+    assert check_out(client, ("mug", 1)).headers["Leverframe-Flags"] == "gift-wrap=on"
+    assert "Leverframe-Flags" not in client.get("/catalogue").headers
+
+
+def test_an_answer_that_failed_tells_it_too(switch):
+    switch("gift-wrap")
+    with TestClient(create_app(), raise_server_exceptions=False) as client:
+        answer = check_out(client, ("gift-card", 1))
+    assert (answer.status_code, answer.headers["Leverframe-Flags"]) == (500, "gift-wrap=on")
+
+
+def test_a_flag_is_evaluated_for_the_customer_of_the_request(client):
+    asked = []
+
+    def given(flag, context):
+        asked.append(context.targeting_key)
+        return FlagResolutionDetails(True, variant="on")
+
+    flag = InMemoryFlag("on", {"on": True, "off": False}, context_evaluator=given)
+    api.set_provider_and_wait(InMemoryProvider({"gift-wrap": flag}))
+    client.post("/checkout", json={"lines": [{"sku": "mug"}]}, headers={"X-Customer": "ada"})
+    check_out(client, ("mug", 1))
+    assert asked == ["ada", "anonymous"]
