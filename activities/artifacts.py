@@ -4,6 +4,7 @@ import hashlib
 import sys
 from pathlib import Path
 
+from activities.disk_space import writing_to
 from leverframe.model.errors import BadInput, Conflict, NotFound, Refused
 from leverframe.model.releases import Artifact
 
@@ -38,9 +39,10 @@ def unpack(tar: Path, into: Path) -> None:
 
     Raises:
         BadInput: it is no tar, or holds something that must not be unpacked (`tarfile`'s data filter).
+        DiskFull: there is no space left for it.
     """
     try:
-        with tarfile.open(tar) as opened:
+        with writing_to(into), tarfile.open(tar) as opened:
             opened.extractall(into, filter="data")
     except (tarfile.TarError, OSError) as error:
         raise BadInput(f"the artifact {tar.name} can't be unpacked: {error}") from error

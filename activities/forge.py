@@ -129,7 +129,10 @@ class ForgeActivities:
             receipt = outcome.receipt
             self._changes.mark_landed(outcome.change, receipt.sha)
             passed = ", ".join(result.check for result in receipt.checks) or "none needed"
-            body = f"Landed on {receipt.target} as {receipt.sha}, the commit that was tested ({passed})."
+            body = (
+                f"Landed on {receipt.target} as {receipt.sha}, the commit that was tested ({passed}), "
+                f"with this change at {receipt.head[:12]}."
+            )
         else:
             if self._left(outcome).state == "landed":
                 return

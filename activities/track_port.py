@@ -85,6 +85,7 @@ class Track(Protocol):
         at: datetime,
         override: Override | None = None,
         tested: Car | None = None,
+        sources: Mapping[str, str] | None = None,
     ) -> Receipt:
         """One atomic compare-and-swap push of the tested commit and its receipt.
 
@@ -93,9 +94,11 @@ class Track(Protocol):
         The evidence is `exact`, but `override` with one: then the checks that it names are those required,
         and `composed` with `tested`, the car of the same change that was tested on an earlier base and
         whose `same_closure` the car has: then the checks are those of `tested.sha`.
+        `sources` are branches with the heads that they must still be at as the target moves.
 
         Raises:
             TargetMoved: the target is neither at the car's base nor contains the car.
+            Conflict: a source is somewhere else by now.
             Refused: something is not proven, or the remote refuses the push for good.
             Unavailable: the remote did not answer and looking could not settle what happened.
         """
@@ -108,6 +111,7 @@ class Track(Protocol):
         cars: Sequence[tuple[Car, Author]],
         checks: Sequence[CheckResult],
         at: datetime,
+        sources: Mapping[str, str] | None = None,
     ) -> list[Receipt]:
         """Stacked cars, lowest first, in one atomic push: all of them land, or none.
 

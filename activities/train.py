@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 from temporalio import activity
 
+from activities.endings import Endings
 from activities.failures import typed_failures
 from activities.ports import Changes
 from activities.pulse import with_pulse
@@ -28,9 +29,6 @@ from leverframe.model.errors import Conflict, NotFound, Refused, Unproven
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
 from leverframe.model.topology import Repository, TrainRules
 from leverframe.model.trains import AuditReport, Override
-
-RECENT_RECEIPTS = 200
-"""How far back a change that has landed before is looked for."""
 
 LOOKED_AT = 50
 """How many changes at the front one look asks the forge about; the others are asked about in their turn."""
@@ -176,6 +174,7 @@ class TrainActivities:
         self._changes = changes
         self._track = track
         self._repositories = repositories
+        self._endings = Endings(track)
 
     @activity.defn(name="look_at_target")
     @typed_failures
@@ -191,7 +190,7 @@ class TrainActivities:
         ended: list[CarEjected | CarLanded] = []
         lanes: list[LanesOf] = []
         for waiting, change in asked:
-            if end := self._ended(repository, change, waiting.head, tips):
+            if end := self._endings.of(repository, change, waiting.head, tips):
                 ended.append(end)
             elif repository.train.lane_mode == "composed":
                 lanes.append(self._lanes(repository, change, waiting, tip))
@@ -240,10 +239,13 @@ class TrainActivities:
         repository = self._repository(request.repository)
         changes = [self._changes.change(landing.rider.change) for landing in request.cars]
         tips = self._track.tips(repository, {change.branch for change in changes})
+        sources = dict[str, str]()
         for landing, change in zip(request.cars, changes, strict=True):
-            ended = self._ended(repository, change, landing.rider.head, tips)
+            ended = self._endings.of(repository, change, landing.rider.head, tips)
             if isinstance(ended, CarEjected):
                 raise Conflict(ended.detail)
+            if ended is None:
+                sources[change.branch] = landing.rider.head
         wanted = [(one.rider, one.sha) for one in request.cars]
         cars = self._cars(repository, request.cars[0].base, wanted)
         self._all_proven(repository, request, cars)
@@ -253,6 +255,7 @@ class TrainActivities:
                 cars=[(car, landing.author) for car, landing in zip(cars, request.cars, strict=True)],
                 checks=request.cars[-1].checks,
                 at=request.at,
+                sources=sources,
             )
         landing, tested = request.cars[0], None
         if on := request.tested:
@@ -266,6 +269,7 @@ class TrainActivities:
                 at=request.at,
                 override=landing.rider.override,
                 tested=tested,
+                sources=sources,
             )
         ]
 
@@ -335,17 +339,8 @@ class TrainActivities:
         self, repository: Repository, rider: Rider, base: str, conflict: tuple[str, ...]
     ) -> Composed:
         """A change that makes no car: in conflict, or in its base already; of a landing the receipt knows."""
-        landed = None
-        if not conflict and (receipt := self._receipt(repository, rider.change, rider.head)):
-            tip = self._track.tip(repository)
-            if self._track.is_ancestor(repository, ancestor=receipt.sha, descendant=tip):
-                landed = CarLanded(change=rider.change, receipt=receipt)
+        landed = None if conflict else self._endings.landed(repository, rider.change, rider.head)
         return Composed(sequence=rider.sequence, base=base, conflict=conflict, ended=landed)
-
-    def _receipt(self, repository: Repository, change: str, head: str) -> Receipt | None:
-        """The newest receipt of the change at this head."""
-        recent = self._track.receipts(repository, limit=RECENT_RECEIPTS)
-        return next((one for one in recent if (one.change, one.head) == (change, head)), None)
 
     def _cars(self, repository: Repository, base: str, wanted: Sequence[tuple[Rider, str]]) -> list[Car]:
         """Stacked cars with their paths: composed again, which gives the same commits, or they are others."""
@@ -360,30 +355,6 @@ class TrainActivities:
             if at >= len(cars) or cars[at].sha != sha:
                 raise Refused(f"composing {rider.change} again does not give {sha[:12]}")
         return cars
-
-    def _ended(
-        self, repository: Repository, change: Change, head: str, tips: Mapping[str, str]
-    ) -> CarEjected | CarLanded | None:
-        """Why a change can't ride at `head`, if so. `tips` are the branches as just seen."""
-        if change.state == "landed":
-            if receipt := self._receipt(repository, change.id, head):
-                return CarLanded(change=change.id, receipt=receipt)
-            detail = f"The change has landed as {change.landed_as}; open a new one for what is left."
-            return CarEjected(change=change.id, reason="empty", detail=detail)
-        if change.state == "closed":
-            detail = "The change was closed; open it again to land it."
-            return CarEjected(change=change.id, reason="withdrawn", detail=detail)
-        tip = tips.get(change.branch)
-        if tip is None:
-            detail = f"The branch {change.branch} is gone; push it and enqueue the change again."
-            return CarEjected(change=change.id, reason="withdrawn", detail=detail)
-        if tip != head:
-            detail = (
-                f"The change was enqueued at {head[:12]} and is at {tip[:12]} now; "
-                "enqueue the new head when it is ready."
-            )
-            return CarEjected(change=change.id, reason="head_moved", detail=detail)
-        return None
 
     def _repository(self, name: str) -> Repository:
         if name not in self._repositories:

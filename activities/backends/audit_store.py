@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import DBAPIError
 
-from activities.backends.store_sql import audit, insert, policy_snapshots, reading
+from activities.backends.store_sql import answering, audit, insert, policy_snapshots, reading
 from activities.ports import Backend, Health
 from leverframe.model.errors import Conflict, NotFound, Unavailable
 from policies.audit import BEGINNING, Head, Record, broken_at
@@ -47,13 +46,10 @@ class StoreAudit:
             audit.c.organisation == organisation,
             audit.c.sequence.between(before.sequence, records[-1].sequence),
         )
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(connection, audit).on_conflict_do_nothing(), rows)
-                hashes = {row.sequence: row.hash for row in connection.execute(kept)}
-                _follow(hashes, before, records)
-        except DBAPIError as error:
-            raise _unavailable(error) from error
+        with answering(), self._engine.begin() as connection:
+            connection.execute(insert(connection, audit).on_conflict_do_nothing(), rows)
+            hashes = {row.sequence: row.hash for row in connection.execute(kept)}
+            _follow(hashes, before, records)
 
     def read(self, organisation: str, *, after: int = 0, limit: int = 1000) -> list[Record]:
         """The records that follow, oldest first. Raises Conflict for a row that is no record any more."""
@@ -63,11 +59,8 @@ class StoreAudit:
             .order_by(audit.c.sequence)
             .limit(limit)
         )
-        try:
-            with reading(self._engine) as connection:
-                rows = connection.execute(query).all()
-        except DBAPIError as error:
-            raise _unavailable(error) from error
+        with answering(), reading(self._engine) as connection:
+            rows = connection.execute(query).all()
         return [_record(row.sequence, row.line) for row in rows]
 
     def head(self, organisation: str) -> Head:
@@ -78,11 +71,8 @@ class StoreAudit:
             .order_by(audit.c.sequence.desc())
             .limit(1)
         )
-        try:
-            with reading(self._engine) as connection:
-                row = connection.execute(query).one_or_none()
-        except DBAPIError as error:
-            raise _unavailable(error) from error
+        with answering(), reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
         return Head() if row is None else Head(sequence=row.sequence, hash=row.hash)
 
     def keep_snapshot(self, organisation: str, snapshot: PolicySnapshot) -> None:
@@ -90,22 +80,16 @@ class StoreAudit:
         row = insert(self._engine, policy_snapshots).values(
             organisation=organisation, digest=snapshot.digest, content=snapshot.model_dump_json()
         )
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(row.on_conflict_do_nothing())
-        except DBAPIError as error:
-            raise _unavailable(error) from error
+        with answering(), self._engine.begin() as connection:
+            connection.execute(row.on_conflict_do_nothing())
 
     def snapshot(self, organisation: str, policy_digest: str) -> PolicySnapshot:
         """Raises NotFound, and Conflict for a policy that does not have its digest any more."""
         query = select(policy_snapshots.c.content).where(
             policy_snapshots.c.organisation == organisation, policy_snapshots.c.digest == policy_digest
         )
-        try:
-            with reading(self._engine) as connection:
-                content = connection.execute(query).scalar_one_or_none()
-        except DBAPIError as error:
-            raise _unavailable(error) from error
+        with answering(), reading(self._engine) as connection:
+            content = connection.execute(query).scalar_one_or_none()
         if content is None:
             raise NotFound(f"no policy {policy_digest} is kept for {organisation}")
         return _snapshot(policy_digest, content)
@@ -113,12 +97,12 @@ class StoreAudit:
     def health(self) -> Health:
         """Whether the store answers."""
         try:
-            with reading(self._engine) as connection:
+            with answering(), reading(self._engine) as connection:
                 organisations = connection.execute(select(audit.c.organisation).distinct()).all()
-        except DBAPIError as error:
+        except Unavailable as error:
             return Health(
                 ok=False,
-                detail=str(_unavailable(error)),
+                detail=str(error),
                 remedy="Check store.url and that the store runs: without it the ledger soon grants nothing.",
             )
         return Health(ok=True, detail=f"audit logs of {len(organisations)} organisations")
@@ -154,10 +138,6 @@ def _snapshot(policy_digest: str, content: str) -> PolicySnapshot:
     if PolicySnapshot.of(found.documents, found.people).digest != policy_digest:
         raise Conflict(f"the policy kept as {policy_digest} has another digest: somebody changed it")
     return found
-
-
-def _unavailable(error: DBAPIError) -> Unavailable:
-    return Unavailable(f"the store did not answer: {error.orig}")
 
 
 BACKEND = Backend(kind="audit", name="store", scopes=(), build=StoreAudit)

@@ -1,13 +1,19 @@
 """Changes in the store: the record of merge requests when no hosted forge keeps one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, RowMapping, func, select, update
-from sqlalchemy.exc import DBAPIError
 
-from activities.backends.store_sql import changes, checks, comments, from_micros, insert, reading, to_micros
+from activities.backends.store_sql import (
+    answering,
+    changes,
+    checks,
+    comments,
+    from_micros,
+    insert,
+    reading,
+    to_micros,
+)
 from activities.ports import Backend, Health
 from leverframe.model.changes import Author, Change, ChangeSpec, CheckResult, Priority
 from leverframe.model.errors import Conflict, NotFound, Unavailable
@@ -31,7 +37,7 @@ class ChangesStore:
             Conflict: the change of this branch has landed or was closed.
         """
         for _ in range(_ATTEMPTS):
-            with _answering(), self._engine.begin() as connection:
+            with answering(), self._engine.begin() as connection:
                 found = _by_branch(connection, spec)
                 if found is None:
                     found = _add(connection, spec)
@@ -47,7 +53,7 @@ class ChangesStore:
 
     def change(self, change: str) -> Change:
         """Raises NotFound."""
-        with _answering(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             return _get(connection, change)
 
     def list_changes(self, repository: str, *, limit: int = 50) -> list[Change]:
@@ -58,7 +64,7 @@ class ChangesStore:
             .order_by(changes.c.number.desc())
             .limit(limit)
         )
-        with _answering(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             return [_change(row) for row in connection.execute(wanted).mappings()]
 
     def mark_landed(self, change: str, sha: str) -> Change:
@@ -74,7 +80,7 @@ class ChangesStore:
 
     def comment(self, change: str, *, key: str, body: str) -> None:
         """Write a Markdown comment; the same key again replaces its text. Raises NotFound."""
-        with _answering(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             _get(connection, change)
             last = select(func.coalesce(func.max(comments.c.position), 0)).where(
                 comments.c.change_id == change
@@ -95,7 +101,7 @@ class ChangesStore:
             .where(comments.c.change_id == change)
             .order_by(comments.c.position, comments.c.key)
         )
-        with _answering(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             return [(key, body) for key, body in connection.execute(wanted)]
 
     def record_check(self, change: str, result: CheckResult) -> None:
@@ -108,14 +114,14 @@ class ChangesStore:
             "log": _storable(result.log),
             "recorded_at": to_micros(datetime.now(UTC)),
         }
-        with _answering(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             written = insert(connection, checks).values(sha=result.sha, name=result.check, **said)
             connection.execute(written.on_conflict_do_update(index_elements=["sha", "name"], set_=said))
 
     def checks(self, sha: str) -> list[CheckResult]:
         """What each check last said of the commit, in the order of its name."""
         wanted = select(checks).where(checks.c.sha == sha).order_by(checks.c.name)
-        with _answering(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             return [
                 CheckResult(
                     check=row["name"],
@@ -131,7 +137,7 @@ class ChangesStore:
     def health(self) -> Health:
         """Whether the tables can be read."""
         try:
-            with _answering(), reading(self._engine) as connection:
+            with answering(), reading(self._engine) as connection:
                 count = connection.execute(select(func.count()).select_from(changes)).scalar_one()
         except Unavailable as error:
             return Health(ok=False, detail=str(error), remedy="check store.url")
@@ -140,22 +146,13 @@ class ChangesStore:
     def _mark(
         self, change: str, *, from_states: tuple[str, ...], state: str, landed_as: str | None
     ) -> Change:
-        with _answering(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             connection.execute(
                 update(changes)
                 .where(changes.c.id == change, changes.c.state.in_(from_states))
                 .values(state=state, landed_as=landed_as)
             )
             return _get(connection, change)
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """A database that fails us is unavailable."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise Unavailable(f"the store did not answer: {error.orig}") from error
 
 
 def _by_branch(connection: Connection, spec: ChangeSpec) -> Change | None:

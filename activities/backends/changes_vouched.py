@@ -1,14 +1,11 @@
 """What we know of merge requests and tell no forge: kept in the store, where no body can forge it."""
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 
 from sqlalchemy import Connection, Engine, RowMapping, select
-from sqlalchemy.exc import DBAPIError
 
-from activities.backends.store_sql import insert, reading, vouched_changes
+from activities.backends.store_sql import answering, insert, reading, vouched_changes
 from leverframe.model.changes import Author, Change, Priority
-from leverframe.model.errors import Unavailable
 from leverframe.model.frozen import Frozen, Sha
 
 
@@ -48,7 +45,7 @@ class VouchedChanges:
         wanted = select(vouched_changes).where(
             vouched_changes.c.place == place, vouched_changes.c.number.in_(numbers)
         )
-        with _answering(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             return {row["number"]: _vouched(row) for row in connection.execute(wanted).mappings()}
 
     def open(self, place: str, number: int, *, head: str, author: Author, priority: Priority) -> None:
@@ -57,7 +54,7 @@ class VouchedChanges:
             "place": place, "number": number, "head": head, "author_kind": author.kind,
             "author_name": author.name, "priority": int(priority), "ejected": False,
         }  # fmt: skip
-        with _answering(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             found = self._row(connection, place, number)
             if found is not None and found["head"] == head:
                 row |= {"author_kind": found["author_kind"], "author_name": found["author_name"]}
@@ -71,7 +68,7 @@ class VouchedChanges:
             "author_name": seen.author.name, "priority": int(seen.priority), "ejected": seen.ejected,
             "landed_as": seen.landed_as,
         }  # fmt: skip
-        with _answering(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             found = self._row(connection, place, number)
             if found is not None:
                 ended = {
@@ -102,11 +99,3 @@ def _vouched(row: RowMapping) -> Vouched:
         ejected=row["ejected"],
         landed_as=row["landed_as"],
     )
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        raise Unavailable(f"the store did not answer: {error.orig}") from error

@@ -5,16 +5,13 @@ lost. Its id is opaque: whoever has it can ask for nothing that the store does n
 """
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable, Row, Select, select, update
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnection
 
 from activities.backends.store_sql import (
+    answering,
     chat_cards,
     chat_notices,
     from_micros,
@@ -23,7 +20,7 @@ from activities.backends.store_sql import (
     slack_messages,
     to_micros,
 )
-from leverframe.model.errors import NotFound, Unavailable
+from leverframe.model.errors import NotFound
 from leverframe.model.frozen import Frozen, Instant
 from policies.question import Ending, Question
 
@@ -66,7 +63,7 @@ class Cards:
             chat_cards.c.approval == question.approval,
             chat_cards.c.group_name == group,
         )
-        with store_errors(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             connection.execute(row.on_conflict_do_nothing())
             if not held:
                 connection.execute(update(chat_cards).where(*mine).values(held=False))
@@ -121,7 +118,7 @@ class Cards:
     def show(self, cards: list[Card]) -> None:
         """They are no longer held."""
         ids = [card.id for card in cards]
-        with store_errors(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             connection.execute(update(chat_cards).where(chat_cards.c.id.in_(ids)).values(held=False))
 
     def end(self, approval: str, ending: Ending) -> tuple[list[Card], bool]:
@@ -132,14 +129,14 @@ class Cards:
             .where(*mine, chat_cards.c.ending.is_(None))
             .values(ending=ending.model_dump_json(), held=False)
         )
-        with store_errors(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             changed = connection.execute(first).rowcount > 0
         return self.of_approval(approval), changed
 
     def is_told(self, key: str) -> bool:
         """Whether `note_told` was called with the key."""
         mine = select(chat_notices.c.key).where(chat_notices.c.chat == self._chat, chat_notices.c.key == key)
-        with store_errors(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             return connection.execute(mine).first() is not None
 
     def note_told(self, key: str) -> bool:
@@ -147,24 +144,13 @@ class Cards:
         row = insert(self._engine, chat_notices).values(
             chat=self._chat, key=key, told_at=to_micros(datetime.now(UTC))
         )
-        with store_errors(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             return is_new(connection, row.on_conflict_do_nothing().returning(chat_notices.c.key))
 
     def _found(self, query: Select[Any]) -> list[Card]:
         ordered = query.where(chat_cards.c.chat == self._chat).order_by(chat_cards.c.kept_at, chat_cards.c.id)
-        with store_errors(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             return [_card(row) for row in connection.execute(ordered)]
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """A store that does not answer is Unavailable."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise Unavailable(f"the store did not answer: {error.orig}") from error
-    except NoConnection as error:
-        raise Unavailable("the store has no connection left") from error
 
 
 def is_new(connection: Connection, inserting: Executable) -> bool:

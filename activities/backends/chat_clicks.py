@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Engine, select, update
 
-from activities.backends.chat_cards import is_new, store_errors
-from activities.backends.store_sql import insert, reading, slack_clicks, to_micros
+from activities.backends.chat_cards import is_new
+from activities.backends.store_sql import answering, insert, reading, slack_clicks, to_micros
 from activities.forms import Click
 
 
@@ -21,7 +21,7 @@ class StoreClicks:
         row = insert(self._engine, slack_clicks).values(
             id=click.id, click=click.model_dump_json(), received_at=to_micros(click.received_at)
         )
-        with store_errors(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             return is_new(connection, row.on_conflict_do_nothing().returning(slack_clicks.c.id))
 
     def waiting(self, *, before: datetime, limit: int) -> list[Click]:
@@ -32,7 +32,7 @@ class StoreClicks:
             .order_by(slack_clicks.c.received_at, slack_clicks.c.id)
             .limit(limit)
         )
-        with store_errors(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             return [Click.model_validate_json(row.click) for row in connection.execute(query)]
 
     def done(self, ids: Sequence[str], at: datetime) -> None:
@@ -42,5 +42,5 @@ class StoreClicks:
             .where(slack_clicks.c.id.in_(ids), slack_clicks.c.done_at.is_(None))
             .values(done_at=to_micros(at))
         )
-        with store_errors(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             connection.execute(worked_off)

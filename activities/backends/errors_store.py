@@ -5,16 +5,14 @@ import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Engine, Row, and_, func, select, text, update
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from activities.backends.store_sql import error_events, from_micros, insert, reading, to_micros
+from activities.backends.store_sql import answering, error_events, from_micros, insert, reading, to_micros
 from activities.inbox import AcceptedEvent, EventKey, Place, StoredBatch
 from activities.ports import Backend, ErrorGroup, Health
 from leverframe.model.error_events import ErrorEvent
@@ -49,7 +47,7 @@ class ErrorsStore:
         of_group = and_(_e.service == service, _e.subject == subject)
         within = and_(of_group, _e.received_at >= to_micros(since))
         newest_first = _e.received_at.desc()
-        with _answering(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             total, first_at = connection.execute(
                 select(func.count(), func.min(_e.received_at)).where(within)
             ).one()
@@ -78,13 +76,13 @@ class ErrorsStore:
     def count(self, *, service: str, subject: str, since: datetime) -> int:
         """Events accepted at or after `since`. Raises Unavailable."""
         within = and_(_e.service == service, _e.subject == subject, _e.received_at >= to_micros(since))
-        with _answering(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             return connection.execute(select(func.count()).where(within)).scalar_one()
 
     def accept(self, events: Sequence[tuple[AcceptedEvent, str]]) -> dict[EventKey, Place]:
         """See `Inbox.accept`."""
         rows = [_row(event, batch) for event, batch in events]
-        with _answering(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             connection.execute(insert(connection, error_events).on_conflict_do_nothing(), rows)
             by_project: defaultdict[str, list[str]] = defaultdict(list)
             for event, _ in events:
@@ -127,7 +125,7 @@ class ErrorsStore:
             .group_by(_e.batch, _e.service, _e.subject, _e.second)
             .order_by(_e.batch, _e.second)
         )
-        with _answering(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             by_batch: defaultdict[str, list[Row[*tuple[Any, ...]]]] = defaultdict(list)
             for row in connection.execute(bins):
                 by_batch[row.batch].append(row)
@@ -136,7 +134,7 @@ class ErrorsStore:
 
     def mark_delivered(self, batches: Sequence[str], at: datetime) -> None:
         """See `Inbox.mark_delivered`."""
-        with _answering(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             for some in _chunks(batches, _LOOKUP):
                 connection.execute(
                     update(error_events)
@@ -146,13 +144,13 @@ class ErrorsStore:
 
     def backlog(self) -> int:
         """See `Inbox.backlog`."""
-        with _answering(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             return connection.execute(select(func.count()).where(_e.delivered_at.is_(None))).scalar_one()
 
     def health(self) -> Health:
         """Whether the store answers a query."""
         try:
-            with _answering(), reading(self._engine) as connection:
+            with answering(), reading(self._engine) as connection:
                 connection.execute(text("SELECT 1"))
         except Unavailable as error:
             return Health(ok=False, detail=str(error), remedy="check store.url and that the database runs")
@@ -160,16 +158,6 @@ class ErrorsStore:
 
 
 BACKEND = Backend(kind="errors", name="store", scopes=(), build=ErrorsStore)
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """Any failure of the database is `Unavailable`: nothing was promised, asking again is safe."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        raise Unavailable(f"the store does not answer: {type(cause).__name__}") from error
 
 
 def _chunks(items: Sequence[str], size: int) -> Iterator[list[str]]:

@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
+from activities.disk_space import disk_full, is_full, writing_to
 from activities.git_environment import git_environment
 from leverframe.model.errors import BadConfiguration, BadInput, LeverframeError, Refused, Unavailable
 from leverframe.model.untrusted import Untrusted
@@ -33,6 +34,10 @@ _CORRUPTED = re.compile(
     r"|bad config line|unresolved deltas",
     re.IGNORECASE,
 )
+_NO_SPACE = re.compile(
+    r"^(?!remote:).*(?:no space left on device|disk quota exceeded)", re.IGNORECASE | re.MULTILINE
+)
+"""Of a disk of ours; a remote's words begin with `remote:`."""
 _REFUSED = re.compile(
     r"permission denied|authentication failed|could not read username|access denied|\b40[13]\b"
     r"|does not support --atomic|refusing to merge unrelated histories|does not support push options"
@@ -114,6 +119,7 @@ class Git:
 
         Raises:
             Unavailable: a time limit, a lock, a network or disk error: worth another attempt.
+            DiskFull: there is no space left for the repository, or for what git prints.
             MirrorCorrupted: the repository in `directory` is damaged.
             Refused: the remote or git says no for good.
             BadInput: more output than can be held.
@@ -121,6 +127,7 @@ class Git:
         command = ["git", "--no-pager", "--literal-pathspecs", f"--git-dir={self.directory}", *arguments]
         name = arguments[0]
         with (
+            writing_to(Path(tempfile.gettempdir())),
             tempfile.TemporaryFile() as given,
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as err,
@@ -139,8 +146,23 @@ class Git:
             told = _without(self._tail(err), secrets.values())
             finished = Finished(code=code, out=self._read(name, out), err=_shown(told))
         if code not in allow:
-            raise classify(name, finished)
+            raise self.failure(name, finished, Path(into.name).parent if into else None)
         return finished
+
+    def failure(self, command: str, finished: Finished, into: Path | None = None) -> LeverframeError:
+        """The error of ours for a command that failed; what is not known is worth another attempt.
+
+        `into` is the directory where its output went.
+        """
+        told = finished.err.strip()[-600:] or f"exit status {finished.code}"
+        message = f"git {command}: {told}"
+        if _REFUSED.search(told):
+            return Refused(message)
+        # Git does not always say so, and can't where there is no space for what it says.
+        written = [place for place in (into, self.directory, Path(tempfile.gettempdir())) if place]
+        if full := next(filter(is_full, written), written[0] if _NO_SPACE.search(told) else None):
+            return disk_full(full, message)
+        return MirrorCorrupted(message) if _CORRUPTED.search(told) else Unavailable(message)
 
     def _wait(
         self,
@@ -204,17 +226,6 @@ def the_sha(text: str) -> str:
     if not is_sha(text):
         raise BadInput(f"{Untrusted(text).for_terminal(60)!r} is not a full commit id (40 hex digits)")
     return text
-
-
-def classify(command: str, finished: Finished) -> LeverframeError:
-    """The error of ours for a command that failed; what is not known is worth another attempt."""
-    told = finished.err.strip() or f"exit status {finished.code}"
-    message = f"git {command}: {told[-600:]}"
-    if _REFUSED.search(told):
-        return Refused(message)
-    if _CORRUPTED.search(told):
-        return MirrorCorrupted(message)
-    return Unavailable(message)
 
 
 def identity(name: str, email: str, seconds: int, role: str) -> dict[str, str]:

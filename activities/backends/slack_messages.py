@@ -9,8 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, func, or_, select, update
 
-from activities.backends.chat_cards import Card, store_errors
-from activities.backends.store_sql import chat_cards, from_micros, reading, slack_messages, to_micros
+from activities.backends.chat_cards import Card
+from activities.backends.store_sql import (
+    answering,
+    chat_cards,
+    from_micros,
+    reading,
+    slack_messages,
+    to_micros,
+)
 from leverframe.model.errors import NotFound
 from leverframe.model.frozen import Frozen, Instant
 
@@ -39,7 +46,7 @@ class Messages:
     def place(self, card: Card, *, channel: str, batch: str, within: timedelta, most: int) -> str:
         """The message for a card: the one that it has, a young one of its batch with room, or a new one."""
         now = datetime.now(UTC)
-        with store_errors(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             own = select(chat_cards.c.message).where(chat_cards.c.id == card.id).with_for_update()
             placed: str | None = connection.execute(own).scalar_one()
             if placed is not None:
@@ -54,7 +61,7 @@ class Messages:
 
     def message(self, message: str) -> Message:
         """Raises NotFound."""
-        with store_errors(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             row = connection.execute(
                 select(slack_messages).where(slack_messages.c.id == message)
             ).one_or_none()
@@ -75,7 +82,7 @@ class Messages:
             .where(slack_messages.c.batch == batch)
             .order_by(slack_messages.c.opened_at, slack_messages.c.id)
         )
-        with store_errors(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             return list(connection.execute(query).scalars())
 
     def claim(self, message: str) -> bool:
@@ -105,7 +112,7 @@ class Messages:
 
     def _set(self, message: str, *conditions: object, **values: object) -> bool:
         changed = update(slack_messages).where(slack_messages.c.id == message, *conditions).values(**values)  # type: ignore[arg-type]
-        with store_errors(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             return connection.execute(changed).rowcount == 1
 
 

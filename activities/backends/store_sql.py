@@ -36,15 +36,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from leverframe.model.errors import BadConfiguration, Unavailable
+from activities.disk_space import writing_to
+from leverframe.model.errors import BadConfiguration, DiskFull, Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _BUSY_SECONDS = 10
 _MIGRATION_LOCK = 0x6C65766672
 """The PostgreSQL advisory lock that is held while the schema changes."""
+
+_DISK_FULL = "53100"
+"""SQLSTATE of PostgreSQL; SQLite says so in words."""
 
 metadata = MetaData(
     naming_convention={
@@ -205,6 +210,7 @@ def open_store(url: str) -> Engine:
     Raises:
         BadConfiguration: the URL is none, or names a database that is not supported.
         Unavailable: the database does not answer.
+        DiskFull: there is no space for it.
     """
     parsed = _parse(url)
     try:
@@ -216,13 +222,28 @@ def open_store(url: str) -> Engine:
             _upgrade(connection)
     except DBAPIError as error:
         safe = parsed.render_as_string(hide_password=True)
-        raise Unavailable(f"the store {safe} can't be opened: {error.orig}") from error
+        raise _no_answer(f"the store {safe} can't be opened", error) from error
     return engine
 
 
 def reading(engine: Engine) -> Connection:
     """A connection for reads only: on SQLite it does not wait for writers."""
     return engine.connect().execution_options(reading=True)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """A block that asks the store. A store that fails us is `Unavailable`: nothing was promised in the block.
+
+    Raises:
+        DiskFull: its disk has no space left.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        raise _no_answer("the store did not answer", error) from error
+    except NoConnection as error:
+        raise Unavailable("the store has no connection left") from error
 
 
 def insert(bind: Engine | Connection, table: Table) -> "sqlite.Insert | postgresql.Insert":
@@ -245,6 +266,13 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+def _no_answer(what: str, error: DBAPIError) -> Unavailable:
+    told, full = str(error.orig), getattr(error.orig, "sqlstate", None) == _DISK_FULL
+    if full or "disk is full" in told:
+        return DiskFull(f"{what}: its disk is full; make room there, and this goes on by itself: {told}")
+    return Unavailable(f"{what}: {told}")
+
+
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -261,7 +289,8 @@ def _parse(url: str) -> URL:
 
 def _open_sqlite(url: URL) -> Engine:
     path = Path(str(url.database))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing_to(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
     event.listen(engine, "connect", _tune_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -292,7 +321,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as handle:
+    with writing_to(path):
+        handle = path.open("a")
+    with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

@@ -5,7 +5,7 @@ never run here; paths and names from outside are data. What is read is in `track
 the writing does is in `track_cars`, `track_proof`, `track_landing` and `track_branches`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -92,6 +92,7 @@ class GitTrack(GitReader):
         at: datetime,
         override: Override | None = None,
         tested: Car | None = None,
+        sources: Mapping[str, str] | None = None,
     ) -> Receipt:
         mirror = self._mirror(repository)
         needed = [car.sha, car.base, car.head, *([tested.sha, tested.base] if tested else [])]
@@ -105,7 +106,7 @@ class GitTrack(GitReader):
                 "covered_by": tested.sha if tested and evidence == "composed" else None,
             }
         )
-        return Landing(mirror, repository, [wanted], by=self._moves).settle()[0]
+        return Landing(mirror, repository, [wanted], sources=sources, by=self._moves).settle()[0]
 
     @on_a_fresh_mirror_again
     def land_batch(
@@ -115,6 +116,7 @@ class GitTrack(GitReader):
         cars: Sequence[tuple[Car, Author]],
         checks: Sequence[CheckResult],
         at: datetime,
+        sources: Mapping[str, str] | None = None,
     ) -> list[Receipt]:
         """Stacked cars, lowest first, in one atomic push; a receipt for each. Raises as `land`."""
         if not cars:
@@ -131,7 +133,7 @@ class GitTrack(GitReader):
             for car, author in cars[:-1]
         ]
         wanted.append(_receipt(repository, top, cars[-1][1], at=at, evidence="exact", checks=shown))
-        return Landing(mirror, repository, wanted, by=self._moves).settle()
+        return Landing(mirror, repository, wanted, sources=sources, by=self._moves).settle()
 
     @on_a_fresh_mirror_again
     def receive(

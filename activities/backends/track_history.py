@@ -12,6 +12,7 @@ from typing import NamedTuple
 from activities.backends.git_process import Git
 from activities.backends.track_compose import entry, tree_of
 from activities.backends.track_receipts import receipts
+from activities.disk_space import writing_to
 from leverframe.model.changes import Receipt
 from leverframe.model.errors import Conflict, NotFound
 from leverframe.model.facts import MAX_AUTHORS, LandedCommit
@@ -160,12 +161,14 @@ def export(git: Git, sha: str, service: str, artifacts: Path) -> Artifact:
 
     Raises:
         Conflict: the file is not the one that was built.
+        DiskFull: there is no space left for it.
     """
     folder = artifacts / service
-    folder.mkdir(parents=True, exist_ok=True)
     tar, note = folder / f"{sha}.tar", folder / f"{sha}.tar.sha256"
     if not tar.exists():
-        _build(git, sha, tar, note)
+        with writing_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            _build(git, sha, tar, note)
     digest = _digest(tar)
     if note.read_text() != f"{digest}  {tar.name}\n":
         raise Conflict(f"the artifact {tar} is not what was built: remove it and {note.name} to build again")
@@ -189,11 +192,15 @@ def _build(git: Git, sha: str, tar: Path, note: Path) -> None:
 
 def _write_note(note: Path, text: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=note.parent, prefix=".", suffix=".tmp", delete=False) as made:
-        made.write(text)
-        made.flush()
-        os.fsync(made.fileno())
-    Path(made.name).replace(note)
-    note.chmod(0o644)
+        writing = Path(made.name)
+        try:
+            made.write(text)
+            made.flush()
+            os.fsync(made.fileno())
+            writing.chmod(0o644)
+            writing.replace(note)
+        finally:
+            writing.unlink(missing_ok=True)
 
 
 def _digest(path: Path) -> str:

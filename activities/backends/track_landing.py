@@ -9,7 +9,7 @@ as a whole; what a stale controller can still land is a car that is proven on th
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from leverframe.model.errors import (
     BadConfiguration,
     BadInput,
     Conflict,
+    DiskFull,
     Refused,
     TargetMoved,
     Unavailable,
@@ -74,15 +75,18 @@ class Landing:
         repository: Repository,
         wanted: Sequence[Receipt],
         *,
+        sources: Mapping[str, str] | None = None,
         by: MovesRefs | None = None,
     ) -> None:
-        """`by` moves the refs where git may not push to the target."""
+        """`sources` are branches and where they must be as the target moves; `by` moves the refs where git
+        may not push to the target."""
         self._mirror = mirror
         self._repository = repository
         self._wanted = tuple(wanted)
         """Lowest first; as they will be, but for their sequence numbers."""
         self._top = wanted[-1]
         self._base = wanted[0].base
+        self._sources = {f"refs/heads/{branch}": head for branch, head in (sources or {}).items()}
         self._by = by
         self._no: tuple[object, str] | None = None
         """What the remote looked like when the forge last said no, and its words."""
@@ -92,6 +96,7 @@ class Landing:
 
         Raises:
             TargetMoved: the target is neither at the lowest car's base nor contains the last one.
+            Conflict: a source is not where it must be.
             Refused: the remote's rules forbid it.
             Unavailable: no answer, and looking could not settle what happened.
         """
@@ -104,8 +109,8 @@ class Landing:
                 try:
                     answer = self._push(git, contained=contained, found=found)
                 except Unavailable as error:
-                    if error.wait is not None:  # It wants to be left alone.
-                        raise
+                    if error.wait is not None or isinstance(error, DiskFull):
+                        raise  # It wants to be left alone, or no push will help.
                     answer = str(error)
                 if isinstance(answer, list):
                     return answer
@@ -130,12 +135,18 @@ class Landing:
             return True, found
         if tip != self._base:
             raise TargetMoved(f"{target} is at {tip[:12]}, not at {self._base[:12]} where the car was tested")
+        for ref, head in self._sources.items():
+            if tip_or_none(git, ref) != head:
+                raise Conflict(f"{ref.removeprefix('refs/heads/')} is not at {head[:12]} any more")
         return False, {}
 
     def _push(self, git: Git, *, contained: bool, found: dict[str, Receipt]) -> list[Receipt] | str:
         """One push: the receipts if it worked, else what was told, for the next look to settle."""
         moves, made = self._moves(git, contained=contained, found=found)
-        told = self._by_git(git, moves) if self._by is None else self._by_forge(self._by, git, moves)
+        if self._by is not None:
+            told = self._by_forge(self._by, git, moves)
+        else:
+            told = self._by_git(git, moves, held={} if contained else self._sources)
         return self._ordered(made) if told is None else told
 
     def _moves(
@@ -165,12 +176,16 @@ class Landing:
                 moves.append(Move(name=kept, before=None, after=receipt.head))
         return list(dict.fromkeys(moves)), made
 
-    def _by_git(self, git: Git, moves: Sequence[Move]) -> str | None:
-        """None when all have moved."""
+    def _by_git(self, git: Git, moves: Sequence[Move], *, held: Mapping[str, str]) -> str | None:
+        """None when all have moved. A ref that is held moves nowhere, and git refuses the whole push when the
+        remote has it elsewhere."""
         push = self._mirror.push(
             git,
-            [f"{move.after}:{move.name}" for move in moves],
-            expected={move.name: move.before or "" for move in moves},
+            [
+                *(f"{move.after}:{move.name}" for move in moves),
+                *(f"{head}:{ref}" for ref, head in held.items()),
+            ],
+            expected={move.name: move.before or "" for move in moves} | dict(held),
             atomic=True,
         )
         if push.ok:

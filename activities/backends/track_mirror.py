@@ -14,8 +14,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Concatenate, ParamSpec, TypeVar
 
-from activities.backends.git_process import Git, HttpsLogin, MirrorCorrupted, classify, the_sha
-from leverframe.model.errors import BadConfiguration, NotFound
+from activities.backends.git_process import Git, HttpsLogin, MirrorCorrupted, the_sha
+from activities.disk_space import writing_to
+from leverframe.model.errors import BadConfiguration, DiskFull, NotFound
 from leverframe.model.topology import Repository
 
 REFSPECS = tuple(f"+refs/{name}/*:refs/{name}/*" for name in ("heads", "tags", "train"))
@@ -106,7 +107,7 @@ class Mirror:
             self.url, sha, allow=(0, 1, 128), secret_settings=self._secrets(),
         )  # fmt: skip
         if told.code and not _HAS_NOT.search(told.err):
-            raise classify("fetch", told)
+            raise git.failure("fetch", told)
         return not self._missing([sha])
 
     def push(
@@ -152,8 +153,10 @@ class Mirror:
     @contextmanager
     def _held(self, mode: int) -> Iterator[IO[bytes]]:
         """The file lock; a mirror found damaged in the block is thrown away."""
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("ab") as lock:
+        with writing_to(self._lock.parent):
+            self._lock.parent.mkdir(parents=True, exist_ok=True)
+            opened = self._lock.open("ab")
+        with opened as lock:
             fcntl.flock(lock, mode)
             try:
                 yield lock
@@ -161,17 +164,31 @@ class Mirror:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self._discard()
                 raise
+            except DiskFull:
+                # What git could not finish stays in the way of what comes next.
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                for path in self._directory.glob("objects/*/tmp_*"):
+                    path.unlink()
+                raise
 
     def _fetch(self) -> None:
         if not self._directory.is_dir():
-            attributes = self._directory / "info" / "attributes"
-            attributes.parent.mkdir(parents=True)
-            attributes.write_text(_ATTRIBUTES)
-            self._git.run("init", "--quiet", "--bare", "--template=", str(self._directory))
+            self._begin()
         self._git.run(
             "fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head",
             "--no-recurse-submodules", "--", self.url, *REFSPECS, secret_settings=self._secrets(),
         )  # fmt: skip
+
+    def _begin(self) -> None:
+        """An empty mirror, made beside its place, so that what is there is whole."""
+        made = self._directory.with_suffix(".making")
+        shutil.rmtree(made, ignore_errors=True)
+        attributes = made / "info" / "attributes"
+        with writing_to(made):
+            attributes.parent.mkdir(parents=True)
+            attributes.write_text(_ATTRIBUTES)
+        Git(made).run("init", "--quiet", "--bare", "--template=", str(made))
+        made.rename(self._directory)
 
     def _secrets(self) -> dict[str, str]:
         """What git needs to be let in; nothing for a remote that the login is not for."""

@@ -10,9 +10,10 @@ LeverframeError
 │   └── CanaryBusy           another release holds the canary
 ├── Refused              a rule or an outside system said no; retrying can't help
 └── Unavailable          an outside system did not answer; retrying may help
+    └── DiskFull             this machine's disk has no space left; retrying helps once there is room
 
 Activities turn these into Temporal's `ApplicationError` with the class name as type; all but
-`Unavailable` and `CanaryBusy` are final (see `activities.failures`).
+`Unavailable` (with `DiskFull`) and `CanaryBusy` are final (see `activities.failures`).
 """
 
 from datetime import timedelta
@@ -63,3 +64,7 @@ class Unavailable(LeverframeError):
     def __init__(self, *words: object, wait: timedelta | None = None) -> None:
         super().__init__(*words)
         self.wait = wait
+
+
+class DiskFull(Unavailable):
+    """A disk of this machine has no space left: make room, and it goes on by itself."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leverframe.model.changes import Author, Car, Change, Conflicted, Receipt
-from leverframe.model.errors import NotFound, Refused, TargetMoved, Unavailable
+from leverframe.model.errors import Conflict, NotFound, Refused, TargetMoved, Unavailable
 from leverframe.model.topology import Check, Lane, Repository, TrainRules
 from leverframe.model.trains import Method, Override
 from tests.fakes.git_world import AT, GitWorld, passed
@@ -116,6 +116,32 @@ def test_a_landing_moves_the_target_with_its_receipt_and_again_answers_with_the_
     assert land(ground, shop, car) == receipt
     assert ground.track.receipts(shop) == [receipt]
     assert "refs/train/main/landed/1" in ground.refs()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_source_that_moves_holds_its_landing_back_and_one_that_has_landed_does_not_ask(
+    ground: Ground, shop: Repository, at_once: bool
+) -> None:
+    car = car_of(ground, shop, {"a/one": "1\n"})
+
+    def landed() -> Receipt:
+        proof, sources = [passed(car.sha)], {"work/1": car.head}
+        return ground.track.land(shop, car=car, checks=proof, author=ADA, at=AT, sources=sources)
+
+    def moves() -> None:
+        ground.write("work/1", {"a/more": "1\n"})
+
+    if at_once:
+        ground.pushes.faults[:] = [moves]
+    else:
+        moves()
+    with pytest.raises(Conflict, match="work/1"):
+        landed()
+    assert (ground.refs()[MAIN], ground.track.receipts(shop)) == (car.base, [])
+    ground.point("work/1", car.head)
+    receipt = landed()
+    ground.point("work/1", None)
+    assert landed() == receipt
 
 
 def test_what_is_not_proven_on_exactly_this_commit_does_not_land(ground: Ground, shop: Repository) -> None:

@@ -1,11 +1,11 @@
 """What a train needs of the `Track` port, on a repository in memory. Held to the real one by its contract."""
 
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from leverframe.model.changes import Author, Car, Change, CheckResult, Conflicted, Receipt
-from leverframe.model.errors import NotFound, Refused, TargetMoved, Unavailable
+from leverframe.model.errors import Conflict, NotFound, Refused, TargetMoved, Unavailable
 from leverframe.model.ids import short_hash
 from leverframe.model.topology import Repository
 from leverframe.model.trains import AuditFinding, AuditReport, Evidence, Method, Override
@@ -103,14 +103,14 @@ class MemoryTrack:
         at: datetime,
         override: Override | None = None,
         tested: Car | None = None,
+        sources: Mapping[str, str] | None = None,
     ) -> Receipt:
         evidence = self._proven(repository, [car], checks, override, tested)
         on = (tested or car).sha
         wanted = self._receipt(repository, car, author, at, evidence=evidence, checks=_of(checks, on))
         by = on if evidence == "composed" else None
-        return self._settle(repository, [wanted.model_copy(update={"override": override, "covered_by": by})])[
-            0
-        ]
+        wanted = wanted.model_copy(update={"override": override, "covered_by": by})
+        return self._settle(repository, [wanted], sources or {})[0]
 
     def land_batch(
         self,
@@ -119,6 +119,7 @@ class MemoryTrack:
         cars: Sequence[tuple[Car, Author]],
         checks: Sequence[CheckResult],
         at: datetime,
+        sources: Mapping[str, str] | None = None,
     ) -> list[Receipt]:
         self._proven(repository, [car for car, _ in cars], checks, None, None)
         top = cars[-1][0].sha
@@ -131,7 +132,7 @@ class MemoryTrack:
         ]
         last, author = cars[-1]
         wanted.append(self._receipt(repository, last, author, at, evidence="exact", checks=shown))
-        return self._settle(repository, wanted)
+        return self._settle(repository, wanted, sources or {})
 
     def _proven(
         self,
@@ -175,7 +176,9 @@ class MemoryTrack:
     def is_ancestor(self, repository: Repository, *, ancestor: str, descendant: str) -> bool:
         return ancestor in self._git.ancestors(descendant)
 
-    def _settle(self, repository: Repository, wanted: list[Receipt]) -> list[Receipt]:
+    def _settle(
+        self, repository: Repository, wanted: list[Receipt], sources: Mapping[str, str]
+    ) -> list[Receipt]:
         for _ in range(3):
             if found := self._landed(repository, wanted):
                 return found
@@ -184,8 +187,11 @@ class MemoryTrack:
             contained = top in self._git.ancestors(tip)
             if not contained and tip != base:
                 raise TargetMoved(f"{repository.target} is at {tip[:12]}, not at {base[:12]}")
+            held = {} if contained else {f"refs/heads/{branch}": head for branch, head in sources.items()}
+            if moved := [ref for ref, head in held.items() if self._git.refs.get(ref) != head]:
+                raise Conflict(f"{moved[0]} is somewhere else")
             number = max(taken, default=0)
-            refs, expected = {} if contained else {target: top}, {} if contained else {target: base}
+            refs, expected = {} if contained else {target: top}, held if contained else {target: base} | held
             for receipt in wanted:
                 number += 1
                 ref = f"refs/train/{repository.target}/landed/{number}"

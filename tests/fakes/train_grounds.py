@@ -159,11 +159,13 @@ class MemoryGround:
 class GitGround:
     """The remote as a bare repository, used through a mirror as always."""
 
-    def __init__(self, template: GitWorld, root: Path) -> None:
+    def __init__(self, template: GitWorld, root: Path, home: Path | None = None) -> None:
+        """The remote is below `root`; what the train keeps is below `home`, by default there, too."""
+        home = home or root
         self.world = template.copied(root)
         self.url = str(self.world.remote)
         self.pushes = Pushes()
-        self.track: Track = _FaultyTrack(self.pushes, mirrors=root / "mirrors", artifacts=root / "artifacts")
+        self.track: Track = _FaultyTrack(self.pushes, mirrors=home / "mirrors", artifacts=home / "artifacts")
         self._git = Git(self.world.remote)
         self._seen: dict[str, frozenset[str]] = {}
 

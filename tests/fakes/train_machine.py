@@ -113,13 +113,13 @@ class TrainMachine(RuleBasedStateMachine):
 
     @rule(number=numbers, mends=st.booleans(), then=pauses)
     def push_to_a_source(self, number: int, mends: bool, then: int) -> None:
-        person = self.people[number]
-        if person.change is not None and self.depot.changes.change(person.change.id).state in (
-            "open",
-            "ejected",
-        ):
-            self._push(number, mends=mends)
+        self._push_to_an_open_one(number, mends=mends)
         self.train.run(then)
+
+    def _push_to_an_open_one(self, number: int, *, mends: bool = False) -> None:
+        change = self.people[number].change
+        if change is not None and self.depot.changes.change(change.id).state in ("open", "ejected"):
+            self._push(number, mends=mends)
 
     def _push(self, number: int, *, mends: bool = False) -> None:
         person = self.people[number]
@@ -252,14 +252,19 @@ class TrainMachine(RuleBasedStateMachine):
 
     @rule(
         faults=st.lists(
-            st.sampled_from(["lost before", "lost after", "refused", "raced"]), min_size=1, max_size=4
+            st.sampled_from(["lost before", "lost after", "refused", "raced", "source moves"]),
+            min_size=1,
+            max_size=4,
         ),
+        number=numbers,
         then=pauses,
     )
-    def hurt_the_next_pushes(self, faults: list[str], then: int) -> None:
-        self.depot.ground.pushes.faults[:] = [
-            (lambda: self._outsider("forward", 1)) if fault == "raced" else fault for fault in faults
-        ]
+    def hurt_the_next_pushes(self, faults: list[str], number: int, then: int) -> None:
+        faster = {
+            "raced": lambda: self._outsider("forward", 1),
+            "source moves": lambda: self._push_to_an_open_one(number),
+        }
+        self.depot.ground.pushes.faults[:] = [faster.get(fault, fault) for fault in faults]
         self.train.run(then)
 
     @rule(more=st.booleans())

@@ -121,18 +121,77 @@ class TestASourceMoves(OnGit):
     ) -> None:
         [work] = enqueued(train, "work")
         train.run()
-        match how:
-            case "pushed":
-                depot.ground.write("work", {"work.py": "more\n"})
-            case "forced":
-                depot.ground.point("work", depot.ground.write("else", {"work.py": "else\n"}))
-            case "closed":
-                depot.changes.close(work.id)
-            case _:
-                depot.ground.point("work", None)
+        _moves(depot, how)
         train.settle_down()
         assert ended(train, work) == reason
         assert referee.receipts == []
+
+    @pytest.mark.parametrize("how", ["pushed", "deleted"])
+    def test_just_before_the_push_so_that_nothing_lands_and_the_author_is_told(
+        self, train: Controller, depot: Depot, referee: Referee, how: str
+    ) -> None:
+        begin, [work] = tip(depot), enqueued(train, "work")
+        depot.ground.pushes.faults[:] = [lambda: _moves(depot, how)]
+        train.settle_down()
+        assert ended(train, work) == ("head_moved" if how == "pushed" else "withdrawn")
+        assert (referee.receipts, tip(depot)) == ([], begin)
+        if how == "pushed":
+            train.enqueue(depot.open("work", {"again.py": "x\n"}))
+            train.settle_down()
+            assert ended(train, work) == "landed"
+            assert referee.receipts[0].head == depot.ground.refs()["refs/heads/work"]
+
+    def test_while_the_remote_takes_the_push_and_just_what_was_tested_lands(
+        self, train: Controller, depot: Depot, referee: Referee
+    ) -> None:
+        assert isinstance(depot.ground, GitGround)
+        [work] = enqueued(train, "work")
+        newer = depot.ground.write("new", {"work.py": "more\n"}, "work")
+        # The remote has told where its branches are, and our push is under way.
+        hook = f"env -u GIT_QUARANTINE_PATH git update-ref refs/heads/work {newer}"
+        depot.ground.world.hook("pre-receive", f'if grep -q "refs/heads/main$"; then {hook}; fi')
+        referee.a_head_that_moved_or_was_closed_does_not_land = lambda receipt, refs: None  # type: ignore[method-assign]  # nobody could know
+        train.settle_down()
+        assert ended(train, work) == "landed"
+        assert depot.ground.refs()["refs/heads/work"] == newer
+        assert [receipt.head for receipt in referee.receipts] == [work.head]
+        assert not depot.ground.contains(tip(depot), newer)
+        assert f"with this change at {work.head[:12]}" in depot.changes.comments(work.id)[-1][1]
+        train.enqueue(work, head=newer)
+        train.settle_down()
+        outcome = train.outcome(work)
+        assert isinstance(outcome, CarEjected)
+        assert outcome.reason == "empty"
+        assert "open a new one for what is left" in outcome.detail
+
+    @pytest.mark.parametrize("how", ["pushed", "deleted", "closed"])
+    def test_between_push_and_record_and_what_has_landed_stays_landed(
+        self, train: Controller, depot: Depot, referee: Referee, how: str
+    ) -> None:
+        [work] = enqueued(train, "work")
+        train.run()
+        depot.ci.finish(next(iter(depot.ci.runs.values())))
+        train.read_mail()
+        until(train, "land", answered=True)
+        assert train.pause is not None
+        train.pause.lost = True
+        _moves(depot, how)
+        train.settle_down()
+        assert ended(train, work) == "landed"
+        assert len(referee.receipts) == 1
+
+
+def _moves(depot: Depot, how: str) -> None:
+    """What its author does with the change `shop/1` of the branch `work`."""
+    match how:
+        case "pushed":
+            depot.ground.write("work", {"work.py": "more\n"})
+        case "forced":
+            depot.ground.point("work", depot.ground.write("else", {"work.py": "else\n"}))
+        case "closed":
+            depot.changes.close("shop/1")
+        case _:
+            depot.ground.point("work", None)
 
 
 class TestSteering:
