@@ -18,10 +18,12 @@ def located(artifact: Artifact, artifacts: Path) -> Path:
     """The artifact's file in the artifact directory, once it is shown to be unchanged since it was built.
 
     Raises:
-        Refused: the path leaves the artifact directory.
+        Refused: it is an image in a registry, or the path leaves the artifact directory.
         NotFound: there is no such file.
         Conflict: the digest differs.
     """
+    if artifact.image:
+        raise Refused(f"{artifact.reference} is an image in a registry, not a tar")
     path = (artifacts / artifact.path).resolve()
     if not path.is_relative_to(artifacts.resolve()):
         raise Refused(f"the artifact path {artifact.path!r} leaves the artifact directory")

@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import Field
 from temporalio import activity
 
+from activities.build_ports import Builds
 from activities.failures import typed_failures
 from activities.ports import Changes
 from activities.pulse import with_pulse
@@ -84,10 +85,18 @@ class TagRequest(Frozen):
 class ForgeActivities:
     """Changes, overlays and artifacts of the declared repositories."""
 
-    def __init__(self, changes: Changes, track: Track, repositories: Mapping[str, Repository]) -> None:
+    def __init__(
+        self,
+        changes: Changes,
+        track: Track,
+        repositories: Mapping[str, Repository],
+        builds: Builds | None = None,
+    ) -> None:
+        """Without `builds` nothing is known of what commits were built as."""
         self._changes = changes
         self._track = track
         self._repositories = repositories
+        self._builds = builds
 
     @activity.defn(name="describe")
     @typed_failures
@@ -156,8 +165,19 @@ class ForgeActivities:
     @activity.defn(name="overlay_sha")
     @typed_failures
     def overlay_sha(self, repository: str, environment: Environment) -> str | None:
-        """What the overlay on the target's tip names."""
-        return self._track.overlay_sha(self._repository(repository), environment)
+        """What the overlay on the target's tip names.
+
+        Raises:
+            Refused: it pins another digest than the one that the commit was built as.
+        """
+        named = self._track.overlay(self._repository(repository), environment)
+        build = self._build(repository, named.sha) if named.sha else None
+        if build and named.digest not in (None, build.digest):
+            raise Refused(
+                f"the overlay of {environment} names {build.sha[:12]} with the digest {named.digest}, but"
+                f" that commit was built as {build.digest}: point the overlay at one build, not at two"
+            )
+        return named.sha
 
     @activity.defn(name="overlay_history")
     @typed_failures
@@ -198,7 +218,10 @@ class ForgeActivities:
             return _clean(self._track.preview_revert(declared, commit=effect.commit, at=at), effect)
         if isinstance(effect, RollBack):
             _same_service(effect, declared)
-            return self._track.preview_overlay(declared, environment="production", sha=effect.to, at=at)
+            build = self._build(repository, effect.to)
+            return self._track.preview_overlay(
+                declared, environment="production", sha=effect.to, at=at, build=build
+            )
         return None
 
     @activity.defn(name="revert")
@@ -261,6 +284,10 @@ class ForgeActivities:
             raise NotFound(f"repository {name!r} is not declared")
         return self._repositories[name]
 
+    def _build(self, repository: str, sha: str) -> Artifact | None:
+        """What the commit is recorded to be built as."""
+        return self._builds.find(repository, sha) if self._builds else None
+
     def _left(self, outcome: CarEjected) -> Change:
         """The change after it left the train. One whose head moved is open: its new head may ride."""
         if outcome.reason == "head_moved":
@@ -281,6 +308,7 @@ class ForgeActivities:
             message=_message(title, request.reason, reservation),
             at=request.at,
             patch=patch_of(reservation) if reservation else None,
+            build=self._build(repository.name, request.sha),
         )
         if head is None:
             return None

@@ -42,6 +42,8 @@ Kind = Literal[
     "audit",
     "policy_source",
     "terraform",
+    "builder",
+    "builds",
 ]
 
 

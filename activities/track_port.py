@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from activities.overlay_file import Named
 from activities.ports import Health, PolicyFiles
 from leverframe.model.changes import (
     Author,
@@ -183,7 +184,13 @@ class Track(Protocol):
         ...
 
     def preview_overlay(
-        self, repository: Repository, *, environment: Environment, sha: str, at: datetime
+        self,
+        repository: Repository,
+        *,
+        environment: Environment,
+        sha: str,
+        at: datetime,
+        build: Artifact | None = None,
     ) -> TreeDifference | None:
         """What `overlay_branch` would change; None when the overlay names `sha` already. Pushes nothing."""
         ...
@@ -218,11 +225,19 @@ class Track(Protocol):
         message: str,
         at: datetime,
         patch: str | None = None,
+        build: Artifact | None = None,
     ) -> str | None:
-        """Push a branch that re-points the overlay's `newTag`; None when it already names `sha`.
+        """Push a branch that re-points the overlay's `newTag` and its digest; None when both are so already.
 
-        The edit keeps comments and order. Idempotent by branch. `patch` as for `revert_branch`.
+        The digest is the one of `build`, the recorded build of `sha`: always of an image, of a tar where the
+        overlay pins one. Without a `build` it is the one that an overlay has had beside `sha` before; Refused
+        where that is not known and the overlay pins a digest. The edit keeps comments and order. Idempotent
+        by branch. `patch` as for `revert_branch`.
         """
+        ...
+
+    def overlay(self, repository: Repository, environment: Environment) -> Named:
+        """What the overlay on the target's tip names, and the digest that it pins beside it."""
         ...
 
     def overlay_sha(self, repository: Repository, environment: Environment) -> str | None:

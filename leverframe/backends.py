@@ -37,6 +37,8 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("audit", "store"): "activities.backends.audit_store",
         ("policy_source", "directory"): "activities.backends.policy_directory",
         ("policy_source", "git"): "activities.backends.policy_git",
+        ("builder", "local"): "activities.backends.builder_local",
+        ("builds", "store"): "activities.backends.builds_store",
         ("terraform", "none"): "activities.backends.terraform_none",
         ("terraform", "command"): "activities.backends.terraform_command",
         ("terraform", "cloud"): "activities.backends.terraform_cloud",

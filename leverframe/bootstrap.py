@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from activities.build_ports import Builds
 from activities.inbox import Inbox
 from activities.ports import (
     AuditLog,
@@ -55,6 +56,7 @@ class Ports:
     """First choice first."""
     sandbox: Sandbox
     audit: AuditLog
+    builds: Builds
     policy_source: PolicySource
     terraform: Terraform
 
@@ -105,6 +107,7 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
         "metrics": lambda: build_metrics(settings),
         "sandbox": lambda: build_sandbox(settings),
         "audit": lambda: build("audit", "store", store()),
+        "builds": lambda: build("builds", "store", store()),
         "policy_source": lambda: build_policy_source(settings),
         "terraform": lambda: build_terraform(settings),
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from temporalio.client import Client
 
 from leverframe.bootstrap import build_delivery, build_ports, build_sandbox, build_terraform, by_name
+from leverframe.builders import build_builders
 from leverframe.forges import build_checks, build_queue, build_track
 from leverframe.settings import Settings
 
@@ -19,6 +20,7 @@ Activity = Callable[..., object]
 def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     """What the hands queue can do: all that needs a credential, and nothing that runs repository code."""
     from activities.audit import AuditActivities  # noqa: PLC0415 - the activities load in workers only
+    from activities.build import BuildActivities  # noqa: PLC0415
     from activities.chat import ChatActivities  # noqa: PLC0415
     from activities.delivery import DeliveryActivities  # noqa: PLC0415
     from activities.engine import EngineActivities  # noqa: PLC0415
@@ -42,7 +44,8 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         changes=ports.changes, track=ports.track, flags=ports.flags, repositories=declared, client=client
     )
     return _methods(
-        ForgeActivities(ports.changes, ports.track, declared),
+        ForgeActivities(ports.changes, ports.track, declared, ports.builds),
+        BuildActivities(ports.track, ports.builds, declared, build_builders(settings)),
         TrainActivities(ports.changes, ports.track, declared),
         ForgeCheckActivities(ports.track, declared, build_checks(settings)),
         NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),

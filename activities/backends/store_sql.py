@@ -200,6 +200,18 @@ policy_snapshots = Table(
     Column("content", Text, nullable=False, comment="Every document in force, as JSON"),
 )
 
+builds = Table(
+    "builds",
+    metadata,
+    Column("repository", Text, primary_key=True),
+    Column("sha", Text, primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("path", Text, nullable=False, comment="Of a tar, in the artifact directory"),
+    Column("image", Text, nullable=False, comment="Of an image, in its registry"),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+
 
 def open_store(url: str) -> Engine:
     """An engine on the newest schema. Safe when several processes start at once.

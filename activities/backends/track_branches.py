@@ -17,7 +17,7 @@ from activities.backends.track_receipts import receipts
 from activities.backends.track_refs import has_commit, message_of, rejected, tip_of
 from leverframe.model.changes import Author, Conflicted
 from leverframe.model.errors import Conflict, NotFound, Refused
-from leverframe.model.releases import Environment
+from leverframe.model.releases import Artifact, Environment
 from leverframe.model.topology import Repository
 
 _RECEIPTS_READ = 200
@@ -74,18 +74,25 @@ def made_overlay(
     sha: str,
     message: str,
     at: datetime,
+    build: Artifact | None,
 ) -> Made | None:
     """A commit on `onto`, a commit of the target, whose overlay names `sha`; None when it does already.
 
     Raises:
         NotFound: `onto` does not have the overlay.
         BadInput: the overlay is not a kustomization that can be edited.
+        Refused: the overlay pins a digest, and it is not known what `sha` was built as.
     """
-    path = track_overlay.declared(repository, environment)
+    path, image = track_overlay.declared(repository, environment), repository.service.image
     text = track_overlay.read(git, onto, path)
-    if overlay_file.named_sha(text, repository.service.image) == the_sha(sha):
+    now = overlay_file.named(text, image)
+    if build is None:
+        digest = track_overlay.pinned_before(git, onto, repository, the_sha(sha), now)
+    else:
+        digest = build.digest if build.image or now.digest else None
+    if now == (the_sha(sha), digest):
         return None
-    edited = overlay_file.point_at(text, repository.service.image, sha)
+    edited = overlay_file.point_at(text, image, sha, digest)
     tree = with_file(git, onto, path, edited.encode())
     return Made(onto, commit_tree(git, tree, onto, message=message_of(message), author=RELEASE, at=at))
 

@@ -21,7 +21,7 @@ from activities.backends.track_refs import check_ref, message_of, rejected, tip_
 from activities.ports import Backend
 from leverframe.model.changes import Author, Car, Change, CheckResult, Conflicted, Receipt
 from leverframe.model.errors import BadInput, Conflict, Refused
-from leverframe.model.releases import Environment
+from leverframe.model.releases import Artifact, Environment
 from leverframe.model.topology import Repository
 from leverframe.model.trains import Evidence, Method, Override
 
@@ -195,21 +195,22 @@ class GitTrack(GitReader):
         message: str,
         at: datetime,
         patch: str | None = None,
+        build: Artifact | None = None,
     ) -> str | None:
-        """Push a branch that re-points the overlay's `newTag`; None when it already names `sha`.
+        """Push a branch that re-points the overlay; None when it already names `sha` and its digest.
 
         Raises:
             NotFound: the target's tip does not have the overlay.
             BadInput: the overlay is not a kustomization that can be edited.
             Conflict: the branch holds something else.
-            Refused: the edit is not `patch`, or the remote's rules forbid it.
+            Refused: the edit is not `patch`, the digest of `sha` is unknown, or the remote's rules forbid it.
         """
         mirror = self._mirror(repository)
         with mirror.synced() as git:
             before = made_before(git, repository.target, branch, message)
             onto = before.base if before else tip_of(git, repository.target)
             made = made_overlay(
-                git, repository, onto, environment=environment, sha=sha, message=message, at=at
+                git, repository, onto, environment=environment, sha=sha, message=message, at=at, build=build
             )
             if made is None:
                 return None

@@ -1,12 +1,19 @@
-"""An environment's overlay as it stands in a commit of a mirror."""
+"""An environment's overlay as it stands in a commit of a mirror, and what it named before."""
 
+from collections.abc import Iterator
+from contextlib import suppress
+
+from activities import overlay_file
 from activities.backends.git_process import Git
 from activities.backends.track_compose import entry
-from leverframe.model.errors import BadInput, NotFound
+from activities.overlay_file import Named
+from leverframe.model.errors import BadInput, NotFound, Refused
 from leverframe.model.releases import Environment
 from leverframe.model.topology import Repository
 
 MAX_BYTES = 256_000
+COMMITS_READ = 200
+"""How many commits of an overlay's file are read for its history."""
 
 
 def declared(repository: Repository, environment: Environment) -> str:
@@ -31,3 +38,32 @@ def read(git: Git, commit: str, path: str) -> str:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is not UTF-8") from error
+
+
+def history(git: Git, onto: str, path: str, image: str) -> Iterator[Named]:
+    """What each commit that touched the overlay made it name, newest first, on the first-parent line."""
+    log = git.run(
+        "log", "--first-parent", "--format=%H", f"--max-count={COMMITS_READ}", onto, "--", path
+    )  # fmt: skip
+    for commit in log.text.splitlines():
+        # A commit that removed the file, or broke it, named nothing.
+        with suppress(NotFound, BadInput):
+            yield overlay_file.named(read(git, commit, path), image)
+
+
+def pinned_before(git: Git, onto: str, repository: Repository, sha: str, now: Named) -> str | None:
+    """The digest that an overlay has had beside a SHA whose build is not recorded; None if it had none.
+
+    Raises:
+        Refused: no overlay has named the SHA, and this one pins what it names by digest.
+    """
+    if now.digest is None or now.sha == sha:
+        return now.digest
+    for path in dict.fromkeys(repository.service.overlays.values()):
+        for earlier in history(git, onto, path, repository.service.image):
+            if earlier.sha == sha:
+                return earlier.digest
+    raise Refused(
+        f"the overlay pins a digest, and it is not known what {sha[:12]} was built as: release that commit,"
+        " or point the overlay at it by hand"
+    )

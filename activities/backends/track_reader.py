@@ -7,7 +7,6 @@ and `track_audit`.
 
 import itertools
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,17 +22,15 @@ from activities.backends.track_proof import same_closure
 from activities.backends.track_receipts import receipts
 from activities.backends.track_refs import tip_of
 from activities.backends.track_rehearsal import rehearse, version
+from activities.overlay_file import Named
 from activities.ports import Health, PolicyFiles
 from leverframe.model.changes import Conflicted, Receipt
 from leverframe.model.differences import TreeDifference
-from leverframe.model.errors import BadInput, LeverframeError, NotFound
+from leverframe.model.errors import LeverframeError, NotFound
 from leverframe.model.facts import LandedCommit
 from leverframe.model.releases import Artifact, Environment
 from leverframe.model.topology import Repository
 from leverframe.model.trains import AuditReport, Rehearsal
-
-OVERLAY_COMMITS_READ = 200
-"""How many commits of the overlay's file are read for its history."""
 
 PREVIEW = "preview"
 """The message of a commit that stays in the mirror."""
@@ -96,13 +93,19 @@ class GitReader:
 
     @on_a_fresh_mirror_again
     def preview_overlay(
-        self, repository: Repository, *, environment: Environment, sha: str, at: datetime
+        self,
+        repository: Repository,
+        *,
+        environment: Environment,
+        sha: str,
+        at: datetime,
+        build: Artifact | None = None,
     ) -> TreeDifference | None:
         """What `overlay_branch` would change on the target's tip now. Raises as it does."""
         with self._mirror(repository).synced() as git:
             tip = tip_of(git, repository.target)
             made = made_overlay(
-                git, repository, tip, environment=environment, sha=sha, message=PREVIEW, at=at
+                git, repository, tip, environment=environment, sha=sha, message=PREVIEW, at=at, build=build
             )
             return None if made is None else difference(git, *made)
 
@@ -112,12 +115,15 @@ class GitReader:
             return read_files(git, tip_of(git, repository.target), folder)
 
     @on_a_fresh_mirror_again
-    def overlay_sha(self, repository: Repository, environment: Environment) -> str | None:
+    def overlay(self, repository: Repository, environment: Environment) -> Named:
         with self._mirror(repository).synced() as git:
             text = track_overlay.read(
                 git, tip_of(git, repository.target), track_overlay.declared(repository, environment)
             )
-        return overlay_file.named_sha(text, repository.service.image)
+        return overlay_file.named(text, repository.service.image)
+
+    def overlay_sha(self, repository: Repository, environment: Environment) -> str | None:
+        return self.overlay(repository, environment).sha
 
     @on_a_fresh_mirror_again
     def overlay_history(
@@ -125,18 +131,10 @@ class GitReader:
     ) -> list[str]:
         path, distinct = track_overlay.declared(repository, environment), dict[str, None]()
         with self._mirror(repository).synced() as git:
-            log = git.run(
-                "log", "--first-parent", "--format=%H", f"--max-count={OVERLAY_COMMITS_READ}",
-                f"refs/heads/{repository.target}", "--", path,
-            )  # fmt: skip
-            for commit in log.text.splitlines():
-                # A commit that removed the file, or broke it, named nothing.
-                with suppress(NotFound, BadInput):
-                    named = overlay_file.named_sha(
-                        track_overlay.read(git, commit, path), repository.service.image
-                    )
-                    if named:
-                        distinct[named] = None
+            tip = tip_of(git, repository.target)
+            for earlier in track_overlay.history(git, tip, path, repository.service.image):
+                if earlier.sha:
+                    distinct[earlier.sha] = None
                 if len(distinct) == limit:
                     break
         return list(distinct)

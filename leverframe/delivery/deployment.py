@@ -12,7 +12,7 @@ from leverframe.delivery.arms import Arms, reconcile
 from leverframe.delivery.artifacts import Trees
 from leverframe.delivery.instances import Instance, InstanceSpec
 from leverframe.delivery.router import Route
-from leverframe.model.errors import NotFound, Unavailable
+from leverframe.model.errors import Conflict, NotFound, Unavailable
 from leverframe.model.releases import DeliveryState, Environment
 from leverframe.model.topology import Service
 
@@ -39,6 +39,8 @@ class Deployment:
         self.arms = arms
         self.route = Route(seed=f"{service.name}/{environment}")
         self._wanted: str | None = None
+        self._pinned: str | None = None
+        """The digest that the overlay names beside it."""
         self._trees = trees
         self._variables = variables
         self._home = home
@@ -50,9 +52,12 @@ class Deployment:
         """SHAs that should run and can't be started, with the reason."""
         self._stopping: set[asyncio.Task[None]] = set()
 
-    def follow(self, wanted: str | None) -> None:
-        """Do what the overlay says now. Nothing here waits: processes start and stop on their own."""
-        self._wanted = wanted
+    def follow(self, wanted: str | None, digest: str | None = None) -> None:
+        """Do what the overlay says now. Nothing here waits: processes start and stop on their own.
+
+        With a `digest` nothing of `wanted` is started unless it was built as exactly that.
+        """
+        self._wanted, self._pinned = wanted, digest
         plan = reconcile(
             self.environment,
             wanted,
@@ -62,7 +67,7 @@ class Deployment:
         )
         self._missing = {}
         for sha in plan.start:
-            self._start(sha)
+            self._start(sha, digest if sha == wanted else None)
         self._become(plan.arms)
         for sha in plan.stop:
             self._stop(sha)
@@ -79,13 +84,13 @@ class Deployment:
     def promote(self, sha: str) -> DeliveryState:
         """Raises Conflict when `sha` is neither canary nor stable."""
         self._become(transitions.promote(self.arms, sha))
-        self.follow(self._wanted)
+        self.follow(self._wanted, self._pinned)
         return self.state()
 
     def abort(self, sha: str) -> DeliveryState:
         """Traffic is back on stable when this returns. Raises Conflict when `sha` is stable."""
         self._become(transitions.abort(self.arms, sha))
-        self.follow(self._wanted)
+        self.follow(self._wanted, self._pinned)
         return self.state()
 
     def state(self) -> DeliveryState:
@@ -128,10 +133,10 @@ class Deployment:
         self.route.canary = self._instances.get(after.canary or "")
         self.route.percent = after.percent
 
-    def _start(self, sha: str) -> None:
+    def _start(self, sha: str, digest: str | None) -> None:
         try:
-            tree = self._trees.tree(self.service.name, sha)
-        except NotFound as error:
+            tree = self._trees.tree(self.service.name, sha, digest)
+        except (NotFound, Conflict) as error:
             self._missing[sha] = f"can't run: {error}"
             return
         spec = InstanceSpec(self.service, self.environment, sha, tree, self._variables, self._home)

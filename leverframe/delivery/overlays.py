@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from activities.git_environment import git_environment
-from activities.overlay_file import named_sha
+from activities.overlay_file import NOTHING, Named, named
 from leverframe.model.errors import BadInput, Unavailable
 from leverframe.model.releases import Environment
 from leverframe.model.topology import Repository
@@ -15,12 +15,12 @@ _SHA = re.compile(r"[0-9a-f]{40}")
 _TIMEOUT_SECONDS = 20
 
 
-def named_or_none(overlay: str, image: str) -> str | None:
-    """The SHA that the overlay names; None when it names none or is none: what runs goes on running."""
+def named_or_nothing(overlay: str, image: str) -> Named:
+    """What the overlay names; nothing when it names no SHA or is no overlay: what runs goes on running."""
     try:
-        return named_sha(overlay, image)
+        return named(overlay, image)
     except BadInput:
-        return None
+        return NOTHING
 
 
 class Overlays:
@@ -32,9 +32,9 @@ class Overlays:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._tips: dict[str, str] = {}
-        self._named: dict[str, dict[Environment, str | None]] = {}
+        self._named: dict[str, dict[Environment, Named]] = {}
 
-    async def read(self, repository: Repository) -> dict[Environment, str | None]:
+    async def read(self, repository: Repository) -> dict[Environment, Named]:
         """What each environment's overlay names on the target's tip. Raises Unavailable."""
         tip = await self._tip(repository)
         if self._tips.get(repository.name) != tip:
@@ -49,7 +49,7 @@ class Overlays:
             raise Unavailable(f"{repository.name} has no branch {repository.target}")
         return tip
 
-    async def _at(self, repository: Repository, tip: str) -> dict[Environment, str | None]:
+    async def _at(self, repository: Repository, tip: str) -> dict[Environment, Named]:
         mirror = self._root / f"{repository.name}.git"
         try:
             return await self._fetched(repository, tip, mirror)
@@ -58,7 +58,7 @@ class Overlays:
             await asyncio.to_thread(shutil.rmtree, mirror, ignore_errors=True)
             raise
 
-    async def _fetched(self, repository: Repository, tip: str, mirror: Path) -> dict[Environment, str | None]:
+    async def _fetched(self, repository: Repository, tip: str, mirror: Path) -> dict[Environment, Named]:
         if not (mirror / "HEAD").is_file():
             await _git("init", "--quiet", "--bare", str(mirror))
         branch = f"+refs/heads/{repository.target}:refs/heads/{repository.target}"
@@ -73,15 +73,15 @@ class Overlays:
             repository.url,
             branch,
         )
-        named: dict[Environment, str | None] = {}
+        found: dict[Environment, Named] = {}
         for environment, path in repository.service.overlays.items():
             try:
                 text = await _git("--git-dir", str(mirror), "show", f"{tip}:{path}")
             except Unavailable:
                 await _git("--git-dir", str(mirror), "cat-file", "-e", f"{tip}^{{commit}}")
                 text = ""  # the commit is there, so the file is not
-            named[environment] = named_or_none(text, repository.service.image)
-        return named
+            found[environment] = named_or_nothing(text, repository.service.image)
+        return found
 
 
 async def _git(*arguments: str) -> str:

@@ -123,9 +123,8 @@ class Reconciler:
     async def _read(self, repository: Repository) -> None:
         # One look after the other: a look that began earlier must not have the last word.
         async with self._looking[repository.name]:
-            named = await self._overlays.read(repository)
-            for environment, sha in named.items():
-                self.deployments[repository.service.name, environment].follow(sha)
+            for environment, named in (await self._overlays.read(repository)).items():
+                self.deployments[repository.service.name, environment].follow(named.sha, named.digest)
 
     def _save(self) -> None:
         services: dict[str, dict[Environment, object]] = {}

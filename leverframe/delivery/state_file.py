@@ -45,10 +45,15 @@ class StateFile:
 
     def save(self, state: SavedState) -> None:
         """Write, flush to disk and replace."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".state-", dir=self._path.parent)
-        with os.fdopen(handle, "w") as file:
-            file.write(state.model_dump_json(indent=2))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(self._path)
+        write_whole(self._path, state.model_dump_json(indent=2))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file beside the place, flush it to disk, and move it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".state-", dir=path.parent)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).replace(path)

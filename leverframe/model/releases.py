@@ -1,8 +1,8 @@
 """Releases: one landed SHA on its way to 100 % of real traffic."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from leverframe.model.changes import Receipt
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
@@ -19,8 +19,21 @@ class Artifact(Frozen):
     service: Slug
     sha: Sha
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    path: str
-    """Where it lies, relative to the artifact directory."""
+    path: str = ""
+    """Of a tar: where it lies, relative to the artifact directory."""
+    image: str = ""
+    """Of an OCI image: its name in its registry, without tag and digest: `ghcr.io/acme/shop`."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if bool(self.path) == bool(self.image):
+            raise ValueError("an artifact is a tar with a path, or an image in a registry")
+        return self
+
+    @property
+    def reference(self) -> str:
+        """How people and clusters name it: `ghcr.io/acme/shop:<sha>@sha256:…`, or the tar's path."""
+        return f"{self.image}:{self.sha}@{self.digest}" if self.image else self.path
 
 
 class ArmCounts(Frozen):

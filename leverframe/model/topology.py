@@ -1,6 +1,7 @@
 """What a platform team declares about a repository and the service it builds."""
 
 import math
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -34,6 +35,46 @@ class Check(Frozen):
             raise ValueError(
                 f'check {self.name}: give a command for the sandbox, or runs_on = "forge" without one'
             )
+        return self
+
+
+_PLACEHOLDERS = frozenset({"{sha}", "{image}", "{context}", "{metadata}"})
+"""What stands for something in a build command."""
+
+
+class Build(Frozen):
+    """How the one artifact of a landed commit is made."""
+
+    by: Literal["local", "command", "forge"] = "local"
+    """`local`: a tar of the tree; `command`: an image, by a command of the platform team; `forge`: an image,
+    by the forge's own pipeline."""
+    image: str = Field(
+        default="",
+        max_length=255,
+        pattern=r"^$|^([a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)+|localhost)(:[0-9]{1,5})?"
+        r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$",
+    )
+    """The image with its registry, without a tag: `ghcr.io/acme/shop`. Its tag is the commit's SHA."""
+    command: tuple[str, ...] = ()
+    """With `command`: the argument list, never taken from the repository. In it stand `{sha}`, `{image}`,
+    `{context}`, the directory of the tree, and `{metadata}`, the file in which it leaves the digest."""
+    context: str = ""
+    """With `forge`: the name of the check run, status or job that is green once the image is pushed."""
+    timeout_seconds: int = Field(default=1800, gt=0, le=6 * 3600)
+
+    @model_validator(mode="after")
+    def _one_way_to_build(self) -> Self:
+        wanted = {"local": (), "command": ("image", "command"), "forge": ("image", "context")}[self.by]
+        given = tuple(name for name in ("image", "command", "context") if getattr(self, name))
+        if set(given) != set(wanted):
+            needs = " and ".join(wanted) or "neither image, command nor context"
+            raise ValueError(f'build: by = "{self.by}" takes {needs}')
+        for word in self.command:
+            if unknown := set(re.findall(r"\{[a-z_]+\}", word)) - _PLACEHOLDERS:
+                raise ValueError(
+                    f"build: {min(unknown)} stands for nothing in a command; there are "
+                    + ", ".join(sorted(_PLACEHOLDERS))
+                )
         return self
 
 
@@ -209,6 +250,7 @@ class Repository(Frozen):
     target: str = "main"
     checks: tuple[Check, ...] = Field(min_length=1)
     train: TrainRules = TrainRules()
+    build: Build = Build()
     infrastructure: Infrastructure | None = None
     service: Service
 

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.backends.builder_local import LocalBuilder
+from activities.backends.builds_store import StoreBuilds
 from activities.backends.changes_store import ChangesStore
 from activities.backends.store_sql import open_store
 from activities.backends.track_git import GitTrack
+from activities.build import BuildActivities
 from activities.forge import (
     ForgeActivities,
     OverlayRequest,
@@ -17,10 +20,13 @@ from activities.forge import (
     RollBackRequest,
     TagRequest,
 )
+from activities.overlay_file import point_at
 from activities.train import TrainActivities
 from leverframe.model.changes import CarEjected, CarLanded, Change, ChangeSpec, Priority
 from leverframe.model.differences import TreeDifference
 from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
+from leverframe.model.releases import Artifact
+from leverframe.model.topology import Build
 from policies.decision import Allowed, Reservation, ReserveRequest
 from tests.fakes.git_world import AT, FIRST_SHA, OVERLAY, GitWorld, passed
 from tests.fakes.rides import composed, landed, looked
@@ -55,11 +61,12 @@ class Forge:
     """The activities, and what they act on."""
 
     def __init__(self, root: Path) -> None:
-        self.world = GitWorld(root)
+        self.root, self.world = root, GitWorld(root)
         self.engine = open_store(f"sqlite:///{root}/store.db")
         self.changes = ChangesStore(self.engine)
         self.track = GitTrack(mirrors=root / "mirrors", artifacts=root / "artifacts")
-        self.acts = ForgeActivities(self.changes, self.track, {"shop": self.world.repository})
+        self.builds = StoreBuilds(self.engine)
+        self.acts = ForgeActivities(self.changes, self.track, {"shop": self.world.repository}, self.builds)
         self.train = TrainActivities(self.changes, self.track, {"shop": self.world.repository})
 
     def reserve(self, effect: Effect, step: int = 0) -> Reservation:
@@ -241,6 +248,73 @@ def test_forward_back_and_forward_again_are_three_changes(forge: Forge) -> None:
     assert len(set(changes)) == 3
     assert forge.acts.overlay_history("shop", "production") == [NEW_SHA, FIRST_SHA]
     assert forge.point(NEW_SHA, "r/4") is None
+
+
+def image(sha: str, digit: str) -> Artifact:
+    """An image that a commit was built as."""
+    return Artifact(service="shop", sha=sha, digest=f"sha256:{digit * 64}", image="ghcr.io/acme/shop")
+
+
+def test_an_image_is_pinned_by_its_digest_beside_its_commit_and_so_is_the_way_back(
+    forge: Forge,
+) -> None:
+    for sha, digit in ((FIRST_SHA, "1"), (NEW_SHA, "2")):
+        forge.builds.keep("shop", image(sha, digit))
+    for number, (sha, digit) in enumerate([(NEW_SHA, "2"), (FIRST_SHA, "1"), (NEW_SHA, "2")]):
+        change = forge.point(sha, f"r/{number}")
+        assert change is not None
+        forge.land(change)
+        assert forge.track.overlay(forge.world.repository, "production") == (sha, f"sha256:{digit * 64}")
+        assert forge.point(sha, "again") is None
+    assert forge.acts.overlay_sha("shop", "production") == NEW_SHA
+
+
+def test_a_way_back_to_before_images_takes_the_digest_out_and_one_to_the_unknown_is_refused(
+    forge: Forge,
+) -> None:
+    forge.builds.keep("shop", image(NEW_SHA, "2"))
+    forward = forge.point(NEW_SHA, "r/1")
+    assert forward is not None
+    forge.land(forward)
+    assert failure(lambda: forge.point("c" * 40, "r/2")) == "Refused"
+    reservation = forge.reserve(RollBack(service="shop", to=FIRST_SHA))
+    back = forge.acts.roll_back(reservation, RollBackRequest(at=AT))
+    assert back is not None
+    forge.land(back)
+    assert forge.track.overlay(forge.world.repository, "production") == (FIRST_SHA, None)
+
+
+def test_an_overlay_whose_digest_is_of_another_build_is_refused_in_words(forge: Forge) -> None:
+    forge.builds.keep("shop", image(NEW_SHA, "2"))
+    text = forge.world.git("show", f"main:{OVERLAY}") + "\n"
+    forge.world.commit("main", {OVERLAY: point_at(text, "shop", NEW_SHA, f"sha256:{'9' * 64}")})
+    with pytest.raises(ApplicationError, match=f"names {NEW_SHA[:12]} with the digest sha256:999") as told:
+        forge.acts.overlay_sha("shop", "production")
+    assert told.value.type == "Refused"
+    change = forge.point(NEW_SHA, "r/1")
+    assert change is not None, "pointing it at the one build is the way out"
+    forge.land(change)
+    assert forge.acts.overlay_sha("shop", "production") == NEW_SHA
+
+
+def test_a_commit_is_built_once_and_recorded(forge: Forge) -> None:
+    build = BuildActivities(
+        forge.track, forge.builds, {"shop": forge.world.repository}, {"local": LocalBuilder()}
+    )
+    sha = forge.world.commit("main", {"new.py": "x\n"})
+    assert build.recorded_build("shop", sha) is None
+    built = build.build("shop", sha)
+    assert built == build.build("shop", sha) == forge.builds.find("shop", sha) == forge.track.export(
+        forge.world.repository, sha
+    )  # fmt: skip
+    (forge.root / "artifacts" / built.path).unlink()
+    assert build.build("shop", sha) == built, "what is recorded is not built again"
+    later = forge.world.repository.model_copy(
+        update={"build": Build(by="forge", image="ghcr.io/acme/shop", context="image")}
+    )
+    changed = BuildActivities(forge.track, forge.builds, {"shop": later}, {"local": LocalBuilder()})
+    assert failure(lambda: changed.build("shop", sha)) == "Conflict"
+    assert failure(lambda: changed.build("shop", FIRST_SHA)) == "BadConfiguration"
 
 
 def test_a_change_that_has_landed_is_answered_with_its_receipt(forge: Forge) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from leverframe.model.topology import (
+    Build,
     CanaryPlan,
     CanaryStep,
     Check,
@@ -88,7 +89,9 @@ def test_the_example_declares_a_repository_that_can_be_used(
     assert load().repository("shop").service.canary.steps[-1].percent == 100
 
 
-@pytest.mark.parametrize("model", [Repository, Check, Infrastructure, Service, Probe, CanaryPlan, CanaryStep])
+@pytest.mark.parametrize(
+    "model", [Repository, Build, Check, Infrastructure, Service, Probe, CanaryPlan, CanaryStep]
+)
 def test_the_declared_repository_shows_every_field(model: type[BaseModel]) -> None:
     declared = tomllib.loads(_uncommented(EXAMPLE.read_text()))
     shown: set[str] = set()

@@ -112,8 +112,8 @@ class FakeForge:
     async def describe(self, repository: str) -> Repository:
         return self._world.repository
 
-    @activity.defn(name="export")
-    async def export(self, repository: str, sha: str) -> Artifact:
+    @activity.defn(name="build")
+    async def build(self, repository: str, sha: str) -> Artifact:
         return Artifact(service="shop", sha=sha, digest=f"sha256:{'0' * 64}", path=f"{sha}.tar")
 
     @activity.defn(name="overlay_sha")
@@ -307,7 +307,7 @@ class Releases:
                 task_queue=HANDS,
                 workflows=[ReleaseWorkflow],
                 activities=[
-                    forge.describe, forge.export, forge.overlay_sha, forge.overlay_change, forge.get_change,
+                    forge.describe, forge.build, forge.overlay_sha, forge.overlay_change, forge.get_change,
                     forge.is_ancestor, forge.tag, forge.enqueue,
                     delivery.deploy_artifact, delivery.delivery_state, delivery.canary_slot,
                     delivery.wait_reconciled, delivery.set_weight, delivery.promote, delivery.abort,

@@ -9,6 +9,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activities.build import BuildActivities
     from activities.delivery import DeliveryActivities, SlotRequest, WaitRequest
     from activities.engine import EngineActivities
     from activities.forge import RELEASE_MACHINERY, ForgeActivities, OverlayRequest, TagRequest
@@ -69,10 +70,10 @@ class Calls:
             summary=f"Read how {self._repository} is released",
         )
 
-    async def export(self) -> Artifact:
-        """Build the one artifact of the SHA."""
+    async def build(self, declared: Repository) -> Artifact:
+        """The one artifact of the SHA: the recorded one, or one that is built and recorded now."""
         return await self._ask(
-            ForgeActivities.export,
+            BuildActivities.build,
             self._repository,
             self._sha,
             attempt=BUILD,

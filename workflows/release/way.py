@@ -55,7 +55,7 @@ class Way:
             progress=book.progress.model_copy(update={"service": repository.service.name}),
         )
         book.tell("build", "now", "building the artifact")
-        artifact = await self._calls.export()
+        artifact = await self._calls.build(repository)
         await self._calls.deploy_artifact(artifact)
         book.note(artifact=artifact)
         book.tell("build", "done", f"built once as {artifact.digest[:19]}")

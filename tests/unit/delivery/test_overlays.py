@@ -6,6 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from activities.overlay_file import Named
 from leverframe.delivery.overlays import Overlays
 from leverframe.delivery.reconciler import Reconciler
 from leverframe.model.errors import Unavailable
@@ -23,12 +24,12 @@ class TwoLooks:
         self.looks = 0
         self.first_may_end = asyncio.Event()
 
-    async def read(self, repository: Repository) -> dict[Environment, str | None]:
+    async def read(self, repository: Repository) -> dict[Environment, Named]:
         self.looks += 1
         if self.looks == 1:
             await self.first_may_end.wait()
-            return {"production": OLD}
-        return {"production": NEW}
+            return {"production": Named(OLD, None)}
+        return {"production": Named(NEW, None)}
 
 
 @pytest.mark.parametrize("left", ["shallow.lock", "refs/heads/main.lock", "HEAD.lock"])
@@ -36,7 +37,7 @@ async def test_locks_of_a_git_that_was_killed_do_not_blind_the_router_for_ever(
     tmp_path: Path, left: str
 ) -> None:
     world, overlays = GitWorld(tmp_path), Overlays(tmp_path / "git")
-    assert (await overlays.read(world.repository))["production"] == OLD
+    assert (await overlays.read(world.repository))["production"].sha == OLD
     (tmp_path / "git" / "shop.git" / left).write_text("")
     world.commit("main", {OVERLAY: KUSTOMIZATION.replace(OLD, NEW)})
     named = {}
@@ -45,7 +46,7 @@ async def test_locks_of_a_git_that_was_killed_do_not_blind_the_router_for_ever(
             named = await overlays.read(world.repository)
         except Unavailable:
             continue
-    assert named["production"] == NEW
+    assert named["production"].sha == NEW
 
 
 async def test_the_users_git_configuration_takes_no_part(
@@ -55,7 +56,7 @@ async def test_the_users_git_configuration_takes_no_part(
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", elsewhere)
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(tmp_path))
-    assert (await Overlays(tmp_path / "git").read(world.repository))["production"] == OLD
+    assert (await Overlays(tmp_path / "git").read(world.repository))["production"].sha == OLD
 
 
 @pytest.mark.parametrize("url", ["ext::touch ran", "git://127.0.0.1:1/shop.git"])
@@ -72,7 +73,7 @@ async def test_half_a_mirror_is_made_anew(tmp_path: Path) -> None:
     world, overlays = GitWorld(tmp_path), Overlays(tmp_path / "git")
     with pytest.raises(Unavailable):
         await overlays.read(world.repository)
-    assert (await overlays.read(world.repository))["production"] == OLD
+    assert (await overlays.read(world.repository))["production"].sha == OLD
 
 
 async def test_of_two_looks_at_once_the_later_one_is_believed(tmp_path: Path) -> None:

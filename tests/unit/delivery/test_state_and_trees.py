@@ -9,9 +9,9 @@ import pytest
 
 from leverframe.delivery.arms import Arms
 from leverframe.delivery.artifacts import TREES_KEPT, Trees
-from leverframe.delivery.overlays import named_or_none
+from leverframe.delivery.overlays import named_or_nothing
 from leverframe.delivery.state_file import SavedState, StateFile
-from leverframe.model.errors import BadConfiguration, BadInput, NotFound
+from leverframe.model.errors import BadConfiguration, BadInput, Conflict, NotFound
 from leverframe.model.releases import Artifact
 
 A, B = "a" * 40, "b" * 40
@@ -54,7 +54,22 @@ def test_an_artifact_is_unpacked_once_and_whole(tmp_path: Path) -> None:
     artifact = tarred(tmp_path / "artifacts")
     assert trees.unpack(artifact) == trees.unpack(artifact) == trees.tree("shop", A)
     assert (trees.tree("shop", A) / "app.py").read_bytes() == b"hello"
-    assert [path.name for path in (tmp_path / "trees" / "shop").iterdir()] == [A]
+    assert sorted(path.name for path in (tmp_path / "trees" / "shop").iterdir()) == [".digests", A]
+
+
+def test_a_tree_runs_only_as_the_digest_that_it_was_built_as(tmp_path: Path) -> None:
+    trees = Trees(root=tmp_path / "trees", artifacts=tmp_path / "artifacts")
+    artifact = tarred(tmp_path / "artifacts")
+    tree, other = trees.unpack(artifact), f"sha256:{'0' * 64}"
+    assert trees.tree("shop", A, artifact.digest) == tree
+    with pytest.raises(Conflict, match="pins sha256:000"):
+        trees.tree("shop", A, other)
+    with pytest.raises(Conflict, match="already, not as sha256:000"):
+        trees.unpack(artifact.model_copy(update={"digest": other}))
+    (tmp_path / "trees" / "shop" / ".digests" / A).unlink()
+    with pytest.raises(Conflict, match="pins"):
+        trees.tree("shop", A, artifact.digest)
+    assert trees.unpack(artifact) == trees.tree("shop", A, artifact.digest)
 
 
 def test_an_artifact_that_is_not_what_was_built_is_refused(tmp_path: Path) -> None:
@@ -110,4 +125,4 @@ def test_old_trees_go_but_never_one_that_is_in_use(tmp_path: Path) -> None:
     ],
 )
 def test_an_overlay_names_a_full_sha_or_nothing(overlay: str, named: str | None) -> None:
-    assert named_or_none(overlay, "shop") == named
+    assert named_or_nothing(overlay, "shop") == (named, None)
