@@ -140,7 +140,11 @@ class DeliveryActivities:
     @typed_failures
     def release_health(self, service: str) -> HealthDocument:
         """What real traffic did to each SHA. Raises Unavailable: the gate is blind."""
-        return self._metrics.release_health(service)
+        watched = {
+            repository.service.name: repository.service.canary.signals
+            for repository in self._repositories.values()
+        }
+        return self._metrics.release_health(service).only(watched.get(service, ()))
 
     def _repository(self, name: str) -> Repository:
         if name not in self._repositories:

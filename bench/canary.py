@@ -20,9 +20,10 @@ from datetime import UTC, datetime
 
 from bench.canary_peers import PEERS, Rule, Seen
 from bench.detector import poisson, seeded
-from leverframe.model.topology import GateRules
+from leverframe.model.releases import Count
+from leverframe.model.topology import GateRules, SignalRules
 from workflows.release.judge import Poll, begin, observe
-from workflows.release.sequential import Count, Exposure
+from workflows.release.sequential import Exposure
 
 STEPS = (1.0, 5.0, 25.0, 50.0)
 MINUTES = 10
@@ -100,7 +101,7 @@ WORLDS: dict[str, Rates] = {
 def gate(polls: Sequence[Seen], base: float) -> int | None:
     """Our judge, as it stands at the live gate."""
     rules = GateRules()
-    state = begin(rules, ("errors",), steps=len(STEPS))
+    state = begin(rules, {"errors": SignalRules()}, steps=len(STEPS))
     for number, (weight, bad, total, other_bad, other_total) in enumerate(polls, start=1):
         seen = Exposure(canary=Count(bad=bad, total=total), stable=Count(bad=other_bad, total=other_total))
         poll = Poll(at=AT, weight=weight, signals={"errors": seen})
@@ -199,7 +200,7 @@ def speed() -> None:
     taken: dict[int, float] = {}
     for count in (1, 20):
         rules = GateRules()
-        state = begin(rules, [f"signal-{number}" for number in range(count)], steps=5)
+        state = begin(rules, {f"signal-{number}": SignalRules() for number in range(count)}, steps=5)
         seen = Exposure(canary=Count(bad=3, total=600), stable=Count(bad=60, total=11_400))
         poll = Poll(at=AT, weight=5, signals=dict.fromkeys(state.signals, seen))
         times: list[float] = []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from leverframe.model.flags import VariantCounts
-from leverframe.model.releases import LATENCY_EDGES_MS, ArmCounts
+from leverframe.model.releases import ERRORS, LATENCY_EDGES_MS, Count, slower_than
 
 KEPT = 20
 """SHAs whose counts are kept; the one that started counting first is forgotten first."""
@@ -37,6 +37,13 @@ class _Tally:
         self.errors += failed
         self.latency[bisect_left(LATENCY_EDGES_MS, milliseconds)] += 1
 
+    def signals(self) -> dict[str, Count]:
+        """Errors, and the requests slower than each edge."""
+        counts = {ERRORS: Count(bad=self.errors, total=self.requests)}
+        for number, edge in enumerate(LATENCY_EDGES_MS, start=1):
+            counts[slower_than(edge)] = Count(bad=sum(self.latency[number:]), total=self.requests)
+        return counts
+
 
 class Counts:
     """Cumulative counters of one service in production, by SHA and by flag."""
@@ -57,12 +64,9 @@ class Counts:
             if (counted := self._variant(flag, variant)) is not None:
                 counted.add(failed=failed, milliseconds=milliseconds)
 
-    def arms(self) -> tuple[ArmCounts, ...]:
-        """The counts of every SHA seen, in the order they were first seen."""
-        return tuple(
-            ArmCounts(sha=sha, requests=tally.requests, errors=tally.errors, latency=tuple(tally.latency))
-            for sha, tally in self._tallies.items()
-        )
+    def signals(self, sha: str) -> dict[str, Count]:
+        """Every signal of one SHA; zeros for one that no request has met."""
+        return self._tallies.get(sha, _Tally()).signals()
 
     def variants(self, flag: str) -> tuple[VariantCounts, ...]:
         """The counts of every variant of a flag that was seen, in the order they were first seen."""

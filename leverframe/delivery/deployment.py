@@ -1,6 +1,8 @@
 """A deployment: one service in one environment, with its instances and its route."""
 
 import asyncio
+import functools
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,9 +13,10 @@ from leverframe.delivery import arms as transitions
 from leverframe.delivery.arms import Arms, reconcile
 from leverframe.delivery.artifacts import Trees
 from leverframe.delivery.instances import Instance, InstanceSpec
+from leverframe.delivery.lifetimes import Lifetimes
 from leverframe.delivery.router import Route
 from leverframe.model.errors import Conflict, NotFound, Unavailable
-from leverframe.model.releases import DeliveryState, Environment
+from leverframe.model.releases import RESTARTS, Count, DeliveryState, Environment
 from leverframe.model.topology import Service
 
 log = structlog.get_logger(__name__)
@@ -48,6 +51,7 @@ class Deployment:
         self._changed = changed
         """Called after the arms have changed, before anything acts on them."""
         self._instances: dict[str, Instance] = {}
+        self._lifetimes = Lifetimes(time.monotonic)
         self._missing: dict[str, str] = {}
         """SHAs that should run and can't be started, with the reason."""
         self._stopping: set[asyncio.Task[None]] = set()
@@ -111,6 +115,10 @@ class Deployment:
             detail="; ".join(f"{sha[:12]} {self._say(sha)}" for sha in unwell),
         )
 
+    def signals(self, sha: str) -> dict[str, Count]:
+        """What happened on one SHA: its requests, and the seconds in which its process died."""
+        return {**self.route.counts.signals(sha), RESTARTS: self._lifetimes.count(sha)}
+
     def in_use(self) -> frozenset[str]:
         """SHAs whose trees must stay."""
         named = (*self.arms.stables, self.arms.canary, self._wanted)
@@ -140,10 +148,13 @@ class Deployment:
             self._missing[sha] = f"can't run: {error}"
             return
         spec = InstanceSpec(self.service, self.environment, sha, tree, self._variables, self._home)
-        instance = self._instances[sha] = Instance(spec, self._http)
+        died = functools.partial(self._lifetimes.died, sha)
+        instance = self._instances[sha] = Instance(spec, self._http, died)
+        self._lifetimes.begin(sha)
         instance.start()
 
     def _stop(self, sha: str) -> None:
+        self._lifetimes.end(sha)
         task = asyncio.create_task(self._instances.pop(sha).stop(), name=f"stop {sha[:12]}")
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)

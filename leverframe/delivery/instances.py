@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +73,9 @@ class InstanceSpec:
 class Instance:
     """Keeps one process alive until it is stopped. `healthy` says whether it answers its health path."""
 
-    def __init__(self, spec: InstanceSpec, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, spec: InstanceSpec, http: aiohttp.ClientSession, died: Callable[[], None] = lambda: None
+    ) -> None:
         self.spec = spec
         self.sha = spec.sha
         self.port = 0
@@ -83,6 +85,8 @@ class Instance:
         self.starts = 0
         self.detail = "is starting"
         self._http = http
+        self._died = died
+        """Told of each end that nobody wanted."""
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._in_flight = 0
@@ -132,6 +136,7 @@ class Instance:
                 )
             self.healthy = False
             if not self._stopping.is_set():
+                self._died()
                 wait = RESTART_SECONDS[0] if answered else wait
                 log.warning("instance.died", instance=self.spec.name, detail=self.detail)
                 await self._pause(wait)

@@ -14,7 +14,7 @@ from leverframe.delivery.overlays import Overlays
 from leverframe.delivery.state_file import SavedState, StateFile
 from leverframe.model.errors import NotFound, Unavailable
 from leverframe.model.flags import FlagHealthDocument
-from leverframe.model.releases import Environment, HealthDocument
+from leverframe.model.releases import Environment, HealthDocument, SignalCounts
 from leverframe.model.topology import Repository
 
 LOCAL_POLL_SECONDS = 0.5
@@ -83,18 +83,24 @@ class Reconciler:
         await asyncio.gather(*(deployment.close() for deployment in self.deployments.values()))
 
     def health(self, service: str) -> HealthDocument:
-        """What production's requests did to each SHA. Raises Unavailable before the first stable."""
+        """What happened on production's SHAs. Raises Unavailable before the first stable."""
         deployment = self.deployment(service, "production")
         if deployment.arms.stable is None:
             raise Unavailable(f"{service} has no stable release yet")
+        stable, canary = deployment.arms.stable, deployment.arms.canary
+        counted = {sha: deployment.signals(sha) for sha in (stable, canary) if sha is not None}
         return HealthDocument(
             service=service,
-            router_started_at=self.started_at,
             taken_at=datetime.now(UTC),
-            stable=deployment.arms.stable,
-            canary=deployment.arms.canary,
+            stable=stable,
+            canary=canary,
             canary_percent=deployment.arms.percent,
-            arms=deployment.route.counts.arms(),
+            signals={
+                name: SignalCounts(
+                    since=self.started_at, arms={sha: counts[name] for sha, counts in counted.items()}
+                )
+                for name in counted[stable]
+            },
         )
 
     def flag_health(self, service: str, flag: str) -> FlagHealthDocument:

@@ -17,7 +17,7 @@ from leverframe.demo.view import View, until
 from leverframe.model.changes import Change
 from leverframe.model.outcomes import RunReport, StepReport
 from leverframe.model.proposals import FlipFlag
-from leverframe.model.releases import ReleaseOutcome
+from leverframe.model.releases import ERRORS, ReleaseOutcome
 from leverframe.model.untrusted import Untrusted
 from leverframe.settings import Settings
 
@@ -220,7 +220,8 @@ class Story:
 
     async def _traffic(self, requests: int) -> None:
         async def look() -> bool | None:
-            seen = sum(arm.requests for arm in (await self.stage.health()).arms)
+            errors = (await self.stage.health()).signals[ERRORS]
+            seen = sum(count.total for count in errors.arms.values())
             return True if seen >= requests else None
 
         await until("traffic through the router", look, seconds=30)

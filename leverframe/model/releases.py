@@ -1,16 +1,37 @@
 """Releases: one landed SHA on its way to 100 % of real traffic."""
 
-from typing import Literal, Self
+from collections.abc import Collection
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from leverframe.model.changes import Receipt
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
 
 Environment = Literal["dev", "production"]
 
+SignalName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9 _.-]{0,62}$")]
+"""One thing that the gate watches, as verdicts name it: `errors`, `slower than 250 ms`, `restarts`."""
+
+ERRORS = "errors"
+"""Failed requests of all requests. Every source has it."""
+
+RESTARTS = "restarts"
+"""Seconds in which a process died although nobody wanted it to, of all instance-seconds."""
+
 LATENCY_EDGES_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
-"""Upper bounds of the latency histogram's buckets; the last bucket is everything slower."""
+"""Upper bounds of the latency histogram's buckets in the local router."""
+
+MOST = 10**15
+"""Events in one count."""
+
+MOST_SIGNALS = 100
+"""In one document, and in one rollout."""
+
+
+def slower_than(edge_ms: int) -> SignalName:
+    """The signal of the requests that took longer than one edge of the histogram."""
+    return f"slower than {edge_ms} ms"
 
 
 class Artifact(Frozen):
@@ -36,28 +57,59 @@ class Artifact(Frozen):
         return f"{self.image}:{self.sha}@{self.digest}" if self.image else self.path
 
 
-class ArmCounts(Frozen):
-    """Cumulative counts of one SHA since the router started; they reset when it does."""
+class Count(Frozen):
+    """Bad events out of exposure: errors of requests, slow ones of requests, abandoned of started flows."""
 
-    sha: Sha
-    requests: int = Field(ge=0)
-    errors: int = Field(ge=0)
-    """Responses 500 to 599 and broken connections."""
-    latency: tuple[int, ...] = Field(default=(0,) * (len(LATENCY_EDGES_MS) + 1), min_length=11, max_length=11)
-    """Requests per bucket of `LATENCY_EDGES_MS`."""
+    bad: int = Field(default=0, ge=0, le=MOST)
+    total: int = Field(default=0, ge=0, le=MOST)
+
+    @model_validator(mode="after")
+    def _no_more_bad_than_all(self) -> Self:
+        if self.bad > self.total:
+            raise ValueError(f"{self.bad} bad events can't be among {self.total}")
+        return self
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(bad=self.bad + other.bad, total=self.total + other.total)
+
+
+class SignalCounts(Frozen):
+    """What one source has counted of one signal."""
+
+    since: Instant
+    """When the count began. Counts are comparable only between documents with the same beginning."""
+    arms: dict[Sha, Count] = Field(max_length=20)
+    """Cumulative, by SHA. A SHA that is not named has shown nothing yet."""
 
 
 class HealthDocument(Frozen):
-    """The one document that the gate reads: what real traffic did to each SHA."""
+    """The one document that the gate reads: what happened on each SHA, signal by signal."""
 
     service: Slug
-    router_started_at: Instant
-    """Counts are comparable only between documents of the same start."""
     taken_at: Instant
     stable: Sha
     canary: Sha | None
     canary_percent: int = Field(ge=0, le=100)
-    arms: tuple[ArmCounts, ...]
+    signals: dict[SignalName, SignalCounts] = Field(default={}, max_length=MOST_SIGNALS)
+    blind: dict[SignalName, Annotated[str, StringConstraints(max_length=500)]] = Field(
+        default={}, max_length=MOST_SIGNALS
+    )
+    """Signals that can't be read now, and why. What is unsure is here, never a zero."""
+
+    @model_validator(mode="after")
+    def _read_or_blind(self) -> Self:
+        if both := sorted(self.signals.keys() & self.blind.keys()):
+            raise ValueError(f"{both[0]} can't be both read and blind")
+        return self
+
+    def only(self, names: Collection[str]) -> Self:
+        """The document without the signals that nobody asks for."""
+        return self.model_copy(
+            update={
+                "signals": {name: seen for name, seen in self.signals.items() if name in names},
+                "blind": {name: why for name, why in self.blind.items() if name in names},
+            }
+        )
 
 
 class DeliveryState(Frozen):

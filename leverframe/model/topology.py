@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from leverframe.model.frozen import Frozen, Slug
 from leverframe.model.ids import short_hash
 from leverframe.model.paths import all_match, any_match
-from leverframe.model.releases import LATENCY_EDGES_MS
+from leverframe.model.releases import ERRORS, MOST_SIGNALS, SignalName
 from leverframe.model.trains import Method, Override
 
 
@@ -195,10 +195,23 @@ class GateRules(Frozen):
         """What one look may say for harm, in nats: a third of what red needs."""
         return -math.log(self.alpha) / 3
 
-    def looks(self, steps: int) -> int:
-        """Looks, the warm-up included, that a step needs after its first before its own harm can show."""
-        needed = -math.log(self.alpha) - math.log(self.begins(2, max(steps, 2), 1))
+    def looks(self, steps: int, share: float = 1.0) -> int:
+        """Looks, the warm-up included, that a step needs after its first before its own harm can show.
+
+        `share` is that of the signal in the average.
+        """
+        needed = -math.log(self.alpha) - math.log(self.begins(2, max(steps, 2), 1)) - math.log(share)
         return self.warm_up + math.ceil(needed / self.ceiling) + 1
+
+
+class SignalRules(Frozen):
+    """What one signal counts for."""
+
+    weight: float = Field(default=1.0, gt=0, le=1000)
+    """Its share in the average of the evidence for harm, beside the other signals' weights."""
+    must_clear: bool = True
+    """Whether a step with `excludes` waits until harm is excluded for it, too. A signal that is rare by
+    nature, such as restarts, never shows so much; without this it can still turn the gate red."""
 
 
 class CanaryPlan(Frozen):
@@ -207,17 +220,25 @@ class CanaryPlan(Frozen):
     steps: tuple[CanaryStep, ...] = Field(min_length=1)
     poll_seconds: float = Field(default=15, gt=0)
     gate: GateRules = GateRules()
-    latency_ms: tuple[int, ...] = ()
-    """Bucket edges of which each makes a signal, "slower than"; take stable's last week's p50, p90, p99."""
+    signals: dict[SignalName, SignalRules] = Field(
+        default={ERRORS: SignalRules()}, min_length=1, max_length=MOST_SIGNALS
+    )
+    """What the gate watches. A signal that can't be read makes it blind: it holds."""
+
+    @property
+    def looks(self) -> int:
+        """Looks, the warm-up included, that a step needs before harm can show in each signal."""
+        weights = [rules.weight for rules in self.signals.values()]
+        return self.gate.looks(len(self.steps), min(weights) / math.fsum(weights))
 
     @model_validator(mode="after")
-    def _known_edges_and_levels(self) -> Self:
-        if unknown := sorted(set(self.latency_ms) - set(LATENCY_EDGES_MS)):
-            raise ValueError(f"latency_ms: {unknown[0]} is no bucket edge; there are {LATENCY_EDGES_MS}")
+    def _errors_count_and_steps_can_be_decided(self) -> Self:
+        if ERRORS not in self.signals or not self.signals[ERRORS].must_clear:
+            raise ValueError("signals: `errors` must be among them, with must_clear")
         for step in self.steps:
             if step.excludes != "nothing" and step.excludes not in self.gate.levels:
                 raise ValueError(f"excludes: {step.excludes:g} is none of gate.levels {self.gate.levels}")
-            needed = self.gate.looks(len(self.steps)) * self.poll_seconds
+            needed = self.looks * self.poll_seconds
             if step.max_seconds < needed:
                 raise ValueError(
                     f"max_seconds: {step.max_seconds:g} at {step.percent} % is less than the {needed:g} "

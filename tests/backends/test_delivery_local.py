@@ -14,7 +14,7 @@ import pytest
 
 from leverframe.delivery.serve import run
 from leverframe.model.errors import BadConfiguration, BadInput, Conflict, NotFound, Unavailable
-from leverframe.model.releases import Artifact
+from leverframe.model.releases import Artifact, Count
 from tests.fakes.delivery_world import A, B, C, DeliveryWorld, free_ports, until
 
 
@@ -65,11 +65,11 @@ async def test_the_canary_gets_exactly_its_share_and_is_counted_apart(world: Del
         answers += await asked(world, 50, "/fail")
         assert answers[B] + answers[A] == 150
         document = await asyncio.to_thread(world.metrics.release_health, "shop")
-        arms = {arm.sha: arm for arm in document.arms}
+        errors, slow = document.signals["errors"].arms, document.signals["slower than 5000 ms"].arms
         assert (document.stable, document.canary, document.canary_percent) == (A, B, 5)
-        assert (arms[A].requests, arms[B].requests) == (290, 10)
-        assert arms[A].errors + arms[B].errors == 50
-        assert sum(arms[B].latency) == 10
+        assert (errors[A].total, errors[B].total) == (290, 10)
+        assert errors[A].bad + errors[B].bad == 50
+        assert slow[B] == Count(bad=0, total=10)
         for variant in ("on", "on", "off"):
             answer = await world.get(f"/flagged/new-pricing={variant}")
             assert (answer.text, "Leverframe-Flags" in answer.headers) == ("flagged", False)
@@ -155,6 +155,8 @@ async def test_a_killed_instance_is_started_again(world: DeliveryWorld) -> None:
 
         await until(again)
         assert (await world.runs(A, "production")).stable == A
+        restarts = (await asyncio.to_thread(world.metrics.release_health, "shop")).signals["restarts"]
+        assert restarts.arms[A].bad == 1
 
 
 async def test_a_dead_canary_costs_it_errors_and_the_users_nothing(world: DeliveryWorld) -> None:
@@ -166,9 +168,9 @@ async def test_a_dead_canary_costs_it_errors_and_the_users_nothing(world: Delive
         while A not in answers:
             answers += await asked(world, 1)
         assert set(answers) <= {A, B}
-        arms = {arm.sha: arm for arm in (await asyncio.to_thread(world.metrics.release_health, "shop")).arms}
-        assert arms[B].errors > 0
-        assert arms[A].errors == 0
+        errors = (await asyncio.to_thread(world.metrics.release_health, "shop")).signals["errors"]
+        assert errors.arms[B].bad > 0
+        assert errors.arms[A].bad == 0
 
 
 @pytest.mark.parametrize(("mood", "said"), [("dead", "ended with 7"), ("sick", "is starting")])
@@ -218,7 +220,7 @@ async def test_a_restarted_router_resumes_with_the_same_stable_and_share(world: 
         state = await world.runs(B, "production")
         assert (state.stable, state.canary, state.canary_percent) == (A, B, 25)
         after = await asyncio.to_thread(world.metrics.release_health, "shop")
-        assert after.router_started_at > before.router_started_at
+        assert after.signals["errors"].since > before.signals["errors"].since
         assert sum((await asked(world, 100)).values()) == 100
 
 

@@ -23,7 +23,7 @@ from leverframe.gateway.counters import Counters
 from leverframe.gateway.inbox import Pace
 from leverframe.gateway.train_views import TrainViews
 from leverframe.model.errors import Unavailable
-from leverframe.model.releases import ArmCounts, HealthDocument
+from leverframe.model.releases import ERRORS, Count, HealthDocument, SignalCounts
 from leverframe.settings import Settings
 from workflows.queues import HANDS
 
@@ -72,15 +72,13 @@ class StillMetrics:
         if self.blind:
             raise Unavailable("the router does not answer")
         now = datetime(2026, 3, 2, tzinfo=UTC)
-        arm = ArmCounts(sha=SHA, requests=0, errors=0)
         return HealthDocument(
             service=service,
-            router_started_at=now,
             taken_at=now,
             stable=SHA,
             canary=None,
             canary_percent=0,
-            arms=(arm,),
+            signals={ERRORS: SignalCounts(since=now, arms={SHA: Count()})},
         )
 
     def health(self) -> Health:

@@ -22,12 +22,14 @@ from leverframe.model.changes import Author, CarEjected, CarLanded, Change, Enqu
 from leverframe.model.errors import Unavailable
 from leverframe.model.ids import release_id
 from leverframe.model.releases import (
-    ArmCounts,
+    ERRORS,
     Artifact,
+    Count,
     DeliveryState,
     Environment,
     HealthDocument,
     ReleaseOutcome,
+    SignalCounts,
 )
 from leverframe.model.topology import CanaryPlan, CanaryStep, Check, GateRules, Probe, Repository, Service
 from tests.fakes.workers import unversioned
@@ -248,17 +250,17 @@ class FakeTraffic:
             self._add(arms.stable, 10 * (100 - arms.percent), arms.percent)
             if arms.canary:
                 self._add(arms.canary, 10 * arms.percent, arms.percent)
+        counts = {
+            sha: Count(bad=millionths // 1_000_000, total=requests)
+            for sha, (requests, millionths) in self._counts.items()
+        }
         return HealthDocument(
             service=service,
-            router_started_at=T0,
             taken_at=T0 + timedelta(seconds=10 * self._looks),
             stable=arms.stable,
             canary=arms.canary,
             canary_percent=arms.percent,
-            arms=tuple(
-                ArmCounts(sha=sha, requests=requests, errors=millionths // 1_000_000)
-                for sha, (requests, millionths) in self._counts.items()
-            ),
+            signals={ERRORS: SignalCounts(since=T0, arms=counts)},
         )
 
     def _add(self, sha: str, requests: int, percent: int) -> None:

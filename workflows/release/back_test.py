@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from leverframe.model.frozen import Frozen, Instant
-from leverframe.model.topology import GateRules
+from leverframe.model.topology import GateRules, SignalRules
 from workflows.release.judge import Judgement, Poll, begin, observe
 
 
@@ -36,10 +36,10 @@ def back_test(
 ) -> BackTest:
     """Judge numbered polls in the order of time.
 
-    `signals` are all that the trace names, `steps` how often its weight changes, the first one included.
-    `excludes` is the level of the rules that makes a step green.
+    `signals` are all that the trace names, of equal weight; `steps` is how often its weight changes, the
+    first one included; `excludes` the level of the rules that makes a step green.
     """
-    state = begin(rules, signals, steps=steps)
+    state = begin(rules, dict.fromkeys(signals, SignalRules()), steps=steps)
     cleared: tuple[int, Poll, Judgement] | None = None
     last: tuple[int, Poll, Judgement] | None = None
     for line, poll in polls:

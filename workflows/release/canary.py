@@ -4,13 +4,13 @@ from datetime import timedelta
 from typing import Literal, Self
 
 from leverframe.model.frozen import Frozen, Instant, Sha
-from leverframe.model.releases import GateVerdict, HealthDocument
+from leverframe.model.releases import ERRORS, GateVerdict, HealthDocument
 from leverframe.model.topology import CanaryPlan, CanaryStep
-from workflows.release.exposures import ERRORS, between, signals
+from workflows.release.exposures import Between, between
 from workflows.release.judge import GateState, Judgement, Poll, begin, observe
 
 BLIND_PATIENCE = 3
-"""Without any health document a step holds for this many times its `max_seconds`; then it is taken back."""
+"""Without sight of every signal a step holds for this many times its `max_seconds`; then it is taken back."""
 
 
 class Move(Frozen):
@@ -31,6 +31,7 @@ class Ladder(Frozen):
     opened_at: Instant
     """When the step began, moved on by the time in which there was nothing to see."""
     blind_since: Instant | None = None
+    """Since when there was no document, or one without all signals."""
     held_since: Instant | None = None
     """When a person told it to stay where it is."""
     counting_since: Instant | None = None
@@ -42,7 +43,7 @@ class Ladder(Frozen):
     def at_the_foot(cls, sha: Sha, plan: CanaryPlan, now: Instant) -> Self:
         """The ladder before its first step."""
         return cls(
-            sha=sha, plan=plan, gate=begin(plan.gate, signals(plan), steps=len(plan.steps)), opened_at=now
+            sha=sha, plan=plan, gate=begin(plan.gate, plan.signals, steps=len(plan.steps)), opened_at=now
         )
 
     @property
@@ -78,7 +79,8 @@ class Ladder(Frozen):
         ladder = self._on_hold(now) if held else self._let_go(now)
         if document is None:
             return ladder._in_the_dark(now)
-        ladder = ladder._with_sight(now)
+        whole = document.signals.keys() >= self.plan.signals.keys()
+        ladder = ladder._with_sight(now) if whole else ladder._losing_sight(now)
         if document.canary != self.sha:
             return ladder, ladder._move("lost", "the router's canary is another commit")
         if document.canary_percent != self.step.percent:
@@ -93,12 +95,16 @@ class Ladder(Frozen):
         ladder = self.model_copy(update={"latest": document, "counting_since": since})
         if self.latest is None:
             return ladder, ladder._held("hold", "counting starts here", now)
-        seen = between(self.latest, document, canary=self.sha, plan=self.plan)
-        if seen is None:
-            return ladder, ladder._held("hold", "the router's counts began anew", now)
-        poll = Poll(at=document.taken_at, weight=self.step.percent, signals=seen)
+        if self.latest.stable != document.stable:
+            return ladder, ladder._held("hold", "another commit is stable: counting starts anew here", now)
+        found = between(self.latest, document, canary=self.sha, signals=self.plan.signals)
+        if not found.seen:
+            return ladder, ladder._held("hold", _untold(found), now)
+        poll = Poll(at=document.taken_at, weight=self.step.percent, signals=found.seen)
         excludes = None if self.step.excludes == "nothing" else self.step.excludes
         gate, judgement = observe(self.plan.gate, self.gate, poll, excludes)
+        if judgement.finding == "blind":
+            judgement = judgement.model_copy(update={"explanation": _untold(found)})
         ladder = ladder.model_copy(update={"gate": gate})
         return ladder, ladder._decided(judgement, document, now)
 
@@ -114,7 +120,9 @@ class Ladder(Frozen):
 
     def _short_of(self, judgement: Judgement, document: HealthDocument) -> str | None:
         """What the step still needs to be green; empty when the judgement says it, None for nothing."""
-        if self.gate.polls < self.plan.gate.looks(len(self.plan.steps)):
+        if judgement.finding == "blind":
+            return ""
+        if self.gate.polls < self.plan.looks:
             return "" if judgement.finding == "warming_up" else "harm could not show so early"
         wanted = max(self.step.min_requests, 1)
         if self.gate.signals[ERRORS].seen.canary.total < wanted:
@@ -130,7 +138,12 @@ class Ladder(Frozen):
         return self._bounded(self._move(kind, reason), now)
 
     def _bounded(self, move: Move, now: Instant) -> Move:
-        """A step that can't be decided in its time is taken back."""
+        """A step that can't be decided in its time is taken back, and so is one that stays blind for long."""
+        if self.blind_since is not None:
+            if now - self.blind_since <= self._patience:
+                return move
+            reason = f"{move.verdict.reason}; for longer than {self._patience.total_seconds():g} seconds"
+            return Move(kind="take_back", verdict=move.verdict.model_copy(update={"reason": reason}))
         if self.held_since or now - self.opened_at <= timedelta(seconds=self.step.max_seconds):
             return move
         reason = f"{move.verdict.reason}; not green within {self.step.max_seconds:g} seconds"
@@ -152,12 +165,18 @@ class Ladder(Frozen):
         return self.model_copy(update={"opened_at": opened_at, "held_since": None})
 
     def _in_the_dark(self, now: Instant) -> tuple["Ladder", Move]:
-        since = self.blind_since or now
-        ladder = self.model_copy(update={"blind_since": since})
-        limit = timedelta(seconds=self.step.max_seconds * BLIND_PATIENCE)
-        if now - since <= limit:
+        ladder = self._losing_sight(now)
+        if now - (ladder.blind_since or now) <= self._patience:
             return ladder, ladder._move("hold", "no health document can be read: holding, blind")
-        return ladder, ladder._move("take_back", f"no health document for {limit.total_seconds():g} seconds")
+        seconds = self._patience.total_seconds()
+        return ladder, ladder._move("take_back", f"no health document for {seconds:g} seconds")
+
+    @property
+    def _patience(self) -> timedelta:
+        return timedelta(seconds=self.step.max_seconds * BLIND_PATIENCE)
+
+    def _losing_sight(self, now: Instant) -> "Ladder":
+        return self if self.blind_since else self.model_copy(update={"blind_since": now})
 
     def _with_sight(self, now: Instant) -> "Ladder":
         """Time spent blind is not held against the release."""
@@ -199,3 +218,10 @@ class Ladder(Frozen):
             stable_errors=0,
         )
         return Move(kind=kind, verdict=verdict)
+
+
+def _untold(found: Between) -> str:
+    """Which signals could not be read or compared, and why."""
+    said = [f"{name} can't be read ({why})" for name, why in sorted(found.unreadable.items())]
+    said += [f"the counts of {name} began anew" for name in sorted(found.anew)]
+    return f"{'; '.join(said)}: holding, blind"

@@ -1,47 +1,53 @@
 """Two health documents as what happened between them. Pure."""
 
-from leverframe.model.releases import LATENCY_EDGES_MS, ArmCounts, HealthDocument
-from leverframe.model.topology import CanaryPlan
-from workflows.release.sequential import Count, Exposure
+from collections.abc import Collection
+from dataclasses import dataclass
 
-ERRORS = "errors"
+from leverframe.model.releases import Count, HealthDocument, SignalCounts
+from workflows.release.sequential import Exposure
 
 
-def signals(plan: CanaryPlan) -> dict[str, int | None]:
-    """Every signal of the plan → the edge, in milliseconds, above which a request counts as bad."""
-    return {ERRORS: None, **{f"slower than {edge} ms": edge for edge in plan.latency_ms}}
+@dataclass(frozen=True)
+class Between:
+    """What was seen between two documents, and what was not."""
+
+    seen: dict[str, Exposure]
+    unreadable: dict[str, str]
+    """Signal → why the later document does not have it."""
+    anew: tuple[str, ...]
+    """Signals whose counts can't be compared with those before, and can be with those to come."""
 
 
 def between(
-    before: HealthDocument, after: HealthDocument, *, canary: str, plan: CanaryPlan
-) -> dict[str, Exposure] | None:
-    """What both arms did between two documents; None when the two can't be compared.
+    before: HealthDocument, after: HealthDocument, *, canary: str, signals: Collection[str]
+) -> Between:
+    """What both arms did between two documents of the same stable commit.
 
-    They can't after a restart of the router, when another commit is stable, or when a counter went backwards.
+    A signal's counts begin anew with its source, and when one of them went backwards.
     """
-    if before.router_started_at != after.router_started_at or before.stable != after.stable:
+    seen, unreadable, anew = dict[str, Exposure](), dict[str, str](), list[str]()
+    for name in signals:
+        if name not in after.signals:
+            unreadable[name] = after.blind.get(name, "its source does not report it")
+            continue
+        exposure = _exposure(before.signals.get(name), after.signals[name], canary, after.stable)
+        if exposure is None:
+            anew.append(name)
+        else:
+            seen[name] = exposure
+    return Between(seen=seen, unreadable=unreadable, anew=tuple(anew))
+
+
+def _exposure(before: SignalCounts | None, after: SignalCounts, canary: str, stable: str) -> Exposure | None:
+    if before is None or before.since != after.since:
         return None
-    seen: dict[str, Exposure] = {}
-    for name, edge in signals(plan).items():
-        on_canary, on_stable = (_grown(before, after, sha, edge) for sha in (canary, after.stable))
-        if on_canary is None or on_stable is None:
-            return None
-        seen[name] = Exposure(canary=on_canary, stable=on_stable)
-    return seen
+    on_canary, on_stable = (_grown(before, after, sha) for sha in (canary, stable))
+    if on_canary is None or on_stable is None:
+        return None
+    return Exposure(canary=on_canary, stable=on_stable)
 
 
-def _grown(before: HealthDocument, after: HealthDocument, sha: str, edge: int | None) -> Count | None:
-    (bad, total), (bad_before, total_before) = (_counted(one, sha, edge) for one in (after, before))
-    bad, total = bad - bad_before, total - total_before
+def _grown(before: SignalCounts, after: SignalCounts, sha: str) -> Count | None:
+    had, has = (counts.arms.get(sha, Count()) for counts in (before, after))
+    bad, total = has.bad - had.bad, has.total - had.total
     return Count(bad=bad, total=total) if 0 <= bad <= total else None
-
-
-def _counted(document: HealthDocument, sha: str, edge: int | None) -> tuple[int, int]:
-    for arm in document.arms:
-        if arm.sha == sha:
-            return _bad(arm, edge), arm.requests
-    return 0, 0
-
-
-def _bad(arm: ArmCounts, edge: int | None) -> int:
-    return arm.errors if edge is None else sum(arm.latency[LATENCY_EDGES_MS.index(edge) + 1 :])

@@ -14,9 +14,10 @@ from typing import Annotated
 from pydantic import Field
 
 from leverframe.model.frozen import Frozen
+from leverframe.model.releases import Count
 from leverframe.model.topology import GateRules
 from workflows.release.judge import rule_tests
-from workflows.release.sequential import NANO, Count, Mixture
+from workflows.release.sequential import NANO, Mixture
 
 NINE_IN_TEN = 1.2816
 """The normal quantile of 0.9."""

@@ -1,7 +1,7 @@
 """The judge: polls of many signals folded into one verdict for a whole rollout. Pure.
 
-    red     E, the average over the signals of their evidence for harm, has reached 1/α
-    cleared not red, and on this step every signal is cleared of the harm that the step must exclude
+    red     E, the weighted average over the signals of their evidence for harm, has reached 1/α
+    cleared not red, and on this step every signal that must be is cleared of the harm that the step excludes
     open    everything else, with the reason: no data clears nobody, and no outage of the metrics is harm
 
 α bounds the chance that a release whose every ratio to stable is at most `r0` is ever called red, over all
@@ -14,7 +14,7 @@ stable did in the steps before: α then holds for a service whose rate stays wha
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -22,12 +22,12 @@ from typing import Literal
 from pydantic import Field
 
 from leverframe.model.frozen import Frozen, Instant
-from leverframe.model.topology import GateRules
+from leverframe.model.releases import MOST_SIGNALS, Count
+from leverframe.model.topology import GateRules, SignalRules
 from workflows.release.sentences import compared, one_in, together
 from workflows.release.sequential import (
     NANO,
     NEVER,
-    Count,
     Evidence,
     Exposure,
     Mixture,
@@ -41,7 +41,8 @@ from workflows.release.sequential import (
     plus,
 )
 
-Finding = Literal["red", "cleared", "blind", "warming_up", "no_control", "thin_data"]
+Seen = Literal["red", "cleared", "warming_up", "no_control", "thin_data"]
+Finding = Literal["blind"] | Seen
 
 
 class Poll(Frozen):
@@ -50,12 +51,15 @@ class Poll(Frozen):
     at: Instant
     weight: float = Field(ge=0, le=100)
     """Percent of the traffic that the canary should get; the split is taken from the counts."""
-    signals: dict[str, Exposure] = Field(default={}, max_length=100)
+    signals: dict[str, Exposure] = Field(default={}, max_length=MOST_SIGNALS)
 
 
 class SignalState(Frozen):
     """What one signal has said."""
 
+    share: float = Field(gt=0, le=1)
+    """Of the average; those of all signals sum to 1."""
+    must_clear: bool
     harm: Evidence
     """Since the rollout began."""
     cleared: tuple[Evidence, ...]
@@ -129,6 +133,8 @@ class RuleTests:
         against = self._alone if weight >= 100 else self._beside_stable
         harmed, cleared = against(held, exposure)
         return SignalState(
+            share=held.share,
+            must_clear=held.must_clear,
             harm=plus(begun(held.harm, mass), capped(harmed, self.ceiling)),
             cleared=tuple(plus(had, more) for had, more in zip(held.cleared, cleared, strict=True)),
             faultless=plus(held.faultless, self.faultless.by_rate(exposure.canary)),
@@ -160,14 +166,28 @@ def rule_tests(rules: GateRules) -> RuleTests:
     )
 
 
-def begin(rules: GateRules, signals: Collection[str], *, steps: int) -> GateState:
+def begin(rules: GateRules, signals: Mapping[str, SignalRules], *, steps: int) -> GateState:
     """The state before the first poll. The signals are declared: without one of them the judge is blind."""
-    if not signals:
-        raise ValueError("a gate without a signal could never see anything")
+    if not any(each.must_clear for each in signals.values()):
+        raise ValueError("a gate without a signal that must be cleared could never be green")
     tests = rule_tests(rules)
     never = (NEVER,) * len(tests.harm.alternatives)
-    nothing = tests.step_anew(SignalState(harm=never, cleared=(), faultless=()))
-    return GateState(signals=dict.fromkeys(sorted(signals), nothing), steps=steps)
+    whole = math.fsum(each.weight for each in signals.values())
+    return GateState(
+        signals={
+            name: tests.step_anew(
+                SignalState(
+                    share=each.weight / whole,
+                    must_clear=each.must_clear,
+                    harm=never,
+                    cleared=(),
+                    faultless=(),
+                )
+            )
+            for name, each in sorted(signals.items())
+        },
+        steps=steps,
+    )
 
 
 def observe(
@@ -195,8 +215,9 @@ def observe(
 
 def _judged(rules: GateRules, state: GateState, poll: Poll, excludes: float | None) -> Judgement:
     tests = rule_tests(rules)
-    share = 1 / len(state.signals)
-    log = log_mean([(share, tests.harm.log(held.harm, state.waiting)) for held in state.signals.values()])
+    log = log_mean(
+        [(held.share, tests.harm.log(held.harm, state.waiting)) for held in state.signals.values()]
+    )
     strength = math.exp(min(log, 700.0))
     excluded = _excluded(rules, state)
     finding = _finding(
@@ -206,7 +227,9 @@ def _judged(rules: GateRules, state: GateState, poll: Poll, excludes: float | No
         finding=finding,
         evidence=float(f"{strength:.6g}"),
         excluded=excluded,
-        explanation=_words(rules, state, finding, strength, excluded),
+        explanation=_blind(state, poll)
+        if finding == "blind"
+        else _words(rules, state, finding, strength, excluded),
     )
 
 
@@ -227,7 +250,7 @@ def _finding(rules: GateRules, state: GateState, poll: Poll, *, red: bool, clear
 
 
 def _excluded(rules: GateRules, state: GateState) -> float | None:
-    """The smallest harm that this step has excluded for every signal."""
+    """The smallest harm that this step has excluded for every signal that must be cleared."""
     tests, enough = rule_tests(rules), -math.log(rules.beta)
 
     def of(held: SignalState) -> float | None:
@@ -236,7 +259,7 @@ def _excluded(rules: GateRules, state: GateState) -> float | None:
         levels = zip(rules.levels, tests.clearances, held.cleared, strict=True)
         return min((level for level, test, had in levels if test.log(had) >= enough), default=None)
 
-    found = [of(held) for held in state.signals.values()]
+    found = [of(held) for held in state.signals.values() if held.must_clear]
     known = [level for level in found if level is not None]
     return max(known) if len(known) == len(found) else None
 
@@ -254,9 +277,7 @@ def _matched(matched: tuple[float, float], exposure: Exposure) -> tuple[float, f
     return above, below
 
 
-def _words(
-    rules: GateRules, state: GateState, finding: Finding, strength: float, excluded: float | None
-) -> str:
+def _words(rules: GateRules, state: GateState, finding: Seen, strength: float, excluded: float | None) -> str:
     tests = rule_tests(rules)
     name, worst = max(state.signals.items(), key=lambda item: (tests.harm.log(item[1].harm), item[0]))
     alone = (state.weight or 0) >= 100
@@ -268,12 +289,16 @@ def _words(
         case "red":
             return f"{counts}; a good release looks like this at most {one_in(strength)}"
         case "cleared":
-            return f"{counts}; {so_far} for {together(state.signals)}"
+            cleared = [signal for signal, held in state.signals.items() if held.must_clear]
+            return f"{counts}; {so_far} for {together(cleared)}"
         case "thin_data":
             return f"{counts}; {so_far}"
         case "warming_up":
             return f"the first {rules.warm_up} looks after a change of the weight don't count"
-        case "blind":
-            return "a signal can't be read: holding, blind"
         case "no_control":
             return f"{counts}; there is nothing to compare with"
+
+
+def _blind(state: GateState, poll: Poll) -> str:
+    missing = [name for name in state.signals if name not in poll.signals]
+    return f"{together(missing)} can't be read: holding, blind"

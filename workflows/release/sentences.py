@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection
 
-from workflows.release.sequential import Count
+from leverframe.model.releases import Count
 
 
 def compared(signal: str, canary: Count, control: Count, where: str, ratio: float | None) -> str:

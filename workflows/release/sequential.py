@@ -34,36 +34,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
-
-from pydantic import Field, model_validator
 
 from leverframe.model.frozen import Frozen
+from leverframe.model.releases import Count
 
 NANO = 1_000_000_000
 """Units of evidence in one nat."""
 
-MOST = 10**15
-"""Events in one count."""
-
 Evidence = tuple[int, ...]
 """Billionths of a nat for each alternative of a mixture."""
-
-
-class Count(Frozen):
-    """Bad events out of exposure: errors of requests, slow ones of requests, abandoned of started."""
-
-    bad: int = Field(default=0, ge=0, le=MOST)
-    total: int = Field(default=0, ge=0, le=MOST)
-
-    @model_validator(mode="after")
-    def _no_more_bad_than_all(self) -> Self:
-        if self.bad > self.total:
-            raise ValueError(f"{self.bad} bad events can't be among {self.total}")
-        return self
-
-    def __add__(self, other: "Count") -> "Count":
-        return Count(bad=self.bad + other.bad, total=self.total + other.total)
 
 
 class Exposure(Frozen):

@@ -1,6 +1,7 @@
 """The delivery's activities: waiting for an environment, and for the canary slot."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -10,7 +11,14 @@ from activities import delivery as subject
 from activities.delivery import DeliveryActivities, SlotRequest, WaitRequest
 from activities.ports import Health
 from leverframe.model.errors import Unavailable
-from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
+from leverframe.model.releases import (
+    Artifact,
+    Count,
+    DeliveryState,
+    Environment,
+    HealthDocument,
+    SignalCounts,
+)
 from leverframe.model.topology import Probe, Repository
 from tests.fakes.release_world import repository
 
@@ -43,6 +51,19 @@ class Script:
 
     def health(self) -> Health:
         return Health(ok=True, detail="scripted")
+
+
+class Told:
+    """The port Metrics with one document."""
+
+    def __init__(self, document: HealthDocument) -> None:
+        self._document = document
+
+    def release_health(self, service: str) -> HealthDocument:
+        return self._document
+
+    def health(self) -> Health:
+        return Health(ok=True, detail="told")
 
 
 class Blind:
@@ -171,3 +192,20 @@ def test_a_missing_health_document_is_worth_asking_again() -> None:
     with pytest.raises(ApplicationError) as error:
         ActivityEnvironment().run(activities(seen()).release_health, "shop")
     assert kind_of(error) == ("Unavailable", True)
+
+
+def test_the_gate_gets_the_signals_that_are_declared_and_no_others() -> None:
+    count = SignalCounts(since=datetime(2026, 1, 1, tzinfo=UTC), arms={A: Count(bad=1, total=9)})
+    document = HealthDocument(
+        service="shop",
+        taken_at=count.since,
+        stable=A,
+        canary=None,
+        canary_percent=0,
+        signals={"errors": count, "restarts": count},
+        blind={"flows": "no beacon"},
+    )
+    told = ActivityEnvironment().run(
+        DeliveryActivities(Script(seen()), Told(document), {"shop": repository()}).release_health, "shop"
+    )
+    assert (told.signals, told.blind) == ({"errors": count}, {})

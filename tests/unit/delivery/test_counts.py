@@ -3,6 +3,7 @@
 import pytest
 
 from leverframe.delivery.counts import MAX_FLAGS, MAX_FLAGS_A_REQUEST, MAX_VARIANTS, Counts, evaluated
+from leverframe.model.releases import Count
 
 SHA = "a" * 40
 
@@ -27,7 +28,8 @@ def test_a_request_counts_for_its_sha_and_for_the_variant_of_each_flag() -> None
     counts.record(SHA, failed=True, milliseconds=7, flags="a=on, b=off")
     counts.record(SHA, failed=False, milliseconds=7, flags="a=off")
     counts.record(SHA, failed=False, milliseconds=7)
-    assert [(arm.requests, arm.errors) for arm in counts.arms()] == [(3, 1)]
+    assert counts.signals(SHA)["errors"] == Count(bad=1, total=3)
+    assert counts.signals(SHA)["slower than 5 ms"] == Count(bad=3, total=3)
     seen = {each.variant: (each.requests, each.errors) for each in counts.variants("a")}
     assert seen == {"on": (1, 1), "off": (1, 0)}
     assert counts.variants("a")[0].latency[1] == 1

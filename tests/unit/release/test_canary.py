@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leverframe.model.releases import ArmCounts, HealthDocument
-from leverframe.model.topology import CanaryPlan, CanaryStep, GateRules
+from leverframe.model.releases import Count, HealthDocument, SignalCounts
+from leverframe.model.topology import CanaryPlan, CanaryStep, GateRules, SignalRules
 from workflows.release.canary import BLIND_PATIENCE, Ladder, Move
-from workflows.release.sequential import Count
 
 CANARY, STABLE, OTHER = "c" * 40, "a" * 40, "d" * 40
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,18 +35,26 @@ def document(
     percent: int = 5,
     named: str | None = CANARY,
     started: datetime = T0,
+    more: dict[str, tuple[tuple[int, int], tuple[int, int]]] | None = None,
 ) -> HealthDocument:
     return HealthDocument(
         service="shop",
-        router_started_at=started,
         taken_at=at(seconds),
         stable=STABLE,
         canary=named,
         canary_percent=percent,
-        arms=(
-            ArmCounts(sha=CANARY, requests=canary[0], errors=canary[1]),
-            ArmCounts(sha=STABLE, requests=stable[0], errors=stable[1]),
-        ),
+        signals={
+            "errors": counted(canary, stable, started),
+            **{name: counted(*arms, started) for name, arms in (more or {}).items()},
+        },
+    )
+
+
+def counted(canary: tuple[int, int], stable: tuple[int, int], since: datetime = T0) -> SignalCounts:
+    """Exposure and bad events of both arms."""
+    arms = {CANARY: canary, STABLE: stable}
+    return SignalCounts(
+        since=since, arms={sha: Count(bad=bad, total=total) for sha, (total, bad) in arms.items()}
     )
 
 
@@ -154,21 +161,87 @@ def test_a_step_that_must_exclude_harm_is_not_left_by_time() -> None:
     assert (move.kind, move.verdict.excluded) == ("advance", 1.5)
 
 
+SLOW = "slower than 100 ms"
+
+
+def with_signal(name: str, rules: SignalRules | None = None) -> Ladder:
+    """A ladder whose gate watches one signal more."""
+    signals = {**PLAN.signals, name: rules or SignalRules()}
+    return Ladder.at_the_foot(CANARY, PLAN.model_copy(update={"signals": signals}), T0)
+
+
 def test_latency_is_a_signal_of_its_own() -> None:
-    plan = PLAN.model_copy(update={"latency_ms": (100,)})
-    slow = ArmCounts(sha=CANARY, requests=0, errors=0)
-
-    def seen(number: int) -> tuple[float, HealthDocument]:
-        arms = (
-            slow.model_copy(update={"requests": 50 * number, "latency": (0,) * 9 + (50 * number, 0)}),
-            ArmCounts(sha=STABLE, requests=950 * number, errors=0, latency=(950 * number,) + (0,) * 10),
+    start = with_signal(SLOW)
+    polls = [
+        (
+            5 * n,
+            document(5 * n, (50 * n, 0), (950 * n, 0), more={SLOW: ((50 * n, 50 * n), (950 * n, 0))}),
         )
-        return 5 * number, document(5 * number).model_copy(update={"arms": arms})
-
-    start = Ladder.at_the_foot(CANARY, plan, T0)
-    _, move = polled(start, *[seen(number) for number in range(LOOKS + 2)])
+        for n in range(LOOKS + 2)
+    ]
+    _, move = polled(start, *polls)
     assert move.kind == "take_back"
     assert move.verdict.reason.startswith("slower than 100 ms: canary")
+
+
+def crashing(start: Ladder, looks: int, *, each: int) -> Move:
+    """The last move when the canary restarts in so many of the five seconds between two looks."""
+    seconds = [5 * number for number in range(looks)]
+    restarts = {s: ((s, each * s // 5), (s, s // 50)) for s in seconds}
+    polls = [(s, document(s, (6 * s, 0), (114 * s, 0), more={"restarts": restarts[s]})) for s in seconds]
+    return polled(start, *polls)[1]
+
+
+def test_a_canary_that_keeps_dying_is_taken_back_although_no_request_fails() -> None:
+    move = crashing(with_signal("restarts", SignalRules(must_clear=False)), 60, each=1)
+    assert (move.kind, move.verdict.colour) == ("take_back", "red")
+    assert move.verdict.reason.startswith("restarts: canary")
+
+
+def test_a_signal_that_need_not_clear_keeps_no_step_from_being_green() -> None:
+    steps = (PLAN.steps[0].model_copy(update={"excludes": 10.0}), PLAN.steps[1])
+    for must_clear, kind in ((False, "advance"), (True, "hold")):
+        signals = {**PLAN.signals, "restarts": SignalRules(must_clear=must_clear)}
+        plan = PLAN.model_copy(update={"steps": steps, "signals": signals})
+        looks = plan.looks + 1
+        still = {"restarts": ((5, 0), (5, 0))}
+        polls = [(5 * n, document(5 * n, (300 * n, n), (5700 * n, 20 * n), more=still)) for n in range(looks)]
+        assert polled(Ladder.at_the_foot(CANARY, plan, T0), *polls)[1].kind == kind
+
+
+def test_a_signal_that_can_not_be_read_holds_without_using_up_the_steps_time() -> None:
+    start = with_signal(SLOW)
+    blind = [(s, seen) for s, seen in looks((30, 0), (570, 0), times=40)]
+    held, move = polled(start, *blind)
+    assert move.kind == "hold"
+    assert move.verdict.reason == (
+        "slower than 100 ms can't be read (its source does not report it): holding, blind"
+    )
+    why = document(201, (1210, 0), (22990, 0)).model_copy(update={"blind": {SLOW: "no such metric"}})
+    assert "(no such metric)" in polled(held, (201, why))[1].verdict.reason
+    limit = 100 * BLIND_PATIENCE
+    _, move = polled(held, (limit + 1, document(limit + 1, (1300, 0), (30_000, 0))))
+    assert (move.kind, move.verdict.colour) == ("take_back", "hold")
+    assert "for longer than 300 seconds" in move.verdict.reason
+
+
+def test_red_is_seen_although_another_signal_is_blind() -> None:
+    _, move = polled(with_signal(SLOW), *looks((30, 9), (600, 1), times=PLAN.gate.warm_up + 6))
+    assert (move.kind, move.verdict.colour) == ("take_back", "red")
+
+
+def test_each_signal_begins_anew_with_its_own_source() -> None:
+    def seen(number: int, started: datetime, slow: int) -> tuple[float, HealthDocument]:
+        both = document(5 * number, (30 * number, 0), (570 * number, 0))
+        counts = counted((slow, 0), (slow, 0), started)
+        return 5 * number, both.model_copy(update={"signals": {**both.signals, SLOW: counts}})
+
+    held, _ = polled(with_signal(SLOW), seen(0, T0, 100), seen(1, T0, 200), seen(2, T0, 300))
+    held, move = polled(held, seen(3, at(14), 5))
+    assert (move.kind, "the counts of slower than 100 ms began anew" in move.verdict.reason) == ("hold", True)
+    assert held.gate.signals["errors"].seen.canary.total == 60
+    held, _ = polled(held, seen(4, at(14), 25))
+    assert held.gate.signals[SLOW].seen.canary.total == 100 + 20
 
 
 def test_a_restarted_router_means_a_fresh_count_and_no_verdict() -> None:

@@ -5,10 +5,11 @@ import random
 
 import pytest
 
+from leverframe.model.releases import Count
 from leverframe.model.topology import GateRules
 from workflows.release.foresight import Traffic, outlook
 from workflows.release.judge import rule_tests
-from workflows.release.sequential import Count, Exposure, Mixture, plus
+from workflows.release.sequential import Exposure, Mixture, plus
 
 RULES = GateRules()
 

@@ -2,13 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leverframe.model.topology import GateRules
+from leverframe.model.releases import Count
+from leverframe.model.topology import GateRules, SignalRules
 from workflows.release.back_test import back_test
 from workflows.release.judge import GateState, Judgement, Poll, begin, observe
-from workflows.release.sequential import Count, Exposure
+from workflows.release.sequential import Exposure
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 RULES = GateRules()
@@ -37,7 +39,7 @@ def trace(*polls: tuple[float, dict[str, Exposure]]) -> list[Poll]:
 def judged(
     polls: list[Poll], signals: tuple[str, ...] = ("errors",), rules: GateRules = RULES
 ) -> tuple[GateState, list[Judgement]]:
-    state, said = begin(rules, signals, steps=4), list[Judgement]()
+    state, said = begin(rules, dict.fromkeys(signals, SignalRules()), steps=4), list[Judgement]()
     for poll in polls:
         state, judgement = observe(rules, state, poll, 2.0)
         said.append(judgement)
@@ -154,7 +156,7 @@ exposures = st.builds(exposed, counts, counts)
 def test_verdicts_replay_bit_for_bit_also_through_a_store(steps: list[tuple[float, Exposure]]) -> None:
     polls = trace(*[(weight, {"errors": seen}) for weight, seen in steps])
     _, said = judged(polls)
-    state, again = begin(RULES, ("errors",), steps=4), list[Judgement]()
+    state, again = begin(RULES, {"errors": SignalRules()}, steps=4), list[Judgement]()
     for poll in polls:
         state = GateState.model_validate_json(state.model_dump_json())
         state, judgement = observe(RULES, state, Poll.model_validate_json(poll.model_dump_json()), 2.0)
@@ -198,3 +200,26 @@ def test_at_full_traffic_harm_shows_against_what_stable_did_before() -> None:
 
 def test_nothing_is_inconclusive() -> None:
     assert back_test(RULES, [], ("errors",), steps=2, excludes=2.0).verdict == "inconclusive"
+
+
+def test_the_evidence_is_the_average_of_the_signals_by_their_weights() -> None:
+    bad = Exposure(canary=Count(bad=6, total=100), stable=Count(bad=9, total=900))
+    fine = Exposure(canary=Count(bad=1, total=100), stable=Count(bad=9, total=900))
+    alone = [judged(trace(*[(10.0, {"errors": seen})] * 4))[1][-1].evidence for seen in (bad, fine)]
+
+    def together(weights: tuple[float, float]) -> float:
+        rules = {"errors": SignalRules(weight=weights[0]), "restarts": SignalRules(weight=weights[1])}
+        state = begin(RULES, rules, steps=4)
+        for poll in trace(*[(10.0, {"errors": bad, "restarts": fine})] * 4):
+            state, said = observe(RULES, state, poll, None)
+        return said.evidence
+
+    for weights in ((1.0, 1.0), (9.0, 1.0), (1.0, 4.0)):
+        share = weights[0] / sum(weights)
+        assert together(weights) == pytest.approx(share * alone[0] + (1 - share) * alone[1], rel=1e-4)
+
+
+def test_a_gate_without_a_signal_that_must_clear_is_refused() -> None:
+    for signals in ({}, {"restarts": SignalRules(must_clear=False)}):
+        with pytest.raises(ValueError, match="could never be green"):
+            begin(RULES, signals, steps=4)

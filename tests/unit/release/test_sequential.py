@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leverframe.model.releases import Count
 from workflows.release.sequential import (
     NANO,
-    Count,
     Exposure,
     Mixture,
     bounds,
