@@ -12,8 +12,9 @@ from pydantic import Field
 from temporalio import activity
 
 from activities.build_ports import Builds
+from activities.deployments import repointing
 from activities.failures import typed_failures
-from activities.ports import Changes
+from activities.ports import Changes, Deployments
 from activities.pulse import with_pulse
 from activities.reserved import effect_of, patch_of
 from activities.track_port import Track
@@ -27,6 +28,7 @@ from leverframe.model.changes import (
     CheckResult,
     Conflicted,
     Priority,
+    Receipt,
 )
 from leverframe.model.differences import TreeDifference
 from leverframe.model.errors import Conflict, NotFound, Refused
@@ -91,12 +93,16 @@ class ForgeActivities:
         track: Track,
         repositories: Mapping[str, Repository],
         builds: Builds | None = None,
+        book: Deployments | None = None,
     ) -> None:
-        """Without `builds` nothing is known of what commits were built as."""
+        """Without `builds` nothing is known of what commits were built as; without a `book` nobody keeps who
+        moved production's overlay.
+        """
         self._changes = changes
         self._track = track
         self._repositories = repositories
         self._builds = builds
+        self._book = book
 
     @activity.defn(name="describe")
     @typed_failures
@@ -137,6 +143,7 @@ class ForgeActivities:
         if isinstance(outcome, CarLanded):
             receipt = outcome.receipt
             self._changes.mark_landed(outcome.change, receipt.sha)
+            self._keep_repointing(receipt)
             passed = ", ".join(result.check for result in receipt.checks) or "none needed"
             body = (
                 f"Landed on {receipt.target} as {receipt.sha}, the commit that was tested ({passed}), "
@@ -293,6 +300,13 @@ class ForgeActivities:
         if outcome.reason == "head_moved":
             return self._changes.change(outcome.change)
         return self._changes.mark_ejected(outcome.change, outcome.detail)
+
+    def _keep_repointing(self, receipt: Receipt) -> None:
+        if self._book is None:
+            return
+        moved = repointing(self._track, self._repository(receipt.repository), receipt)
+        if moved is not None:
+            self._book.keep_repointing(moved)
 
     def _point_overlay(
         self, request: OverlayRequest, author: Author, reservation: Reservation | None = None

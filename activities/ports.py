@@ -16,6 +16,7 @@ from leverframe.model.changes import (
     ChangeSpec,
     CheckResult,
 )
+from leverframe.model.deployments import DeploymentHistory, DeploymentRecord, Repointing
 from leverframe.model.facts import FlagObservation, FlagState, ReleaseObservation
 from leverframe.model.flags import Audience, FlagHealthDocument, FlagReading
 from leverframe.model.frozen import Instant
@@ -40,6 +41,7 @@ Kind = Literal[
     "chat",
     "sandbox",
     "audit",
+    "deployments",
     "policy_source",
     "terraform",
     "builder",
@@ -282,6 +284,24 @@ class AuditLog(Protocol):
 
     def snapshot(self, organisation: str, policy_digest: str) -> PolicySnapshot:
         """Raises NotFound."""
+        ...
+
+    def health(self) -> Health: ...
+
+
+class Deployments(Protocol):
+    """Keeps what became of each release, for longer than the engine does."""
+
+    def keep(self, record: DeploymentRecord) -> None:
+        """Keep a release by its service and commit. One whose end is kept stays as it is."""
+        ...
+
+    def keep_repointing(self, moved: Repointing) -> None:
+        """Keep that somebody moved production's overlay. Idempotent."""
+        ...
+
+    def history(self) -> DeploymentHistory:
+        """All of it."""
         ...
 
     def health(self) -> Health: ...

@@ -14,6 +14,7 @@ from leverframe.model.changes import (
     Conflicted,
     Receipt,
 )
+from leverframe.model.deployments import ChangeOrigin
 from leverframe.model.differences import TreeDifference
 from leverframe.model.facts import LandedCommit
 from leverframe.model.releases import Artifact, Environment
@@ -248,6 +249,14 @@ class Track(Protocol):
         self, repository: Repository, environment: Environment, *, limit: int = 10
     ) -> list[str]:
         """The distinct SHAs the overlay has named, newest first."""
+        ...
+
+    def overlay_at(self, repository: Repository, environment: Environment, *, sha: str) -> str | None:
+        """What the overlay names in that commit; None for a tag that is not a SHA. Raises NotFound."""
+        ...
+
+    def origin(self, repository: Repository, *, base: str, head: str) -> ChangeOrigin:
+        """What the commits of `head` that `base` lacks say of themselves. Raises NotFound."""
         ...
 
     def export(self, repository: Repository, sha: str) -> Artifact:

@@ -35,6 +35,7 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("chat", "slack"): "activities.backends.chat_slack",
         ("sandbox", "jail"): "activities.backends.sandbox_jail",
         ("audit", "store"): "activities.backends.audit_store",
+        ("deployments", "store"): "activities.backends.deployments_store",
         ("policy_source", "directory"): "activities.backends.policy_directory",
         ("policy_source", "git"): "activities.backends.policy_git",
         ("builder", "local"): "activities.backends.builder_local",

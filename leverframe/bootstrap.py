@@ -16,6 +16,7 @@ from activities.ports import (
     Changes,
     Chat,
     Delivery,
+    Deployments,
     Errors,
     FlagMetrics,
     Flags,
@@ -57,6 +58,7 @@ class Ports:
     sandbox: Sandbox
     audit: AuditLog
     builds: Builds
+    deployments: Deployments
     policy_source: PolicySource
     terraform: Terraform
 
@@ -108,6 +110,7 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
         "sandbox": lambda: build_sandbox(settings),
         "audit": lambda: build("audit", "store", store()),
         "builds": lambda: build("builds", "store", store()),
+        "deployments": lambda: build("deployments", "store", store()),
         "policy_source": lambda: build_policy_source(settings),
         "terraform": lambda: build_terraform(settings),
     }
@@ -176,6 +179,11 @@ def build_inbox(settings: Settings) -> Inbox:
 def build_audit(settings: Settings) -> AuditLog:
     """What the ledger decided, for the commands that read it. Raises BadConfiguration, Unavailable."""
     return cast(AuditLog, build("audit", "store", open_the_store(settings)))
+
+
+def build_deployments(settings: Settings) -> Deployments:
+    """What became of each release. Raises BadConfiguration, Unavailable."""
+    return cast(Deployments, build("deployments", "store", open_the_store(settings)))
 
 
 def build_sandbox(settings: Settings) -> Sandbox:

@@ -23,6 +23,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.build import BuildActivities  # noqa: PLC0415
     from activities.chat import ChatActivities  # noqa: PLC0415
     from activities.delivery import DeliveryActivities  # noqa: PLC0415
+    from activities.deployments import DeploymentActivities  # noqa: PLC0415
     from activities.engine import EngineActivities  # noqa: PLC0415
     from activities.flags import FlagActivities  # noqa: PLC0415
     from activities.forge import ForgeActivities  # noqa: PLC0415
@@ -44,13 +45,14 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         changes=ports.changes, track=ports.track, flags=ports.flags, repositories=declared, client=client
     )
     return _methods(
-        ForgeActivities(ports.changes, ports.track, declared, ports.builds),
+        ForgeActivities(ports.changes, ports.track, declared, ports.builds, ports.deployments),
         BuildActivities(ports.track, ports.builds, declared, build_builders(settings)),
         TrainActivities(ports.changes, ports.track, declared),
         ForgeCheckActivities(ports.track, declared, build_checks(settings)),
         NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),
         FlagActivities(ports.flags),
         DeliveryActivities(ports.delivery, ports.metrics, declared),
+        DeploymentActivities(ports.deployments, ports.changes, ports.track, declared),
         InfrastructureActivities(ports.terraform, ports.delivery, ports.track, declared, settings.artifacts),
         InvestigateActivities(ports.errors, ports.track, ports.changes, ports.flags, declared),
         LedgerActivities(ledger),

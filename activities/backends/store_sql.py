@@ -213,6 +213,45 @@ builds = Table(
 )
 
 
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("sha", Text, primary_key=True),
+    Column("repository", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False, comment="Of the receipt"),
+    Column("change_id", Text, nullable=False),
+    Column("author_kind", Text, nullable=False),
+    Column("author_name", Text, nullable=False),
+    Column("committed_at", BigInteger, comment="The oldest commit's, by its author's clock"),
+    Column("opened_at", BigInteger),
+    Column("landed_at", BigInteger, nullable=False),
+    Column("rework", Text, comment="Why it was not planned; NULL when it was"),
+    Column("reverts", Text),
+    Column("began_at", BigInteger, nullable=False),
+    Column("replaced", Text, comment="What was stable when it entered production"),
+    Column("entered_at", BigInteger),
+    Column("live_at", BigInteger),
+    Column("recovered_at", BigInteger),
+    Column("ended_at", BigInteger, comment="NULL while it is on its way"),
+    Column("outcome", Text),
+    Column("reached_percent", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+repointings = Table(
+    "repointings",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("landed_as", Text, primary_key=True, comment="The commit that moved the overlay"),
+    Column("named", Text, nullable=False),
+    Column("change_id", Text, nullable=False),
+    Column("author_kind", Text, nullable=False),
+    Column("author_name", Text, nullable=False),
+    Column("landed_at", BigInteger, nullable=False),
+)
+
+
 def open_store(url: str) -> Engine:
     """An engine on the newest schema. Safe when several processes start at once.
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from activities import overlay_file
-from activities.backends import track_audit, track_history, track_overlay
+from activities.backends import track_audit, track_history, track_origin, track_overlay
 from activities.backends.git_process import Git, HttpsLogin, the_sha
 from activities.backends.track_branches import made_overlay, made_revert
 from activities.backends.track_compose import entry, is_ancestor
@@ -25,6 +25,7 @@ from activities.backends.track_rehearsal import rehearse, version
 from activities.overlay_file import Named
 from activities.ports import Health, PolicyFiles
 from leverframe.model.changes import Conflicted, Receipt
+from leverframe.model.deployments import ChangeOrigin
 from leverframe.model.differences import TreeDifference
 from leverframe.model.errors import LeverframeError, NotFound
 from leverframe.model.facts import LandedCommit
@@ -124,6 +125,17 @@ class GitReader:
 
     def overlay_sha(self, repository: Repository, environment: Environment) -> str | None:
         return self.overlay(repository, environment).sha
+
+    @on_a_fresh_mirror_again
+    def overlay_at(self, repository: Repository, environment: Environment, *, sha: str) -> str | None:
+        path = track_overlay.declared(repository, environment)
+        with self._mirror(repository).containing(the_sha(sha)) as git:
+            return overlay_file.named_sha(track_overlay.read(git, sha, path), repository.service.image)
+
+    @on_a_fresh_mirror_again
+    def origin(self, repository: Repository, *, base: str, head: str) -> ChangeOrigin:
+        with self._mirror(repository).containing(the_sha(base), the_sha(head)) as git:
+            return track_origin.origin(git, base, head)
 
     @on_a_fresh_mirror_again
     def overlay_history(

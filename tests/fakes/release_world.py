@@ -19,6 +19,7 @@ from activities.ports import Health
 from leverframe.delivery import arms as transitions
 from leverframe.delivery.arms import Arms, reconcile
 from leverframe.model.changes import Author, CarEjected, CarLanded, Change, Enqueue, Priority, Receipt
+from leverframe.model.deployments import ReleaseEntry
 from leverframe.model.errors import Unavailable
 from leverframe.model.ids import release_id
 from leverframe.model.releases import (
@@ -89,6 +90,10 @@ class World:
     """Reasons with which the next cars are ejected."""
     on_ejection: Callable[["World"], None] = lambda world: None
     on_weight: Callable[["World"], None] = lambda world: None
+    book: list[ReleaseEntry] = field(default_factory=list)
+    """What releases told of themselves."""
+    book_closed: bool = False
+    """The store that keeps it is away."""
     silent_train: bool = False
     """The train lands, but its signal is lost."""
 
@@ -161,6 +166,12 @@ class FakeForge:
         self._changes[request.change] = self._changes[request.change].model_copy(update={"state": state})
         for listener in () if self._world.silent_train else request.notify:
             await self._client.get_workflow_handle(listener).signal("car_settled", outcome)
+
+    @activity.defn(name="record_deployment")
+    async def record_deployment(self, entry: ReleaseEntry) -> None:
+        if self._world.book_closed:
+            raise ApplicationError("the store is away", type="Refused", non_retryable=True)
+        self._world.book.append(entry)
 
     @activity.defn(name="tag")
     async def tag(self, request: TagRequest) -> None:
@@ -310,7 +321,7 @@ class Releases:
                 workflows=[ReleaseWorkflow],
                 activities=[
                     forge.describe, forge.build, forge.overlay_sha, forge.overlay_change, forge.get_change,
-                    forge.is_ancestor, forge.tag, forge.enqueue,
+                    forge.is_ancestor, forge.tag, forge.enqueue, forge.record_deployment,
                     delivery.deploy_artifact, delivery.delivery_state, delivery.canary_slot,
                     delivery.wait_reconciled, delivery.set_weight, delivery.promote, delivery.abort,
                     delivery.probe, delivery.release_health,

@@ -72,10 +72,18 @@ async def test_a_good_release_climbs_to_the_top_is_promoted_and_marked(env: Work
         "100 %",
         "outcome",
     ]
+    begun, ended = world.book
+    assert (begun.receipt.sha, begun.outcome, begun.moments.entered_at) == (NEW, None, None)
+    assert (ended.outcome, ended.reached_percent, ended.replaced) == ("landed", 100, OLD)
+    moments = (begun.moments.began_at, ended.moments.entered_at, ended.moments.live_at, ended.ended_at)
+    assert sorted(moment for moment in moments if moment) == list(moments)
+    assert ended.moments.recovered_at is None
 
 
-async def test_the_first_release_ever_needs_no_canary(env: WorkflowEnvironment) -> None:
-    world = World()
+async def test_the_first_release_ever_needs_no_canary_nor_a_book_that_keeps_it(
+    env: WorkflowEnvironment,
+) -> None:
+    world = World(book_closed=True)
     outcome, _ = await Releases(world, env.client).outcome()
     assert (outcome.outcome, outcome.reached_percent, outcome.verdicts) == ("landed", 100, ())
     assert world.weights == []
@@ -97,6 +105,10 @@ async def test_red_at_a_step_sends_the_requests_back_and_then_puts_the_overlay_b
     assert world.overlay_log[-1] == ("production", OLD, Priority.HOTFIX)
     assert world.tags == []
     assert story.percent == 0
+    ended = world.book[-1]
+    assert (ended.outcome, ended.reached_percent, ended.moments.live_at) == ("rolled_back", 25, None)
+    moments = (ended.moments.entered_at, ended.moments.recovered_at, ended.ended_at)
+    assert sorted(moment for moment in moments if moment) == list(moments)
 
 
 async def test_red_at_the_top_is_judged_against_the_steps_before(env: WorkflowEnvironment) -> None:
@@ -125,6 +137,7 @@ async def test_a_failed_smoke_request_in_dev_puts_dev_back_and_leaves_production
     assert "GET / answered 500" in outcome.detail
     assert world.overlays == {"dev": OLD, "production": OLD}
     assert world.overlay_log == [("dev", NEW, Priority.PROMOTION), ("dev", OLD, Priority.HOTFIX)]
+    assert (world.book[-1].outcome, world.book[-1].moments.entered_at) == ("failed", None)
 
 
 async def test_a_release_that_production_contains_already_is_superseded(env: WorkflowEnvironment) -> None:

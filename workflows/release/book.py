@@ -52,7 +52,9 @@ class Book:
     def tell_share(self, percent: int) -> None:
         """The share of production's requests that it gets now."""
         self._show(self.progress.model_copy(update={"percent": percent}))
-        self.note(reached=max(self.state.reached, percent))
+        reached, promoted = max(self.state.reached, percent), self.state.promoted
+        moments = self.state.moments.at_share(percent, promoted=promoted, now=workflow.now())
+        self.note(reached=reached, moments=moments)
 
     def tell_helm(self, **orders: Any) -> Progress:
         """Keep what people said, and show it."""

@@ -1,5 +1,6 @@
 """All that a release knows, in one value: with it, its history can begin anew between two looks. Pure."""
 
+from leverframe.model.deployments import Moments
 from leverframe.model.frozen import Frozen, Sha
 from leverframe.model.releases import Artifact, GateVerdict, ReleaseRequest
 from leverframe.model.topology import Repository
@@ -28,6 +29,8 @@ class ReleaseState(Frozen):
     promoted: bool = False
     verdicts: tuple[GateVerdict, ...] = ()
     """The deciding verdict of each step."""
+    moments: Moments = Moments()
+    """When it came how far."""
     rides: int = 0
     """Overlay changes that were made; numbers their branches."""
 

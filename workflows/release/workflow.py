@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.release.book import Book
     from workflows.release.calls import Calls
     from workflows.release.climb import Climb, HistoryIsLong
+    from workflows.release.diary import Diary
     from workflows.release.helm import Order
     from workflows.release.rides import Rides
     from workflows.release.state import ReleaseStart, ReleaseState
@@ -33,6 +34,7 @@ class ReleaseWorkflow:
     def __init__(self, start: ReleaseStart) -> None:
         receipt = start.receipt
         self._author = receipt.author
+        self._diary = Diary(receipt)
         self._stop = Stop()
         self._book = Book(start.known or ReleaseState.of(start))
         calls = Calls(repository=receipt.repository, sha=receipt.sha, stop=self._stop)
@@ -43,11 +45,13 @@ class ReleaseWorkflow:
     @workflow.run
     async def run(self, start: ReleaseStart) -> ReleaseOutcome:
         """Release, tell who waits for it, and return how it ended."""
+        self._diary.begin(self._book)
         self._book.show()
         outcome = await self._to_its_end(start)
         self._book.tell_end(outcome)
         for listener in start.notify:
             await self._announce(listener, outcome)
+        await self._diary.close(self._book, outcome)
         return outcome
 
     async def _to_its_end(self, start: ReleaseStart) -> ReleaseOutcome:
