@@ -1,13 +1,13 @@
 """The environments and the gate's health document, as activities. Runs on the hands queue."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import Field
 from temporalio import activity
 
 from activities.failures import typed_failures
-from activities.ports import Delivery, Metrics
+from activities.ports import Delivery, Gitops, Metrics
 from activities.pulse import with_pulse
 from leverframe.model.errors import CanaryBusy, Conflict, NotFound, Refused, Unavailable
 from leverframe.model.frozen import Frozen, Sha, Slug
@@ -15,8 +15,6 @@ from leverframe.model.releases import Artifact, DeliveryState, Environment, Heal
 from leverframe.model.topology import Repository
 
 POLL_SECONDS = 0.3
-NOTICED_WITHIN_SECONDS = 20.0
-"""How long a reconciler may need to see a landed overlay before another SHA in it is believed."""
 
 
 class WaitRequest(Frozen):
@@ -40,8 +38,15 @@ class SlotRequest(Frozen):
 class DeliveryActivities:
     """Artifacts, weights and health of the declared services."""
 
-    def __init__(self, delivery: Delivery, metrics: Metrics, repositories: Mapping[str, Repository]) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        gitops: Gitops,
+        metrics: Metrics,
+        repositories: Mapping[str, Repository],
+    ) -> None:
         self._delivery = delivery
+        self._gitops = gitops
         self._metrics = metrics
         self._repositories = repositories
 
@@ -78,29 +83,53 @@ class DeliveryActivities:
     @activity.defn(name="wait_reconciled")
     @typed_failures
     def wait_reconciled(self, request: WaitRequest) -> DeliveryState:
-        """Poll, heartbeating, until the environment runs the SHA and is ready.
+        """Have the reconciler look, then poll, heartbeating, until the environment runs the SHA and is ready.
 
         Raises:
             Refused: it was not ready within the limit; the detail says why.
             Conflict: the overlay names another SHA: somebody moved it.
             Unavailable: the delivery does not answer, or this worker stops.
         """
-        service = self._service(request.repository)
+        return self._waited(request, lambda state: request.sha in (state.stable, state.canary))
+
+    @activity.defn(name="wait_back")
+    @typed_failures
+    def wait_back(self, request: WaitRequest) -> DeliveryState:
+        """The same for an overlay that was put back: until it is stable alone, and nothing else is tried.
+
+        Raises:
+            Refused, Conflict, Unavailable: as `wait_reconciled`.
+        """
+
+        def is_back(state: DeliveryState) -> bool:
+            return state.wanted == state.stable == request.sha and state.canary is None
+
+        return self._waited(request, is_back)
+
+    def _waited(self, request: WaitRequest, there: Callable[[DeliveryState], bool]) -> DeliveryState:
+        service, environment = self._service(request.repository), request.environment
         began = time.monotonic()
         noticed = False
+        self._gitops.resume(service, environment)
+        self._gitops.request(service, environment)
         while True:
-            state = self._delivery.state(service, request.environment)
-            if state.ready and request.sha in (state.stable, state.canary):
+            state = self._delivery.state(service, environment)
+            if state.ready and there(state):
                 return state
-            waited = time.monotonic() - began
             noticed = noticed or state.wanted == request.sha
-            if state.wanted != request.sha and (noticed or waited > NOTICED_WITHIN_SECONDS):
-                named = state.wanted[:12] if state.wanted else "no commit"
-                raise Conflict(f"the overlay of {request.environment} names {named}, not {request.sha[:12]}")
-            if waited > request.limit_seconds:
+            if state.wanted != request.sha:
+                seen = self._gitops.reconciliation(service, environment)
+                # What was synced between the two looks must not pass for another overlay.
+                if noticed or (
+                    seen.settled and self._delivery.state(service, environment).wanted == state.wanted
+                ):
+                    named = state.wanted[:12] if state.wanted else "no commit"
+                    raise Conflict(f"the overlay of {environment} names {named}, not {request.sha[:12]}")
+                state = state.model_copy(update={"detail": seen.detail or state.detail})
+            if time.monotonic() - began > request.limit_seconds:
                 raise Refused(
-                    f"{request.environment} did not run {request.sha[:12]} within "
-                    f"{request.limit_seconds:g} seconds: {state.detail or 'no reason given'}"
+                    f"{environment} did not run {request.sha[:12]} within {request.limit_seconds:g} seconds: "
+                    f"{state.detail or 'no reason given'}"
                 )
             _pause(state)
 

@@ -20,7 +20,13 @@ from leverframe.model.deployments import DeploymentHistory, DeploymentRecord, Re
 from leverframe.model.facts import FlagObservation, FlagState, ReleaseObservation
 from leverframe.model.flags import Audience, FlagHealthDocument, FlagReading
 from leverframe.model.frozen import Instant
-from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
+from leverframe.model.releases import (
+    Artifact,
+    DeliveryState,
+    Environment,
+    HealthDocument,
+    Reconciliation,
+)
 from leverframe.model.topology import Check, Probe, Repository
 from leverframe.model.untrusted import Untrusted
 from policies.audit import Head, Record
@@ -37,6 +43,7 @@ Kind = Literal[
     "flag_metrics",
     "errors",
     "delivery",
+    "gitops",
     "metrics",
     "chat",
     "sandbox",
@@ -189,8 +196,34 @@ class Errors(Protocol):
     def health(self) -> Health: ...
 
 
+class Gitops(Protocol):
+    """The reconciler of the environments: takes over what the overlays in git say."""
+
+    def reconciliation(self, service: str, environment: Environment) -> Reconciliation:
+        """How far it is, as observed. Raises NotFound, Unavailable."""
+        ...
+
+    def request(self, service: str, environment: Environment) -> None:
+        """Have it look at git now. `Reconciliation.pending` until it has done so; asking again is harmless.
+
+        Raises:
+            NotFound: it knows no such environment; Unavailable: it, or git, does not answer.
+        """
+        ...
+
+    def suspend(self, service: str, environment: Environment, *, reason: str) -> None:
+        """Keep what runs, whatever git says from now on. Idempotent."""
+        ...
+
+    def resume(self, service: str, environment: Environment) -> None:
+        """Take over what git says again, where `suspend` has stopped it; else nothing. Idempotent."""
+        ...
+
+    def health(self) -> Health: ...
+
+
 class Delivery(Protocol):
-    """The environments: what runs, and the weights of the canary. The overlay in git says what should."""
+    """What runs in the environments, and the weights of the canary. The overlay in git says what should."""
 
     def deploy_artifact(self, repository: Repository, artifact: Artifact) -> None:
         """Make a built artifact available to the environments. Idempotent."""

@@ -30,6 +30,7 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("flag_metrics", "http"): "activities.backends.flag_metrics_http",
         ("errors", "store"): "activities.backends.errors_store",
         ("delivery", "local"): "activities.backends.delivery_local",
+        ("gitops", "local"): "activities.backends.gitops_local",
         ("metrics", "http"): "activities.backends.metrics_http",
         ("chat", "terminal"): "activities.backends.chat_store",
         ("chat", "slack"): "activities.backends.chat_slack",

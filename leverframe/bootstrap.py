@@ -20,6 +20,7 @@ from activities.ports import (
     Errors,
     FlagMetrics,
     Flags,
+    Gitops,
     Metrics,
     PolicySource,
     Sandbox,
@@ -52,6 +53,7 @@ class Ports:
     flag_metrics: FlagMetrics
     errors: Errors
     delivery: Delivery
+    gitops: Gitops
     metrics: Metrics
     chats: Mapping[str, Chat]
     """First choice first."""
@@ -106,6 +108,7 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
         "flag_metrics": lambda: build_flag_metrics(settings),
         "errors": lambda: build("errors", "store", store()),
         "delivery": lambda: build_delivery(settings),
+        "gitops": lambda: build_gitops(settings),
         "metrics": lambda: build_metrics(settings),
         "sandbox": lambda: build_sandbox(settings),
         "audit": lambda: build("audit", "store", store()),
@@ -163,6 +166,11 @@ def build_delivery(settings: Settings) -> Delivery:
     chosen = settings.delivery
     ports = {"production": chosen.production_port, "dev": chosen.dev_port}
     return cast(Delivery, build("delivery", chosen.backend, admin_url=chosen.admin_url, ports=ports))
+
+
+def build_gitops(settings: Settings) -> Gitops:
+    """What reconciles the environments with git."""
+    return cast(Gitops, build("gitops", "local", admin_url=settings.delivery.admin_url))
 
 
 def build_metrics(settings: Settings) -> Metrics:

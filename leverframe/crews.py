@@ -51,7 +51,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         ForgeCheckActivities(ports.track, declared, build_checks(settings)),
         NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),
         FlagActivities(ports.flags),
-        DeliveryActivities(ports.delivery, ports.metrics, declared),
+        DeliveryActivities(ports.delivery, ports.gitops, ports.metrics, declared),
         DeploymentActivities(ports.deployments, ports.changes, ports.track, declared),
         InfrastructureActivities(ports.terraform, ports.delivery, ports.track, declared, settings.artifacts),
         InvestigateActivities(ports.errors, ports.track, ports.changes, ports.flags, declared),

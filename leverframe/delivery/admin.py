@@ -2,6 +2,9 @@
 
 PUT  /artifacts/{service}/{sha}         {"digest", "path"}: unpack a built artifact
 GET  /state/{service}/{environment}     a DeliveryState
+GET  /reconciliation/{service}/{environment}   a Reconciliation
+POST /reconcile/{service}               read the overlays now
+POST /suspend/{service}/{environment}   {"reason"}: keep what runs; /resume/… follows the overlay again
 POST /weight/{service}                  {"sha", "percent"}
 POST /promote/{service}, /abort/{service}   {"sha"}
 GET  /health/release/{service}          a HealthDocument
@@ -49,6 +52,12 @@ class Weight(Frozen):
     percent: int = Field(ge=0, le=100)
 
 
+class Suspended(Frozen):
+    """Body of POST /suspend."""
+
+    reason: str
+
+
 class Named(Frozen):
     """Body of POST /promote and /abort."""
 
@@ -74,13 +83,22 @@ class Admin:
         return web.Response(status=204)
 
     async def get_state(self, request: web.Request) -> web.Response:
-        environment = request.match_info["environment"]
-        if environment not in get_args(Environment):
-            raise NotFound(f"there is no environment {environment!r}")
-        deployment = self._reconciler.deployment(
-            request.match_info["service"], cast("Environment", environment)
-        )
-        return _json(deployment.state())
+        return _json(self._reconciler.deployment(*_place(request)).state())
+
+    async def get_reconciliation(self, request: web.Request) -> web.Response:
+        return _json(self._reconciler.reconciliation(*_place(request)))
+
+    async def post_reconcile(self, request: web.Request) -> web.Response:
+        await self._reconciler.refresh(request.match_info["service"])
+        return web.Response(status=204)
+
+    async def post_suspend(self, request: web.Request) -> web.Response:
+        self._reconciler.suspend(*_place(request), (await _read(request, Suspended)).reason)
+        return web.Response(status=204)
+
+    async def post_resume(self, request: web.Request) -> web.Response:
+        self._reconciler.resume(*_place(request))
+        return web.Response(status=204)
 
     async def post_weight(self, request: web.Request) -> web.Response:
         body = await _read(request, Weight)
@@ -136,6 +154,14 @@ async def _no_browsers(request: web.Request, handler: Handler) -> web.StreamResp
     return await handler(request)
 
 
+def _place(request: web.Request) -> tuple[str, Environment]:
+    """Service and environment of the address. Raises NotFound."""
+    environment = request.match_info["environment"]
+    if environment not in get_args(Environment):
+        raise NotFound(f"there is no environment {environment!r}")
+    return request.match_info["service"], cast("Environment", environment)
+
+
 async def _read(request: web.Request, model: type[M]) -> M:
     try:
         value = json.loads(await request.read())
@@ -164,6 +190,10 @@ def application(reconciler: Reconciler) -> web.Application:
         [
             web.put("/artifacts/{service}/{sha}", admin.put_artifact),
             web.get("/state/{service}/{environment}", admin.get_state),
+            web.get("/reconciliation/{service}/{environment}", admin.get_reconciliation),
+            web.post("/reconcile/{service}", admin.post_reconcile),
+            web.post("/suspend/{service}/{environment}", admin.post_suspend),
+            web.post("/resume/{service}/{environment}", admin.post_resume),
             web.post("/weight/{service}", admin.post_weight),
             web.post("/promote/{service}", admin.post_promote),
             web.post("/abort/{service}", admin.post_abort),

@@ -34,6 +34,10 @@ class Overlays:
         self._tips: dict[str, str] = {}
         self._named: dict[str, dict[Environment, Named]] = {}
 
+    def revision(self, repository: Repository) -> str | None:
+        """The target's tip when it was read last."""
+        return self._tips.get(repository.name)
+
     async def read(self, repository: Repository) -> dict[Environment, Named]:
         """What each environment's overlay names on the target's tip. Raises Unavailable."""
         tip = await self._tip(repository)

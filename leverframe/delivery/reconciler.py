@@ -14,7 +14,7 @@ from leverframe.delivery.overlays import Overlays
 from leverframe.delivery.state_file import SavedState, StateFile
 from leverframe.model.errors import NotFound, Unavailable
 from leverframe.model.flags import FlagHealthDocument
-from leverframe.model.releases import Environment, HealthDocument, SignalCounts
+from leverframe.model.releases import Environment, HealthDocument, Reconciliation, SignalCounts
 from leverframe.model.topology import Repository
 
 LOCAL_POLL_SECONDS = 0.5
@@ -42,6 +42,7 @@ class Reconciler:
         self._overlays = Overlays(home / "git")
         self._looking = {repository.name: asyncio.Lock() for repository in repositories}
         saved = self._file.load()
+        self._suspended = {service: dict(of_it) for service, of_it in saved.suspended.items()}
         self.deployments: dict[tuple[str, Environment], Deployment] = {
             (repository.service.name, environment): Deployment(
                 service=repository.service,
@@ -71,6 +72,34 @@ class Reconciler:
         async with asyncio.TaskGroup() as group:
             for repository in self._repositories:
                 group.create_task(self._follow(repository))
+
+    def reconciliation(self, service: str, environment: Environment) -> Reconciliation:
+        """How far an environment follows its overlay. Raises NotFound."""
+        deployment = self.deployment(service, environment)
+        reason = self._suspended.get(service, {}).get(environment)
+        state = deployment.state()
+        repository = next(each for each in self._repositories if each.service.name == service)
+        return Reconciliation(
+            environment=environment,
+            revision=self._overlays.revision(repository),
+            pending=False,
+            synced=reason is None,
+            automatic=reason is None,
+            healthy=state.ready,
+            detail=state.detail if reason is None else f"suspended: {reason}",
+        )
+
+    def suspend(self, service: str, environment: Environment, reason: str) -> None:
+        """Keep what runs, also after a restart. Raises NotFound."""
+        self.deployment(service, environment)
+        self._suspended.setdefault(service, {})[environment] = reason
+        self._save()
+
+    def resume(self, service: str, environment: Environment) -> None:
+        """Follow the overlay again from the next look on. Raises NotFound."""
+        self.deployment(service, environment)
+        if self._suspended.get(service, {}).pop(environment, None) is not None:
+            self._save()
 
     async def refresh(self, service: str) -> None:
         """Read the overlays of one service now. Raises Unavailable."""
@@ -129,14 +158,16 @@ class Reconciler:
     async def _read(self, repository: Repository) -> None:
         # One look after the other: a look that began earlier must not have the last word.
         async with self._looking[repository.name]:
+            suspended = self._suspended.get(repository.service.name, {})
             for environment, named in (await self._overlays.read(repository)).items():
-                self.deployments[repository.service.name, environment].follow(named.sha, named.digest)
+                if environment not in suspended:
+                    self.deployments[repository.service.name, environment].follow(named.sha, named.digest)
 
     def _save(self) -> None:
         services: dict[str, dict[Environment, object]] = {}
         for (service, environment), deployment in self.deployments.items():
             services.setdefault(service, {})[environment] = deployment.arms
-        self._file.save(SavedState.model_validate({"services": services}))
+        self._file.save(SavedState.model_validate({"services": services, "suspended": self._suspended}))
 
     def prune(self, service: str) -> None:
         """Remove old trees that no environment of the service needs."""

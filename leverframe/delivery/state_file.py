@@ -16,6 +16,8 @@ class SavedState(Frozen):
     """Every environment of every service."""
 
     services: dict[str, dict[Environment, Arms]] = Field(default_factory=dict)
+    suspended: dict[str, dict[Environment, str]] = Field(default_factory=dict)
+    """Environments that do not follow their overlays, with the reason."""
 
     def arms(self, service: str, environment: Environment) -> Arms:
         """What was saved, or nothing at all for an environment never seen."""

@@ -117,13 +117,35 @@ class DeliveryState(Frozen):
 
     environment: Environment
     wanted: Sha | None
-    """What the overlay on the target branch names."""
+    """What the overlay on the target branch names, as far as the reconciler has looked."""
     stable: Sha | None
     canary: Sha | None
     canary_percent: int = 0
     ready: bool
     """Every instance that should run answers its health path."""
     detail: str = ""
+
+
+class Reconciliation(Frozen):
+    """How far an environment's reconciler has taken over what git says."""
+
+    environment: Environment
+    revision: Sha | None
+    """The commit that it has looked at last."""
+    pending: bool
+    """It was asked to look at git, and has not done so yet."""
+    synced: bool
+    """What it has applied is what the revision says."""
+    automatic: bool
+    """It takes over new commits by itself."""
+    healthy: bool
+    """What it has applied works, as far as it knows."""
+    detail: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether what runs can be taken for what git says: there is nothing that it has yet to do."""
+        return self.synced and not self.pending
 
 
 class GateVerdict(Frozen):

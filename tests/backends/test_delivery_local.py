@@ -116,6 +116,23 @@ async def test_the_overlay_put_back_removes_the_canary(world: DeliveryWorld) -> 
         assert await asked(world, 30) == {A: 30}
 
 
+async def test_a_suspended_environment_keeps_what_runs_until_it_is_resumed(world: DeliveryWorld) -> None:
+    async with world.router():
+        await world.canary_at(0)
+        await asyncio.to_thread(world.gitops.suspend, "shop", "production", reason="B is bad")
+    async with world.router():
+        world.point(A, "production")
+        await asyncio.to_thread(world.gitops.request, "shop", "production")
+        seen = await asyncio.to_thread(world.gitops.reconciliation, "shop", "production")
+        assert (seen.settled, seen.automatic, seen.detail) == (False, False, "suspended: B is bad")
+        assert (await world.state("production")).canary == B
+        await asyncio.to_thread(world.gitops.resume, "shop", "production")
+        await asyncio.to_thread(world.gitops.request, "shop", "production")
+        assert (await world.state("production")).canary is None
+        seen = await asyncio.to_thread(world.gitops.reconciliation, "shop", "production")
+        assert (seen.settled, len(seen.revision or "")) == (True, 40)
+
+
 async def test_going_back_to_a_former_stable_needs_no_canary(world: DeliveryWorld) -> None:
     async with world.router():
         await world.canary_at(100)

@@ -14,6 +14,7 @@ import httpx
 
 from activities.backends.delivery_local import LocalDelivery
 from activities.backends.flag_metrics_http import HttpFlagMetrics
+from activities.backends.gitops_local import LocalGitops
 from activities.backends.metrics_http import HttpMetrics
 from leverframe.delivery.serve import run
 from leverframe.model.releases import Artifact, DeliveryState, Environment
@@ -94,6 +95,7 @@ class DeliveryWorld:
             "dev": delivery.dev_port,
         }
         self.delivery = LocalDelivery(admin_url=delivery.admin_url, ports=self.ports)
+        self.gitops = LocalGitops(admin_url=delivery.admin_url)
         self.metrics = HttpMetrics(url_template=f"{delivery.admin_url}/health/release/{{service}}")
         by_flag = f"{delivery.admin_url}/health/flag/{{service}}/{{flag}}"
         self.flag_metrics = HttpFlagMetrics(url_template=by_flag)

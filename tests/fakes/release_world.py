@@ -29,6 +29,7 @@ from leverframe.model.releases import (
     DeliveryState,
     Environment,
     HealthDocument,
+    Reconciliation,
     ReleaseOutcome,
     SignalCounts,
 )
@@ -191,7 +192,7 @@ class FakeForge:
 
 
 class FakeEnvironments:
-    """The port Delivery over the real transitions; whatever is not sick is healthy at once."""
+    """The ports Delivery and Gitops over the real transitions; whatever is not sick is healthy at once."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -233,6 +234,18 @@ class FakeEnvironments:
         self._world.arms["production"] = transitions.abort(self._world.arms["production"], sha)
         self._world.weights.append(0)
         return self.state(service, "production")
+
+    def reconciliation(self, service: str, environment: Environment) -> Reconciliation:
+        """Git is followed at once, and no commit of it has a name here."""
+        state = self.state(service, environment)
+        return Reconciliation(environment=environment, revision=None, pending=False, synced=True,
+                              automatic=True, healthy=state.ready)  # fmt: skip
+
+    def request(self, service: str, environment: Environment) -> None: ...
+
+    def suspend(self, service: str, environment: Environment, *, reason: str) -> None: ...
+
+    def resume(self, service: str, environment: Environment) -> None: ...
 
     def probe(self, service: str, environment: Environment, probes: Sequence[Probe]) -> list[str]:
         return list(self._world.failing_probes)
@@ -306,8 +319,9 @@ class Releases:
     def __init__(self, world: World, client: Client) -> None:
         self._client = client
         self._forge = FakeForge(world, client)
+        environments = FakeEnvironments(world)
         self._delivery = DeliveryActivities(
-            FakeEnvironments(world), FakeTraffic(world), {"shop": world.repository}
+            environments, environments, FakeTraffic(world), {"shop": world.repository}
         )
 
     @asynccontextmanager
@@ -323,8 +337,8 @@ class Releases:
                     forge.describe, forge.build, forge.overlay_sha, forge.overlay_change, forge.get_change,
                     forge.is_ancestor, forge.tag, forge.enqueue, forge.record_deployment,
                     delivery.deploy_artifact, delivery.delivery_state, delivery.canary_slot,
-                    delivery.wait_reconciled, delivery.set_weight, delivery.promote, delivery.abort,
-                    delivery.probe, delivery.release_health,
+                    delivery.wait_reconciled, delivery.wait_back, delivery.set_weight, delivery.promote,
+                    delivery.abort, delivery.probe, delivery.release_health,
                 ],
                 activity_executor=threads,
                 workflow_runner=unversioned(),

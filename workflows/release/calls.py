@@ -207,6 +207,23 @@ class Calls:
             summary=f"Wait until {environment} runs {wanted[:12]}",
         )
 
+    async def wait_back(self, environment: Environment, sha: str) -> None:
+        """Wait until the environment runs what was put back, and nothing else. Raises ActivityError."""
+        await workflow.execute_activity_method(
+            DeliveryActivities.wait_back,
+            WaitRequest(
+                repository=self._repository,
+                environment=environment,
+                sha=sha,
+                limit_seconds=READY_SECONDS,
+            ),
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(seconds=2 * READY_SECONDS),
+            schedule_to_close_timeout=PATIENCE,
+            heartbeat_timeout=HEARTBEAT,
+            summary=f"Wait until {environment} runs {sha[:12]} again",
+        )
+
     async def probe(self, environment: Environment) -> list[str]:
         """Send the declared smoke requests."""
         return await self._ask(

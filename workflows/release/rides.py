@@ -71,12 +71,21 @@ class Rides:
                 ride = await self.ride(environment, sha, Priority.HOTFIX, f"taken back: {why}")
                 if ride.landed:
                     by = f", by {ride.change}" if ride.change else ""
-                    return f" The overlay of {environment} names {sha[:12]} again{by}."
+                    known = await self._back(environment, sha)
+                    return f" The overlay of {environment} names {sha[:12]} again{by}.{known}"
                 if not ride.again:
                     break
         except ActivityError as error:
             ride = Ride(landed=False, detail=reason(error))
         return f" The overlay of {environment} could not be put back ({ride.detail}): point it at {sha[:12]}."
+
+    async def _back(self, environment: Environment, sha: str) -> str:
+        """Empty when the environment has taken over what was put back; else why that is not known."""
+        try:
+            await self._calls.wait_back(environment, sha)
+        except ActivityError as error:
+            return f" It is not there yet: {reason(error)}."
+        return ""
 
     async def ride(self, environment: Environment, sha: str, priority: Priority, why: str) -> Ride:
         """One overlay change, from its branch to its landing."""

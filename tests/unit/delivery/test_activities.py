@@ -17,6 +17,7 @@ from leverframe.model.releases import (
     DeliveryState,
     Environment,
     HealthDocument,
+    Reconciliation,
     SignalCounts,
 )
 from leverframe.model.topology import Probe, Repository
@@ -66,6 +67,30 @@ class Told:
         return Health(ok=True, detail="told")
 
 
+class Behind:
+    """The port Gitops: it was asked to look at git, and has done so after a number of questions."""
+
+    def __init__(self, questions: int) -> None:
+        self._left = questions
+        self.resumed = False
+
+    def reconciliation(self, service: str, environment: Environment) -> Reconciliation:
+        self._left -= 1
+        return Reconciliation(environment=environment, revision=None, pending=self._left > 0, synced=True,
+                              automatic=True, healthy=True)  # fmt: skip
+
+    def request(self, service: str, environment: Environment) -> None:
+        assert self.resumed
+
+    def suspend(self, service: str, environment: Environment, *, reason: str) -> None: ...
+
+    def resume(self, service: str, environment: Environment) -> None:
+        self.resumed = True
+
+    def health(self) -> Health:
+        return Health(ok=True, detail="behind")
+
+
 class Blind:
     """The port Metrics without an answer."""
 
@@ -97,16 +122,16 @@ def seen(
     )
 
 
-def activities(*states: DeliveryState) -> DeliveryActivities:
-    return DeliveryActivities(Script(*states), Blind(), {"shop": repository()})
+def activities(*states: DeliveryState, behind: int = 1) -> DeliveryActivities:
+    return DeliveryActivities(Script(*states), Behind(behind), Blind(), {"shop": repository()})
 
 
-def waited(*states: DeliveryState, limit: float = 60) -> tuple[DeliveryState, list[object]]:
+def waited(*states: DeliveryState, limit: float = 60, behind: int = 1) -> tuple[DeliveryState, list[object]]:
     """What `wait_reconciled` says, and its heartbeats."""
     environment, beats = ActivityEnvironment(), []
     environment.on_heartbeat = lambda *details: beats.append(details)
     request = WaitRequest(repository="shop", environment="production", sha=B, limit_seconds=limit)
-    return environment.run(activities(*states).wait_reconciled, request), beats
+    return environment.run(activities(*states, behind=behind).wait_reconciled, request), beats
 
 
 def kind_of(error: pytest.ExceptionInfo[ApplicationError]) -> tuple[str | None, bool]:
@@ -115,7 +140,7 @@ def kind_of(error: pytest.ExceptionInfo[ApplicationError]) -> tuple[str | None, 
 
 
 def test_waiting_ends_when_the_sha_runs_and_beats_until_then() -> None:
-    state, beats = waited(seen(A), seen(B, ready=False), seen(B, canary=B))
+    state, beats = waited(seen(A), seen(B, ready=False), seen(B, canary=B), behind=9)
     assert state.canary == B
     assert len(beats) == 2
 
@@ -133,8 +158,26 @@ def test_an_overlay_that_moved_on_ends_the_wait() -> None:
 
 
 def test_an_overlay_that_was_not_noticed_yet_does_not_end_the_wait() -> None:
-    state, _ = waited(seen(A), seen(A), seen(B, canary=B))
+    state, _ = waited(seen(A), seen(A), seen(B, canary=B), behind=9)
     assert state.canary == B
+
+
+def test_what_is_synced_between_two_looks_is_no_other_overlay() -> None:
+    state, _ = waited(seen(A), seen(B, ready=False), seen(B, canary=B))
+    assert state.canary == B
+
+
+def test_another_overlay_is_believed_once_the_reconciler_has_looked() -> None:
+    with pytest.raises(ApplicationError, match="names aaaaaaaaaaaa") as error:
+        waited(seen(A), behind=3)
+    assert kind_of(error) == ("Conflict", False)
+
+
+def test_what_was_put_back_has_to_be_stable_alone() -> None:
+    environment = ActivityEnvironment()
+    request = WaitRequest(repository="shop", environment="production", sha=A)
+    states = (seen(B, A), seen(A, A, B), seen(A, A))
+    assert environment.run(activities(*states, behind=9).wait_back, request) == states[-1]
 
 
 def test_a_worker_that_stops_hands_the_wait_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +249,7 @@ def test_the_gate_gets_the_signals_that_are_declared_and_no_others() -> None:
         blind={"flows": "no beacon"},
     )
     told = ActivityEnvironment().run(
-        DeliveryActivities(Script(seen()), Told(document), {"shop": repository()}).release_health, "shop"
+        DeliveryActivities(Script(seen()), Behind(1), Told(document), {"shop": repository()}).release_health,
+        "shop",
     )
     assert (told.signals, told.blind) == ({"errors": count}, {})
