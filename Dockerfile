@@ -1,4 +1,4 @@
-# One image for every process: `leverframe gateway`, `leverframe worker --queue hands|sandbox`, and flagd.
+# One image for every process: `leverframe gateway`, `leverframe worker --queue hands|sandbox|build`, and flagd.
 #
 # The sandbox runs a repository's tests with the packages of this image, so derive from it what they need:
 #   FROM leverframe

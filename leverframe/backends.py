@@ -40,6 +40,8 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("policy_source", "directory"): "activities.backends.policy_directory",
         ("policy_source", "git"): "activities.backends.policy_git",
         ("builder", "local"): "activities.backends.builder_local",
+        ("builder", "command"): "activities.backends.builder_command",
+        ("builder", "forge"): "activities.backends.builder_forge",
         ("builds", "store"): "activities.backends.builds_store",
         ("terraform", "none"): "activities.backends.terraform_none",
         ("terraform", "command"): "activities.backends.terraform_command",

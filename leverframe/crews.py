@@ -46,7 +46,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     )
     return _methods(
         ForgeActivities(ports.changes, ports.track, declared, ports.builds, ports.deployments),
-        BuildActivities(ports.track, ports.builds, declared, build_builders(settings)),
+        BuildActivities(ports.track, ports.builds, declared, build_builders(settings, apart=False)),
         TrainActivities(ports.changes, ports.track, declared),
         ForgeCheckActivities(ports.track, declared, build_checks(settings)),
         NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),
@@ -72,6 +72,13 @@ def sandbox_activities(settings: Settings) -> list[Activity]:
 
     sandbox = build_sandbox(settings)
     return _methods(SandboxActivities(sandbox, by_name(settings), settings.artifacts))
+
+
+def build_activities(settings: Settings) -> list[Activity]:
+    """What the build queue can do: run the declared build commands. Builds no other port."""
+    from activities.build import BuildApartActivities  # noqa: PLC0415 - the activities load in workers only
+
+    return _methods(BuildApartActivities(by_name(settings), build_builders(settings, apart=True)))
 
 
 def build_infrastructure(settings: Settings) -> "InfrastructureActivities":

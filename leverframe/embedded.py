@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,12 @@ import httpx
 import structlog
 from temporalio.client import Client
 
+from leverframe.builders import builds_apart
 from leverframe.client import connect
 from leverframe.engine import ensure_search_attributes, has_worker, loopback, server_command
 from leverframe.model.errors import Conflict, LeverframeError, Unavailable
 from leverframe.settings import Settings
-from workflows.queues import HANDS, SANDBOX
+from workflows.queues import BUILD, HANDS, SANDBOX
 
 log = structlog.stdlib.get_logger("leverframe.up")
 
@@ -35,7 +36,7 @@ STOP_SECONDS = 20.0
 QUICK_DEATH_SECONDS = 10.0
 """A part that lived shorter died of its start; too many of those in a row end the fleet."""
 MOST_QUICK_DEATHS = 8
-STOP_ORDER = (("gateway",), ("hands", "sandbox"), ("router",), ("temporal",))
+STOP_ORDER = (("gateway",), ("hands", "sandbox", "build"), ("router",), ("temporal",))
 """Intake first, then the hands that act, then what they act on."""
 
 KEPT = re.compile(
@@ -47,6 +48,8 @@ KEPT = re.compile(
 KEPT_BY = {
     # Its key of the engine is the one secret that a worker can't do without.
     "sandbox": re.compile(r"LEVERFRAME_(TEMPORAL|SANDBOX)(__\w+)?"),
+    # And what the settings name for build commands.
+    "build": re.compile(r"LEVERFRAME_(TEMPORAL(__\w+)?|BUILDER__PASS_ENVIRONMENT)"),
     # With an ssh:// address the agent is what reads the overlays.
     "router": re.compile(r"LEVERFRAME_DELIVERY(__\w+)?|SSH_AUTH_SOCK"),
 }
@@ -119,7 +122,7 @@ class Fleet:
                 name=name,
                 command=command,
                 log=logs / f"{name}.log",
-                environment=environment(name, os.environ),
+                environment=environment(name, os.environ, named=settings.builder.pass_environment),
             )
             for name, command in commands(settings).items()
         }
@@ -154,13 +157,16 @@ class Fleet:
         await self._until("temporal", self._engine_ready)
         if self._stopping.is_set():
             return
-        for name in ("router", "gateway", "hands", "sandbox"):
-            await self._launch(name)
+        for name in self._parts:
+            if name != "temporal":
+                await self._launch(name)
         gateway = f"http://{settings.gateway.host}:{settings.gateway.port}"
         await self._until("router", lambda: _answers(f"{settings.delivery.admin_url}/health/live"))
         await self._until("gateway", lambda: _answers(f"{gateway}/health/ready"))
         await self._until("hands", lambda: self._polled(HANDS))
         await self._until("sandbox", lambda: self._polled(SANDBOX))
+        if "build" in self._parts:
+            await self._until("build", lambda: self._polled(BUILD))
         if not self._stopping.is_set():
             self._announce(f"gateway      {gateway}")
             self._announce(f"production   http://127.0.0.1:{settings.delivery.production_port}")
@@ -228,7 +234,7 @@ class Fleet:
     async def _stop(self) -> None:
         self._announce("Stopping …")
         for names in STOP_ORDER:
-            await asyncio.gather(*(self._parts[name].stop() for name in names))
+            await asyncio.gather(*(self._parts[name].stop() for name in names if name in self._parts))
         await asyncio.gather(*self._watchers)
         (self._settings.home / "pids.json").unlink(missing_ok=True)
 
@@ -242,17 +248,22 @@ class Fleet:
 def commands(settings: Settings) -> dict[str, tuple[str, ...]]:
     """The command line of every part, by name."""
     leverframe = (sys.executable, "-m", "leverframe")
-    return {
+    parts = {
         "temporal": server_command(settings),
         "router": (*leverframe, "router"),
         "gateway": (*leverframe, "gateway"),
         "hands": (*leverframe, "worker", "--queue", "hands"),
         "sandbox": (*leverframe, "worker", "--queue", "sandbox"),
     }
+    if builds_apart(settings):
+        parts["build"] = (*leverframe, "worker", "--queue", "build")
+    return parts
 
 
-def environment(name: str, ours: Mapping[str, str]) -> dict[str, str]:
+def environment(name: str, ours: Mapping[str, str], named: Collection[str] = ()) -> dict[str, str]:
     """What a part inherits of our variables: all, or what is kept where repository code is near.
+
+    The part that runs build commands inherits those that are `named` for them, too.
 
     Names of settings are compared as the settings read them, in any case.
     """
@@ -262,6 +273,7 @@ def environment(name: str, ours: Mapping[str, str]) -> dict[str, str]:
         variable: value
         for variable, value in ours.items()
         if any(kept.fullmatch(_name(variable)) for kept in (KEPT, KEPT_BY[name]))
+        or (name == "build" and variable in named)
     }
 
 

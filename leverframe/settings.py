@@ -153,6 +153,33 @@ class SandboxSettings(Section):
     disk_mb: int = 256
 
 
+def _not_ours(name: str) -> str:
+    if name.startswith(("LEVERFRAME_", "TF_CLI_", "TF_REATTACH_")):
+        raise ValueError(f"{name} is not for other programs: it holds our secrets, or changes what runs")
+    return name
+
+
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_not_ours)]
+
+
+class RegistryLogin(Section):
+    """Who we are to one registry."""
+
+    username: str
+    password: SecretStr
+
+
+class BuilderSettings(Section):
+    """What the builders of images need beside a repository's own `build`."""
+
+    pass_environment: tuple[VariableName, ...] = ()
+    """With `command`: names of the variables that the command gets, such as where its login is."""
+    registries: dict[str, RegistryLogin] = Field(default_factory=dict)
+    """With `forge`: host of a registry → a login that may pull. Without one it is asked anonymously."""
+    plain_http: tuple[str, ...] = ()
+    """With `forge`: hosts of registries without TLS."""
+
+
 class TerraformCloudSettings(Section):
     """Terraform Cloud (HCP Terraform) or Terraform Enterprise."""
 
@@ -160,15 +187,6 @@ class TerraformCloudSettings(Section):
     organisation: str = ""
     token: SecretStr | None = None
     """A team's or a user's token with permission to apply runs; an organisation's can't."""
-
-
-def _not_ours(name: str) -> str:
-    if name.startswith(("LEVERFRAME_", "TF_CLI_", "TF_REATTACH_")):
-        raise ValueError(f"{name} is not for Terraform: it holds our secrets, or would change what runs")
-    return name
-
-
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_not_ours)]
 
 
 class TerraformSettings(Section):
@@ -283,6 +301,7 @@ class Settings(BaseSettings):
     flags: FlagSettings = FlagSettings()
     delivery: DeliverySettings = DeliverySettings()
     sandbox: SandboxSettings = SandboxSettings()
+    builder: BuilderSettings = BuilderSettings()
     terraform: TerraformSettings = TerraformSettings()
     policies: PolicySettings = PolicySettings()
     chat: ChatSettings = ChatSettings()

@@ -1,7 +1,8 @@
 """`leverframe worker`: the Temporal workers of one process, and their graceful end.
 
 The hands queue runs every workflow and holds the credentials; the sandbox queue runs repository code and
-gets no port but the sandbox. Either can be a process, or a fleet of processes, of its own.
+gets no port but the sandbox; the build queue runs build commands and gets no port but their builder. Each can
+be a process, or a fleet of processes, of its own.
 """
 
 import asyncio
@@ -20,8 +21,9 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from leverframe.builders import builds_apart
 from leverframe.client import connect, worker_runtime
-from leverframe.crews import Activity, hands_activities, sandbox_activities
+from leverframe.crews import Activity, build_activities, hands_activities, sandbox_activities
 from leverframe.housekeeping import rhythm_of, tidy
 from leverframe.model.errors import LeverframeError, Unavailable
 from leverframe.settings import Settings
@@ -30,7 +32,7 @@ from workflows.housekeeping import HousekeepingWorkflow
 from workflows.merge_train.car import CarWorkflow
 from workflows.merge_train.workflow import MergeTrainWorkflow
 from workflows.policy_ledger import PolicyLedgerWorkflow
-from workflows.queues import HANDS, SANDBOX
+from workflows.queues import BUILD, HANDS, SANDBOX
 from workflows.release.workflow import ReleaseWorkflow
 from workflows.remediation import RemediationWorkflow
 from workflows.timetable import Chore
@@ -39,7 +41,7 @@ from workflows.watch import WatchWorkflow
 
 log = structlog.stdlib.get_logger("leverframe.worker")
 
-Queue = Literal["hands", "sandbox", "all"]
+Queue = Literal["hands", "sandbox", "build", "all"]
 
 WORKFLOWS: tuple[type, ...] = (
     WatchWorkflow,
@@ -62,6 +64,7 @@ DRAIN = timedelta(seconds=10)
 STICKY = timedelta(seconds=5)
 """How long a workflow waits for the worker that last held it before any other may take it."""
 HANDS_THREADS = 32
+BUILD_THREADS = 2
 ENGINE_SECONDS = 60
 """How long a starting worker waits for the engine."""
 
@@ -80,7 +83,7 @@ async def run(settings: Settings, queue: Queue) -> None:
         async with AsyncExitStack() as stack:
             for worker in _workers(client, settings, queue, stack):
                 await stack.enter_async_context(worker)
-            if queue != "sandbox":
+            if queue in ("hands", "all"):
                 await _keep_house(client, settings, stop)
             log.info("the worker is ready", queue=queue)
             await stop.wait()
@@ -129,6 +132,9 @@ def _workers(client: Client, settings: Settings, queue: Queue, stack: AsyncExitS
         # Each runs a repository's whole test suite: more than the machine has cores only slows them all.
         threads = max(2, os.cpu_count() or 2)
         workers.append(build(SANDBOX, activities=sandbox_activities(settings), workflows=(), threads=threads))
+    if queue == "build" or (queue == "all" and builds_apart(settings)):
+        apart = build_activities(settings)
+        workers.append(build(BUILD, activities=apart, workflows=(), threads=BUILD_THREADS))
     return workers
 
 

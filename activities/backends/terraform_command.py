@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from activities.backends.command_process import run
 from activities.backends.terraform_confinement import own_processes
-from activities.backends.terraform_process import run
-from activities.backends.terraform_session import Ended, Means, Session, StalePlan
+from activities.backends.terraform_session import MISSING, Ended, Means, Session, StalePlan
 from activities.backends.terraform_tree import TreeRules, refusals
 from activities.ports import Backend, Health
 from leverframe.model.changes import CheckResult
@@ -155,6 +155,7 @@ class TerraformCommand:
                 environment={"PATH": os.environ.get("PATH", os.defpath), "CHECKPOINT_DISABLE": "1"},
                 seconds=_VERSION_SECONDS,
                 stop_seconds=1,
+                remedy=MISSING,
                 heartbeat=lambda: None,
             )
         try:

@@ -17,8 +17,8 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from activities.backends.command_process import Finished, run
 from activities.backends.terraform_plan import Plan, read_plan
-from activities.backends.terraform_process import Finished, run
 from activities.backends.terraform_tree import LOCK_FILE, TreeRules
 from activities.backends.terraform_words import LOG_CHARACTERS, failure, no_proof
 from leverframe.model.untrusted import Untrusted
@@ -46,6 +46,10 @@ class Ended(Exception):
 
 class StalePlan(Exception):
     """Somebody changed the state after the plan: plan again."""
+
+
+MISSING = "install Terraform or OpenTofu, or set terraform.binary"
+"""What to do when there is no such program."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +184,7 @@ class Session:
             [*self._means.prefix, self._means.binary, *arguments],
             directory=self._place,
             environment=self._environment,
+            remedy=MISSING,
             seconds=max(0.0, self._deadline - time.monotonic()),
             stop_seconds=self._means.stop_seconds,
             heartbeat=self._heartbeat,

@@ -87,6 +87,7 @@ def _engine_and_policy(settings: Settings, *, fix: bool) -> Iterator[Finding]:
 
 async def _engine(settings: Settings, *, fix: bool) -> "tuple[list[Finding], LedgerOverview | None]":
     """The engine, its search attributes, who polls our queues, and what our ledger says if it answers."""
+    from leverframe.builders import builds_apart  # noqa: PLC0415
     from leverframe.cli.policy_health import in_force  # noqa: PLC0415
     from leverframe.client import connect  # noqa: PLC0415 - the SDK loads when it is used
     from leverframe.engine import (  # noqa: PLC0415
@@ -94,10 +95,11 @@ async def _engine(settings: Settings, *, fix: bool) -> "tuple[list[Finding], Led
         has_worker,
         missing_search_attributes,
     )
-    from workflows.queues import HANDS, SANDBOX  # noqa: PLC0415
+    from workflows.queues import BUILD, HANDS, SANDBOX  # noqa: PLC0415
 
     findings: list[Finding] = []
     standing = None
+    wanted = (HANDS, SANDBOX, BUILD) if builds_apart(settings) else (HANDS, SANDBOX)
     try:
         client = await connect(settings)
         findings.append(
@@ -107,7 +109,7 @@ async def _engine(settings: Settings, *, fix: bool) -> "tuple[list[Finding], Led
             registered = await ensure_search_attributes(client) if fix else ()
             missing = await missing_search_attributes(client)
             findings.append(_attributes(missing, registered))
-            polled = {queue: await has_worker(client, queue) for queue in (HANDS, SANDBOX)}
+            polled = {queue: await has_worker(client, queue) for queue in wanted}
         findings.extend(_queue(queue, polled=there) for queue, there in polled.items())
         if polled[HANDS]:
             standing, running = await in_force(client, settings)
@@ -144,14 +146,16 @@ def _queue(queue: str, *, polled: bool) -> Finding:
 def _backends(settings: Settings) -> Iterator[Finding]:
     """The health of every configured backend, and the permissions it needs."""
     from leverframe.bootstrap import chat_builders, port_builders  # noqa: PLC0415 - load when they are used
+    from leverframe.builders import builder_builders  # noqa: PLC0415
     from leverframe.forges import build_checks, build_queue  # noqa: PLC0415
 
     forge: dict[str, Callable[[], Any]] = {
         "checks": functools.partial(build_checks, settings),
         "queue": functools.partial(build_queue, settings),
     }
+    builders = {f"builder {name}": build for name, build in builder_builders(settings).items()}
     chats = {f"chat {name}": build for name, build in chat_builders(settings).items()}
-    for kind, build in (port_builders(settings) | forge | chats).items():
+    for kind, build in (port_builders(settings) | forge | builders | chats).items():
         try:
             port = build()
             if port is None:

@@ -29,8 +29,10 @@ def up() -> None:
 
 def worker(
     queue: Annotated[
-        Literal["hands", "sandbox", "all"],
-        typer.Option(help="hands holds credentials; sandbox runs repository code and holds none."),
+        Literal["hands", "sandbox", "build", "all"],
+        typer.Option(
+            help="hands holds credentials; sandbox runs repository code and holds none; build runs builds."
+        ),
     ] = "all",
 ) -> None:
     """Run workflows and activities against the engine. SIGTERM drains."""

@@ -70,7 +70,7 @@ class Build(Frozen):
             needs = " and ".join(wanted) or "neither image, command nor context"
             raise ValueError(f'build: by = "{self.by}" takes {needs}')
         for word in self.command:
-            if unknown := set(re.findall(r"\{[a-z_]+\}", word)) - _PLACEHOLDERS:
+            if unknown := set(re.findall(r"(?<![${])\{[a-z_]+\}", word)) - _PLACEHOLDERS:
                 raise ValueError(
                     f"build: {min(unknown)} stands for nothing in a command; there are "
                     + ", ".join(sorted(_PLACEHOLDERS))

@@ -214,7 +214,7 @@ def test_an_interrupted_worker_asks_its_command_to_stop(dev: Dev) -> None:
 
 
 def test_a_command_that_prints_without_end_is_stopped(dev: Dev, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("activities.backends.terraform_process._MOST_OUTPUT", 10_000)
+    monkeypatch.setattr("activities.backends.command_process._MOST_OUTPUT", 10_000)
     result = applied(dev, binary=dev.program("exec yes\n"))
     assert (result.outcome, result.summary) == (
         "inconclusive",

@@ -86,6 +86,8 @@ class World:
     """No request comes while the canary has at least this share."""
     weights: list[int] = field(default_factory=list)
     overlay_log: list[tuple[Environment, str, Priority]] = field(default_factory=list)
+    built: dict[str, Artifact] = field(default_factory=dict)
+    """What is recorded of images, by commit."""
     tags: list[TagRequest] = field(default_factory=list)
     ejections: list[str] = field(default_factory=list)
     """Reasons with which the next cars are ejected."""
@@ -123,6 +125,18 @@ class FakeForge:
     @activity.defn(name="build")
     async def build(self, repository: str, sha: str) -> Artifact:
         return Artifact(service="shop", sha=sha, digest=f"sha256:{'0' * 64}", path=f"{sha}.tar")
+
+    @activity.defn(name="recorded_build")
+    async def recorded_build(self, repository: str, sha: str) -> Artifact | None:
+        return self._world.built.get(sha)
+
+    @activity.defn(name="export")
+    async def export(self, repository: str, sha: str) -> Artifact:
+        return Artifact(service="shop", sha=sha, digest=f"sha256:{'0' * 64}", path=f"{sha}.tar")
+
+    @activity.defn(name="record_build")
+    async def record_build(self, repository: str, artifact: Artifact) -> Artifact:
+        return self._world.built.setdefault(artifact.sha, artifact)
 
     @activity.defn(name="overlay_sha")
     async def overlay_sha(self, repository: str, environment: Environment) -> str | None:
@@ -334,8 +348,9 @@ class Releases:
                 task_queue=HANDS,
                 workflows=[ReleaseWorkflow],
                 activities=[
-                    forge.describe, forge.build, forge.overlay_sha, forge.overlay_change, forge.get_change,
-                    forge.is_ancestor, forge.tag, forge.enqueue, forge.record_deployment,
+                    forge.describe, forge.build, forge.recorded_build, forge.export, forge.record_build,
+                    forge.overlay_sha, forge.overlay_change, forge.get_change, forge.is_ancestor,
+                    forge.tag, forge.enqueue, forge.record_deployment,
                     delivery.deploy_artifact, delivery.delivery_state, delivery.canary_slot,
                     delivery.wait_reconciled, delivery.wait_back, delivery.set_weight, delivery.promote,
                     delivery.abort, delivery.probe, delivery.release_health,

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from temporalio import workflow
+from temporalio import activity, workflow
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -12,10 +12,12 @@ from temporalio.worker import Replayer, Worker
 from leverframe.delivery.arms import Arms
 from leverframe.model.changes import CarLanded, Priority
 from leverframe.model.errors import Refused
-from leverframe.model.releases import ReleaseOutcome
+from leverframe.model.releases import Artifact, ReleaseOutcome
+from leverframe.model.topology import Build
 from tests.fakes.release_world import NEW, NEWER, OLD, Releases, World, receipt, repository
 from tests.fakes.workers import unversioned
 from workflows import attributes
+from workflows.queues import BUILD
 from workflows.release.helm import Order
 from workflows.release.story import Progress
 from workflows.release.workflow import ReleaseWorkflow
@@ -89,6 +91,28 @@ async def test_the_first_release_ever_needs_no_canary_nor_a_book_that_keeps_it(
     assert world.weights == []
     assert world.arms["production"].stable == NEW
     assert len(world.tags) == 1
+
+
+async def test_an_image_is_built_once_by_a_build_worker_and_recorded_by_the_hands(
+    env: WorkflowEnvironment,
+) -> None:
+    build = Build(by="command", image="ghcr.io/acme/shop", command=("docker",))
+    worlds = [World(repository=repository().model_copy(update={"build": build})) for _ in range(2)]
+    worlds[1].built = worlds[0].built
+    sources: list[Artifact] = []
+
+    @activity.defn(name="build_apart")
+    async def build_apart(_: str, source: Artifact) -> Artifact:
+        sources.append(source)
+        return Artifact(service="shop", sha=source.sha, digest=f"sha256:{'1' * 64}", image=build.image)
+
+    for world in worlds:
+        async with Worker(env.client, task_queue=BUILD, activities=[build_apart]):
+            outcome, story = await Releases(world, env.client).outcome()
+        assert outcome.outcome == "landed"
+        assert story.rows[0].text == f"built once as sha256:{'1' * 12}"
+    assert [source.path for source in sources] == [f"{NEW}.tar"]
+    assert world.built[NEW].reference == f"ghcr.io/acme/shop:{NEW}@sha256:{'1' * 64}"
 
 
 async def test_red_at_a_step_sends_the_requests_back_and_then_puts_the_overlay_back(

@@ -9,7 +9,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.build import BuildActivities
+    from activities.build import BuildActivities, BuildApartActivities
     from activities.delivery import DeliveryActivities, SlotRequest, WaitRequest
     from activities.engine import EngineActivities
     from activities.forge import RELEASE_MACHINERY, ForgeActivities, OverlayRequest, TagRequest
@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.changes import Change, Enqueue, Priority
     from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
     from leverframe.model.topology import Repository
+    from workflows.queues import BUILD as BUILDERS
     from workflows.queues import HANDS
     from workflows.release.stop import Stop
 
@@ -72,13 +73,52 @@ class Calls:
 
     async def build(self, declared: Repository) -> Artifact:
         """The one artifact of the SHA: the recorded one, or one that is built and recorded now."""
+        if declared.build.by == "command":
+            return await self._build_apart(declared)
         return await self._ask(
             BuildActivities.build,
             self._repository,
             self._sha,
             attempt=BUILD,
-            patience=PATIENCE,
+            patience=max(PATIENCE, timedelta(seconds=declared.build.timeout_seconds)),
             summary=f"Build {self._short} once",
+        )
+
+    async def _build_apart(self, declared: Repository) -> Artifact:
+        """The hands look it up, export the tree and record the result; a build worker runs the command."""
+        recorded = await self._ask(
+            BuildActivities.recorded_build,
+            self._repository,
+            self._sha,
+            patience=PATIENCE,
+            summary=f"Was {self._short} built already?",
+        )
+        if recorded is not None:
+            return recorded
+        source = await self._ask(
+            ForgeActivities.export,
+            self._repository,
+            self._sha,
+            attempt=BUILD,
+            patience=PATIENCE,
+            summary=f"Export the tree of {self._short}",
+        )
+        made = await self._ask(
+            BuildApartActivities.build_apart,
+            self._repository,
+            source,
+            queue=BUILDERS,
+            attempt=timedelta(seconds=declared.build.timeout_seconds) + ANSWER,
+            patience=timedelta(seconds=2 * declared.build.timeout_seconds) + PATIENCE,
+            silence=HEARTBEAT,
+            summary=f"Build {self._short} once",
+        )
+        return await self._ask(
+            BuildActivities.record_build,
+            self._repository,
+            made,
+            patience=PATIENCE,
+            summary=f"Record {self._short} as {made.digest[:19]}",
         )
 
     async def deploy_artifact(self, artifact: Artifact) -> None:
@@ -301,6 +341,7 @@ class Calls:
         method: Callable[..., R],
         *arguments: Any,
         summary: str,
+        queue: str = HANDS,
         attempt: timedelta = ANSWER,
         patience: timedelta | None = None,
         retry: RetryPolicy = ENGINES_OWN,
@@ -312,7 +353,7 @@ class Calls:
         answer: R = await workflow.execute_activity_method(
             method,
             args=arguments,
-            task_queue=HANDS,
+            task_queue=queue,
             start_to_close_timeout=attempt,
             schedule_to_close_timeout=patience,
             heartbeat_timeout=silence or heartbeat_timeout(method),

@@ -42,6 +42,12 @@ def test_a_part_near_repository_code_inherits_what_it_needs_and_no_secret(
     assert environment(part, ALL) == NEEDED | own
 
 
+def test_the_part_that_runs_build_commands_inherits_what_is_named_for_them_besides() -> None:
+    ours = ALL | {"DOCKER_CONFIG": "/etc/docker", "LEVERFRAME_BUILDER__REGISTRIES": "s13"}
+    named = {"DOCKER_CONFIG": "/etc/docker"}
+    assert environment("build", ours, named=["DOCKER_CONFIG"]) == NEEDED | ENGINE | named
+
+
 @pytest.mark.parametrize("part", ["hands", "gateway", "temporal"])
 def test_a_part_that_holds_credentials_inherits_all(part: str) -> None:
     assert environment(part, ALL) == ALL

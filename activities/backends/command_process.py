@@ -1,7 +1,7 @@
-"""Runs one Terraform command to its end, or asks it to stop at its time limit.
+"""Runs one command that the platform team chose to its end, or asks it to stop at its time limit.
 
 Output goes to files, never to a pipe: a command whose worker was killed goes on, writes its state and ends,
-where a broken pipe would have ended it in the middle of an apply.
+where a broken pipe would have ended it in the middle of an apply or a push.
 """
 
 import os
@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -45,16 +45,22 @@ def run(
     seconds: float,
     stop_seconds: float,
     heartbeat: Callable[[], None],
+    remedy: str,
+    into: IO[bytes] | None = None,
+    held: Sequence[int] = (),
 ) -> Finished:
     """Run a command with exactly these variables for `seconds` at the most.
 
     At a limit, or when this thread is interrupted, it gets SIGINT, as from Ctrl-C: Terraform ends what it is
-    doing, writes its state and lets go of the lock. After `stop_seconds` more it is killed.
+    doing, writes its state and lets go of the lock. After `stop_seconds` more it is killed. Standard output
+    goes `into` that file, if any; the descriptors `held` stay open as long as the command lives.
 
     Raises:
-        BadConfiguration: there is no such program.
+        BadConfiguration: there is no such program; `remedy` says what to do.
     """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with ExitStack() as files:
+        out = into or files.enter_context(tempfile.TemporaryFile())
+        err = files.enter_context(tempfile.TemporaryFile())
         try:
             child = subprocess.Popen(
                 command,
@@ -64,12 +70,10 @@ def run(
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                pass_fds=held,
             )
         except (FileNotFoundError, PermissionError) as error:
-            raise BadConfiguration(
-                f"{command[0]} can't be run ({error.strerror}): install Terraform or OpenTofu, or set"
-                " terraform.binary"
-            ) from error
+            raise BadConfiguration(f"{command[0]} can't be run ({error.strerror}): {remedy}") from error
         try:
             stopped = _watch(child, (out, err), seconds, heartbeat)
         finally:
