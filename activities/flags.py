@@ -9,6 +9,7 @@ from temporalio import activity
 from activities.failures import typed_failures
 from activities.ports import Flags
 from activities.reserved import effect_of
+from leverframe.model.errors import Refused
 from leverframe.model.facts import FlagState
 from leverframe.model.frozen import Frozen, Instant
 from leverframe.model.proposals import FlipFlag
@@ -48,12 +49,24 @@ class FlagActivities:
 
         Raises:
             Refused: the reservation is for another lever, or its effect was changed after it was granted.
+                Or the flag was killed in the middle of a rollout: on would give it to everybody.
             NotFound: the backend knows no such flag.
         """
         effect = effect_of(reservation, FlipFlag)
+        if effect.on:
+            self._refuse_everybody(effect.flag)
         reason = f"{reservation.agent} on {reservation.subject}"
         changed = self._flags.set(effect.flag, effect.on, key=reservation.id, reason=reason)
         return FlipResult(changed=changed, written_at=datetime.now(UTC))
+
+    def _refuse_everybody(self, flag: str) -> None:
+        """Only a rollout, or a person, gives a flag to users who never had it."""
+        state = next((state for state in self._flags.list() if state.flag == flag), None)
+        if state is not None and state.killed_at_percent is not None:
+            raise Refused(
+                f"{flag} was killed when {state.killed_at_percent} % of the users had it, and on would give "
+                f"it to everybody: roll it out again with `leverframe rollout start {flag}`"
+            )
 
     @activity.defn(name="verify_flag")
     @typed_failures

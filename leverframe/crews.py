@@ -25,6 +25,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.delivery import DeliveryActivities  # noqa: PLC0415
     from activities.deployments import DeploymentActivities  # noqa: PLC0415
     from activities.engine import EngineActivities  # noqa: PLC0415
+    from activities.flag_rollout import FlagRolloutActivities  # noqa: PLC0415
     from activities.flags import FlagActivities  # noqa: PLC0415
     from activities.forge import ForgeActivities  # noqa: PLC0415
     from activities.forge_checks import ForgeCheckActivities  # noqa: PLC0415
@@ -51,6 +52,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         ForgeCheckActivities(ports.track, declared, build_checks(settings)),
         NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),
         FlagActivities(ports.flags),
+        FlagRolloutActivities(ports.flags, ports.flag_metrics, settings.flags.internal),
         DeliveryActivities(ports.delivery, ports.gitops, ports.metrics, declared),
         DeploymentActivities(ports.deployments, ports.changes, ports.track, declared),
         InfrastructureActivities(ports.terraform, ports.delivery, ports.track, declared, settings.artifacts),

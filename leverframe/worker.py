@@ -28,6 +28,7 @@ from leverframe.housekeeping import rhythm_of, tidy
 from leverframe.model.errors import LeverframeError, Unavailable
 from leverframe.settings import Settings
 from workflows.approval import ApprovalWorkflow
+from workflows.flag_rollout.workflow import FlagRolloutWorkflow
 from workflows.housekeeping import HousekeepingWorkflow
 from workflows.merge_train.car import CarWorkflow
 from workflows.merge_train.workflow import MergeTrainWorkflow
@@ -52,6 +53,7 @@ WORKFLOWS: tuple[type, ...] = (
     MergeTrainWorkflow,
     CarWorkflow,
     ReleaseWorkflow,
+    FlagRolloutWorkflow,
 )
 
 WORKFLOW_FAILURES: tuple[type[BaseException], ...] = (LeverframeError,)

@@ -42,12 +42,16 @@ class Definition(BaseModel):
         """The value of the default variant."""
         return None if self.default_variant is None else self.variants.get(self.default_variant)
 
+    def names_of(self, value: bool) -> tuple[str, ...]:
+        """The variants that have the value, but for the one of internal users."""
+        return tuple(name for name, each in self.variants.items() if each is value and name != INTERNAL)
+
     def name_of(self, value: bool, flag: str) -> str:
-        """The variant that everybody with this value gets. Raises BadConfiguration."""
-        for name, candidate in self.variants.items():
-            if candidate is value and name != INTERNAL:
-                return name
-        raise BadConfiguration(f"flag {flag!r} has no variant that is {str(value).lower()}")
+        """The first of them: who is to have the value gets it. Raises BadConfiguration."""
+        names = self.names_of(value)
+        if not names:
+            raise BadConfiguration(f"flag {flag!r} has no variant that is {str(value).lower()}")
+        return names[0]
 
 
 def audience_of(definition: Definition) -> Audience | None:

@@ -158,6 +158,8 @@ class FlagdFlags:
         return FlagReading(
             flag=flag,
             audience=audience_of(definition),
+            on=definition.names_of(True),
+            off=definition.names_of(False),
             revision=revision_of(raw),
             changed_by=_key(definition.metadata.get("leverframe.key")),
         )

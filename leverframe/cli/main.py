@@ -16,6 +16,7 @@ from leverframe.cli import (
     policy,
     processes,
     release,
+    rollout,
     runs,
     train,
     train_trials,
@@ -55,7 +56,19 @@ def leverframe(
     """Options of every command."""
 
 
-for group in (runs, approvals, changes, flags, train, release, infrastructure, policy, ledger, audit):
+for group in (
+    runs,
+    approvals,
+    changes,
+    flags,
+    rollout,
+    train,
+    release,
+    infrastructure,
+    policy,
+    ledger,
+    audit,
+):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 train.app.command("simulate")(train_trials.simulate)

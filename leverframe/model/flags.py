@@ -85,6 +85,9 @@ class FlagReading(Frozen):
     flag: FlagName
     audience: Audience | None
     """None: somebody's own targeting rules decide."""
+    on: tuple[str, ...] = ()
+    """Names of the variants that mean on, but for internal users' own."""
+    off: tuple[str, ...] = ()
     revision: str
     """Another one after every change of what anybody gets, whoever made it."""
     changed_by: str | None = None

@@ -64,6 +64,11 @@ def release_id(service: str, sha: str) -> str:
     return f"release/{service}/{sha}"
 
 
+def rollout_id(service: str, flag: str) -> str:
+    """`flag/shop/new-pricing`: one rollout of a flag at a time."""
+    return f"flag/{service}/{flag}"
+
+
 def revert_branch(commit: str, reservation: str) -> str:
     """The branch that carries a reserved revert: how its change is found again."""
     return f"leverframe/revert-{commit[:12]}-{short_hash(reservation)}"

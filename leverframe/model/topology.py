@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from leverframe.model.frozen import Frozen, Slug
 from leverframe.model.ids import short_hash
 from leverframe.model.paths import all_match, any_match
-from leverframe.model.releases import ERRORS, MOST_SIGNALS, SignalName
+from leverframe.model.releases import ERRORS, LATENCY_EDGES_MS, MOST_SIGNALS, SignalName
 from leverframe.model.trains import Method, Override
 
 
@@ -247,6 +247,67 @@ class CanaryPlan(Frozen):
         return self
 
 
+class RolloutStep(Frozen):
+    """One rung of a flag's rollout: who has it, and the evidence needed to give it to more."""
+
+    percent: int = Field(ge=0, le=100)
+    """Of the users who are not internal; 0: internal users alone."""
+    min_requests: int = Field(default=100, ge=0)
+    """Requests with the flag on that must have been seen at this step."""
+    min_seconds: float = Field(default=900, ge=0)
+    page_after_seconds: float = Field(default=86_400, gt=0)
+    """A step that is not decided by then holds on, and people are told."""
+    excludes: Annotated[float, Field(gt=1, le=10)] | Literal["nothing"] = "nothing"
+    """As for the canary, in multiples of the rate without the flag."""
+
+
+class RolloutPlan(Frozen):
+    """How a flag comes to everybody: internal users first, then ever more of the others."""
+
+    steps: tuple[RolloutStep, ...] = (
+        RolloutStep(percent=0, min_requests=20),
+        RolloutStep(percent=1),
+        RolloutStep(percent=5, excludes=10.0),
+        RolloutStep(percent=25, excludes=5.0),
+        RolloutStep(percent=50, excludes=3.0),
+        RolloutStep(percent=100),
+    )
+    poll_seconds: float = Field(default=15, gt=0)
+    gate: GateRules = GateRules()
+    """Half of `alpha` is for the step of the internal users, half for all the others together."""
+    internal_r0: float = Field(default=3, ge=1, le=10)
+    """What `gate.r0` is for internal users: they are not picked by chance, and differ without any flag."""
+    latency_ms: tuple[int, ...] = ()
+    """Edges of the latency histogram; each makes a signal, "slower than", beside the errors."""
+
+    @model_validator(mode="after")
+    def _internal_first_then_more_and_more(self) -> Self:
+        percents = [step.percent for step in self.steps]
+        if not percents or percents[0] != 0:
+            raise ValueError("steps: the first one is for internal users alone: percent = 0")
+        if percents[-1] != 100 or sorted(set(percents)) != percents:
+            raise ValueError(f"steps: percents must grow up to 100, and these do not: {percents}")
+        if unknown := sorted(set(self.latency_ms) - set(LATENCY_EDGES_MS)):
+            raise ValueError(f"latency_ms: {unknown[0]} is no bucket edge; there are {LATENCY_EDGES_MS}")
+        for step in self.steps:
+            if step.excludes != "nothing" and step.excludes not in self.gate.levels:
+                raise ValueError(f"excludes: {step.excludes:g} is none of gate.levels {self.gate.levels}")
+        return self
+
+    def with_percents(self, percents: tuple[int, ...]) -> "RolloutPlan":
+        """The same plan with these steps, each as demanding as the plan's nearest one that is not smaller.
+
+        Raises ValidationError.
+        """
+        chosen = [
+            next((step for step in self.steps if step.percent >= percent), self.steps[-1]).model_copy(
+                update={"percent": percent}
+            )
+            for percent in percents
+        ]
+        return RolloutPlan.model_validate(self.model_dump() | {"steps": [s.model_dump() for s in chosen]})
+
+
 class Service(Frozen):
     """What a repository delivers."""
 
@@ -260,6 +321,7 @@ class Service(Frozen):
     """The image name in the overlay whose `newTag` is the live SHA."""
     probes: tuple[Probe, ...] = ()
     canary: CanaryPlan
+    flag_rollout: RolloutPlan = RolloutPlan()
 
 
 class Repository(Frozen):

@@ -18,6 +18,8 @@ from leverframe.model.topology import (
     Infrastructure,
     Probe,
     Repository,
+    RolloutPlan,
+    RolloutStep,
     Service,
 )
 from leverframe.settings import Settings, load
@@ -90,7 +92,19 @@ def test_the_example_declares_a_repository_that_can_be_used(
 
 
 @pytest.mark.parametrize(
-    "model", [Repository, Build, Check, Infrastructure, Service, Probe, CanaryPlan, CanaryStep]
+    "model",
+    [
+        Repository,
+        Build,
+        Check,
+        Infrastructure,
+        Service,
+        Probe,
+        CanaryPlan,
+        CanaryStep,
+        RolloutPlan,
+        RolloutStep,
+    ],
 )
 def test_the_declared_repository_shows_every_field(model: type[BaseModel]) -> None:
     declared = tomllib.loads(_uncommented(EXAMPLE.read_text()))

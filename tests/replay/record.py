@@ -27,6 +27,7 @@ from temporalio.worker import Worker
 
 from activities.audit import AuditActivities
 from activities.ledger import LedgerDoor
+from leverframe.model.flags import INTERNAL
 from leverframe.model.ids import approval_id, car_test_id, housekeeping_id, ledger_id, run_id, watch_id
 from leverframe.model.outcomes import Outcome
 from leverframe.model.signals import ErrorBatch, SecondCount
@@ -43,6 +44,7 @@ from tests.fakes.house_world import house
 from tests.fakes.release_world import NEW, Releases
 from tests.fakes.release_world import World as ReleaseWorld
 from tests.fakes.remediation_world import BEGAN, DUE, World, error_facts
+from tests.fakes.rollout_world import Rollouts, rollout_policy
 from tests.fakes.runs import PatientRun
 from tests.fakes.servers import running_server
 from tests.fakes.train_world import Yard
@@ -244,8 +246,28 @@ async def release(client: Client, root: Path) -> Histories:
     return found
 
 
+async def rollout(client: Client, root: Path) -> Histories:
+    """A flag that comes to everybody, by people's leave, in several histories; one that harms users."""
+    landed = Rollouts(client, _folder(root, "landed"), rollout_policy("act_with_approval"))
+    async with landed.worker():
+        handle = await landed.start(5, 100)
+        first = (await handle.describe()).run_id
+        await handle.result()
+        last = (await client.get_workflow_handle(handle.id).describe()).run_id
+    found = {
+        "rollout_continued": await _history(client, handle.id, first),
+        "rollout_landed": await _history(client, handle.id, last),
+    }
+    harmful = Rollouts(client, _folder(root, "harmful"))
+    harmful.users.error_ppm = lambda variant: 300_000 if variant == INTERNAL else 1000
+    async with harmful.worker():
+        handle = await harmful.start(5, 100)
+        await handle.result()
+    return found | {"rollout_rolled_back": await _history(client, handle.id)}
+
+
 SCENARIOS: tuple[tuple[str, tuple[Scenario, ...]], ...] = (
-    (SHORT, (watch, ledger)),
+    (SHORT, (watch, ledger, rollout)),
     ("", (remediation, approval, housekeeping, train, release)),
 )
 """By the server that they need."""

@@ -124,3 +124,17 @@ def test_verify_says_so_when_the_flip_is_never_seen() -> None:
 def test_the_flags_are_listed_as_the_backend_has_them() -> None:
     listed = ActivityEnvironment().run(FlagActivities(Switches()).list_flags)
     assert listed == [FlagState(flag="new-pricing", on=True)]
+
+
+def test_a_flag_that_was_killed_on_its_way_is_not_given_to_everybody() -> None:
+    class Killed(Switches):
+        def list(self) -> list[FlagState]:
+            return [FlagState(flag="new-pricing", on=False, killed_at_percent=5)]
+
+    switches = Killed()
+    with pytest.raises(ApplicationError, match="roll it out again") as refused:
+        ActivityEnvironment().run(
+            FlagActivities(switches).flip, reservation(FlipFlag(flag="new-pricing", on=True))
+        )
+    assert refused.value.type == "Refused"
+    assert switches.keys == []

@@ -46,10 +46,14 @@ class Helm(Frozen):
         """Why this person can't have the step left."""
         if percent == 0:
             return "it is on no step of the canary yet"
+        return self.refuses_leaving(order, author, "wrote the change")
+
+    def refuses_leaving(self, order: Order, author: Author, did: str) -> str | None:
+        """Why this person can't have a step left; the author, who `did` it, never can."""
         if self.paused:
             return self.paused.words("has paused it") + "; resume it first"
         if author.kind == "person" and author.name == order.person:
-            return f"{order.person} wrote the change: two others have to want this"
+            return f"{order.person} {did}: two others have to want this"
         if any(known.person == order.person for known in self.leaving):
             return f"{order.person} has asked already: a second person has to"
         return None
