@@ -18,7 +18,7 @@ REQUIREMENTS := requirements/dev.txt requirements/build.txt
 # One universal resolution serves every Python we support.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup test check static format docs golden demo lock test-postgres test-kills test-browser mutation clean
+.PHONY: help setup test check static format docs golden demo lock test-postgres test-prometheus test-kills test-browser mutation clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -39,6 +39,9 @@ test: setup ## Run the tests (ARGS="-k name" narrows them)
 test-postgres: setup ## Run the store's tests on the PostgreSQL of LEVERFRAME_TEST_POSTGRES_URL (its tables are dropped)
 	@test -n "$$LEVERFRAME_TEST_POSTGRES_URL" || { echo "Set LEVERFRAME_TEST_POSTGRES_URL to an empty database, postgresql+psycopg://user@host/name" >&2; exit 2; }
 	@$(BIN)/pytest -m postgres $(ARGS)
+
+test-prometheus: setup ## Judge by the machine's Prometheus (PROMETHEUS=/path; Debian's package is prometheus)
+	@LEVERFRAME_TEST_PROMETHEUS="$(or $(PROMETHEUS),/usr/bin/prometheus)" $(BIN)/pytest -m prometheus tests/backends/test_real_prometheus.py $(ARGS)
 
 test-kills: setup ## Kill workers at random points of the story, once for each of several seeds (SEEDS="1 2 3")
 	@LEVERFRAME_TEST_KILL_SEEDS="$(or $(SEEDS),1 2 3 4 5)" $(BIN)/pytest tests/e2e/test_worker_kills.py $(ARGS)

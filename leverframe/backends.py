@@ -32,6 +32,8 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("delivery", "local"): "activities.backends.delivery_local",
         ("gitops", "local"): "activities.backends.gitops_local",
         ("metrics", "http"): "activities.backends.metrics_http",
+        ("metrics", "prometheus"): "activities.backends.metrics_prometheus",
+        ("metrics", "joined"): "activities.backends.metrics_joined",
         ("chat", "terminal"): "activities.backends.chat_store",
         ("chat", "slack"): "activities.backends.chat_slack",
         ("sandbox", "jail"): "activities.backends.sandbox_jail",

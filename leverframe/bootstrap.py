@@ -174,9 +174,33 @@ def build_gitops(settings: Settings) -> Gitops:
 
 
 def build_metrics(settings: Settings) -> Metrics:
-    """Where health documents come from."""
-    template = settings.delivery.admin_url.rstrip("/") + "/health/release/{service}"
-    return cast(Metrics, build("metrics", "http", url_template=template))
+    """Where health documents come from. Raises BadConfiguration."""
+    chosen = settings.metrics
+    building: dict[str, Callable[[], Any]] = {
+        "http": lambda: build("metrics", "http", url_template=_health_documents(settings)),
+        "prometheus": lambda: _prometheus(settings),
+    }
+    sources = {name: building[name]() for name in chosen.backends}
+    if len(sources) == 1:
+        return cast(Metrics, next(iter(sources.values())))
+    declared = {each.service.name: frozenset(each.service.canary.signals) for each in settings.repositories}
+    return cast(Metrics, build("metrics", "joined", sources, declared))
+
+
+def _health_documents(settings: Settings) -> str:
+    return settings.metrics.url or settings.delivery.admin_url.rstrip("/") + "/health/release/{service}"
+
+
+def _prometheus(settings: Settings) -> Any:
+    chosen = settings.metrics.prometheus
+    known = {repository.service.name for repository in settings.repositories}
+    if unknown := sorted(chosen.services.keys() - known):
+        raise BadConfiguration(
+            f"metrics.prometheus.services: no declared repository builds the service {unknown[0]!r}"
+        )
+    account = {name: getattr(chosen, name) for name in ("url", "token", "username", "password", "ca_file")}
+    delivery = build_delivery(settings)
+    return build("metrics", "prometheus", delivery=delivery, services=chosen.services, **account)
 
 
 def build_inbox(settings: Settings) -> Inbox:

@@ -15,6 +15,7 @@ from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
 from leverframe.model.errors import BadConfiguration
 from leverframe.model.flags import InternalUsers
+from leverframe.model.queries import ServiceQueries
 from leverframe.model.topology import Repository
 from policies.protected import covers_folder
 
@@ -141,6 +142,31 @@ class DeliverySettings(Section):
     dev_port: int = 8412
     environment: dict[str, str] = Field(default_factory=dict)
     """Extra environment variables of the services that the local delivery starts."""
+
+
+class PrometheusSettings(Section):
+    """Prometheus, or whatever answers its HTTP API: Thanos, Mimir, VictoriaMetrics."""
+
+    url: str = Field(default="", pattern=r"^(https?://[^?#]+)?$")
+    """With the path before `/api/v1`, if there is one."""
+    token: SecretStr | None = None
+    """Sent as a bearer token."""
+    username: str = ""
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    """PEM file of the authority that signed the server's certificate; else those that Python trusts."""
+    services: dict[str, ServiceQueries] = Field(default_factory=dict)
+    """Service → its signals and what is asked for them."""
+
+
+class MetricsSettings(Section):
+    """What feeds the gate of releases."""
+
+    backends: tuple[Literal["http", "prometheus"], ...] = Field(default=("http",), min_length=1)
+    """Each adds its signals; of a signal that several report the first one's is taken."""
+    url: str = ""
+    """With `http`: the address of the health document, with `{service}` in it; empty: the router's."""
+    prometheus: PrometheusSettings = PrometheusSettings()
 
 
 class SandboxSettings(Section):
@@ -300,6 +326,7 @@ class Settings(BaseSettings):
     changes: ChangesSettings = ChangesSettings()
     flags: FlagSettings = FlagSettings()
     delivery: DeliverySettings = DeliverySettings()
+    metrics: MetricsSettings = MetricsSettings()
     sandbox: SandboxSettings = SandboxSettings()
     builder: BuilderSettings = BuilderSettings()
     terraform: TerraformSettings = TerraformSettings()
