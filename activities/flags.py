@@ -33,6 +33,7 @@ class FlagCheck(Frozen):
     ok: bool
     value: bool
     waited_ms: int
+    verified_at: Instant
 
 
 class FlagActivities:
@@ -87,5 +88,10 @@ def _wait_for(evaluate: Callable[[], bool], expected: bool, seconds: float) -> F
         value = evaluate()
         waited = time.monotonic() - began
         if value == expected or waited >= seconds:
-            return FlagCheck(ok=value == expected, value=value, waited_ms=round(waited * 1000))
+            return FlagCheck(
+                ok=value == expected,
+                value=value,
+                waited_ms=round(waited * 1000),
+                verified_at=datetime.now(UTC),
+            )
         time.sleep(_POLL_SECONDS)

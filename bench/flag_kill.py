@@ -155,7 +155,7 @@ def measured(report: RunReport, began: datetime, off_at: datetime, accepted: flo
         evidence=evidence,
         facts_and_policy=timings["detected_to_reserved"],
         flip=timings["detected_to_flipped"] - timings["detected_to_reserved"],
-        verification=timings["detected_to_verified"] - timings["detected_to_flipped"],
+        verification=timings["detected_to_effect"] - timings["detected_to_flipped"],
         seen_outside=max(0.0, until_off - timings["detected_to_flipped"]),
         accepted=accepted,
     )

@@ -6,21 +6,21 @@ Every write is keyed by its reservation, so pulling a lever again after a crash 
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, assert_never
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activities.delivery import DeliveryActivities, WaitRequest
     from activities.engine import EngineActivities
     from activities.flags import FlagActivities
     from activities.forge import ForgeActivities, RevertRequest, RollBackRequest
     from activities.investigate import InvestigateActivities
     from activities.pulse import heartbeat_timeout
     from activities.sandbox import ProbeOutcome, ProbeRequest, SandboxActivities
-    from leverframe.model.changes import Author, CarLanded, CarOutcome, Change, Enqueue, Priority
+    from leverframe.model.changes import Author, Change, Enqueue, Priority
     from leverframe.model.differences import TreeDifference
     from leverframe.model.facts import ErrorFacts
     from leverframe.model.outcomes import Outcome
@@ -31,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from policies.decision import Reservation
     from policies.explain import effect_words
     from workflows.messages import RunRequest
+    from workflows.pulled import Mailbox, Pulled, Ride, not_landed, ridden
     from workflows.queues import HANDS, SANDBOX
 
 CAR_SETTLES_WITHIN = timedelta(hours=6)
@@ -43,40 +44,6 @@ QUIET_EVENTS = 10
 """A quiet window is one in which this many errors would have come at the old rate: chance, e⁻¹⁰."""
 QUIET_WINDOWS = 10
 """Windows that are waited for before errors count as not stopped."""
-
-
-@dataclass
-class Mailbox:
-    """What trains and releases have told this run."""
-
-    cars: dict[str, CarOutcome] = field(default_factory=dict)
-    """By change."""
-    releases: dict[str, ReleaseOutcome] = field(default_factory=dict)
-    """By landed SHA."""
-
-
-@dataclass(kw_only=True)
-class Pulled:
-    """What pulling a lever did."""
-
-    result: Literal["done", "failed"]
-    detail: str
-    outcome: Outcome | None
-    """What the ledger is told; None when it is still under way as far as the run knows."""
-    proven: bool = False
-    """The repair is in production and the regression check passed."""
-
-
-@dataclass(kw_only=True)
-class Ride:
-    """How a change fared on the train."""
-
-    landed_as: str | None = None
-    """The commit; None when the change did not land."""
-    detail: str = ""
-    """Why it did not land."""
-    over: bool = True
-    """False when nobody said how it ended: it may land yet."""
 
 
 @dataclass(kw_only=True)
@@ -133,12 +100,13 @@ class Levers:
         if not check.ok:
             detail = f"{effect.flag} was written {word}, but still evaluates the other way"
             return Pulled(result="failed", detail=detail, outcome=Outcome.FAILED)
-        timings["detected_to_verified"] = self.since_detected(workflow.now())
+        self._took_effect(effect, timings, flipped.written_at, check.verified_at)
         detail = f"{effect.flag} is {word}, verified by an evaluation"
         return await self._seen_quiet(detail, timings)
 
     async def roll_back(self, reservation: Reservation, effect: RollBack, timings: dict[str, int]) -> Pulled:
-        """Put production's overlay back, as a hotfix on the train, and see the errors stay away."""
+        """Put production's overlay back, as a hotfix on the train; see it run, and the errors stay away."""
+        applied = workflow.now()
         change = await workflow.execute_activity_method(
             ForgeActivities.roll_back,
             args=[reservation, RollBackRequest(at=workflow.now(), reason=self.proposal.summary[:400])],
@@ -150,9 +118,31 @@ class Levers:
         if change is not None:
             ride = await self._carry(change)
             if ride.landed_as is None:
-                return _not_landed(ride)
+                return not_landed(ride)
             timings["detected_to_landed"] = self.since_detected(workflow.now())
-        return await self._seen_quiet(f"production is back on {effect.to[:12]}", timings)
+        if (missing := await self._not_back(effect)) is not None:
+            detail = f"the overlay names {effect.to[:12]}, but {missing}"
+            return Pulled(result="failed", detail=detail, outcome=None)
+        self._took_effect(effect, timings, applied, workflow.now())
+        return await self._seen_quiet(f"production runs {effect.to[:12]} again", timings)
+
+    async def _not_back(self, effect: RollBack) -> str | None:
+        """Why production does not run what it was put back to; None when it does."""
+        try:
+            await workflow.execute_activity_method(
+                DeliveryActivities.wait_back,
+                WaitRequest(repository=self.request.repository, environment="production", sha=effect.to),
+                task_queue=HANDS,
+                start_to_close_timeout=timedelta(minutes=4),
+                schedule_to_close_timeout=timedelta(hours=1),
+                heartbeat_timeout=timedelta(seconds=15),
+                summary=f"wait until production runs {effect.to[:12]} again",
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return reason_of(error)
+        return None
 
     async def revert(self, reservation: Reservation, effect: RevertChange, timings: dict[str, int]) -> Pulled:
         """Open the revert, ride train and canary to the end, and check that the error is gone."""
@@ -164,10 +154,11 @@ class Levers:
             schedule_to_close_timeout=timedelta(minutes=30),
             summary=f"open a merge request that reverts {effect.commit[:12]}",
         )
-        timings["detected_to_opened"] = self.since_detected(workflow.now())
+        opened = workflow.now()
+        timings["detected_to_opened"] = self.since_detected(opened)
         ride = await self._carry(change)
         if ride.landed_as is None:
-            return _not_landed(ride)
+            return not_landed(ride)
         landed = ride.landed_as
         timings["detected_to_landed"] = self.since_detected(workflow.now())
         release = await self._released(landed)
@@ -177,9 +168,23 @@ class Levers:
         if release.outcome != "landed":
             detail = f"{change.id} landed as {landed[:12]}; its release: {release.outcome}: {release.detail}"
             return Pulled(result="failed", detail=detail, outcome=Outcome(release.outcome))
-        timings["detected_to_released"] = self.since_detected(workflow.now())
+        self._took_effect(effect, timings, opened, workflow.now())
         said = f"{change.id} landed as {landed[:12]} and reached {release.reached_percent} % of production"
         return await self._checked(said, effect, landed)
+
+    def _took_effect(
+        self, effect: Effect, timings: dict[str, int], applied: datetime, verified: datetime
+    ) -> None:
+        """Keep how long it took, from the detection and from the pull, until the effect was seen."""
+        took = max(timedelta(0), verified - applied)
+        timings["detected_to_effect"] = self.since_detected(verified)
+        timings["applied_to_effect"] = round(took / timedelta(milliseconds=1))
+        meter = workflow.metric_meter().with_additional_attributes(
+            {"lever": effect.lever.value, "agent": self.request.agent}
+        )
+        meter.create_histogram_timedelta(
+            "leverframe_lever_time_to_effect", "From the pull of a lever to its verified effect"
+        ).record(took)
 
     async def _carry(self, change: Change) -> Ride:
         """Put the change on the train as a hotfix and wait for its end."""
@@ -213,7 +218,7 @@ class Levers:
                 lambda: change.id in self.mailbox.cars, min(silence, left), f"{change.id} rides the train"
             )
             if (car := self.mailbox.cars.get(change.id)) is not None:
-                return _ridden(change, car)
+                return ridden(change, car)
             found = await self._looked_up(change)
             if found is not None and found.state != "open":
                 detail = f"the train did not say how {change.id} ended; it is {found.state}"
@@ -334,20 +339,6 @@ class Levers:
         return Pulled(result="failed", detail=detail, outcome=Outcome.LANDED)
 
 
-def reversibility(effect: Effect) -> str:
-    """How an effect can be undone, and how fast, for whoever decides on it."""
-    match effect:
-        case FlipFlag():
-            back = "off" if effect.on else "on"
-            return f"Switch {effect.flag} {back} again: it holds within seconds."
-        case RollBack():
-            return "Land a newer release: it walks the canary again, which takes minutes."
-        case RevertChange():
-            return "Until it lands, close the merge request; later, revert it by the train and the canary."
-        case _:
-            assert_never(effect)
-
-
 def quiet_window(facts: ErrorFacts, since: datetime, detected_at: datetime) -> timedelta:
     """How long silence must last to mean something at the rate that the errors came before."""
     lasted = max(detected_at - min(since, facts.first_at), timedelta(seconds=1))
@@ -363,16 +354,3 @@ async def _waited(settled: Callable[[], bool], within: timedelta, what: str) -> 
     """Wait for word, but not for ever: the caller looks whether it came."""
     with contextlib.suppress(asyncio.TimeoutError):
         await workflow.wait_condition(settled, timeout=within, timeout_summary=what)
-
-
-def _not_landed(ride: Ride) -> Pulled:
-    """A change that has not landed."""
-    return Pulled(result="failed", detail=ride.detail, outcome=Outcome.FAILED if ride.over else None)
-
-
-def _ridden(change: Change, car: CarOutcome) -> Ride:
-    """What the train said."""
-    if isinstance(car, CarLanded):
-        return Ride(landed_as=car.receipt.sha)
-    said = Untrusted(car.detail).for_terminal(300)
-    return Ride(detail=f"the train took {change.id} off ({car.reason}): {said}")

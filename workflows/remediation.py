@@ -25,8 +25,9 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.proposals import FlipFlag, NoAction, Proposal, Step
     from leverframe.model.releases import ReleaseOutcome
     from workflows import attributes
-    from workflows.levers import Levers, Mailbox, reason_of
+    from workflows.levers import Levers, reason_of
     from workflows.messages import RunRequest, RunSettled
+    from workflows.pulled import Mailbox
     from workflows.queues import HANDS
     from workflows.run_ledger import RunLedger
     from workflows.run_story import tell

@@ -35,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from policies.explain import effect_words, sentence
     from workflows import attributes
     from workflows.asking import ask_people
-    from workflows.levers import Levers, Pulled, reason_of, reversibility
+    from workflows.levers import Levers, reason_of
     from workflows.messages import (
         ApprovalRequest,
         ApprovalResult,
@@ -46,6 +46,7 @@ with workflow.unsafe.imports_passed_through():
         Superseded,
     )
     from workflows.proposing import show_proposal
+    from workflows.pulled import Pulled, reversibility
     from workflows.run_ledger import PARKED_AT_MOST, RunLedger, parked_wait
 
 Result = Literal["done", "denied", "expired", "rejected", "failed", "skipped"]

@@ -90,7 +90,7 @@ class Story:
             name = suspect.name if suspect.kind == "flag" else suspect.name[:12]
             weight = f"{suspect.score_ppm // 10_000:3d} %"
             self.narrator.say(f"suspect {weight}  {suspect.kind} {name}: {suspect.why}")
-        milliseconds = step.timings_ms["detected_to_verified"]
+        milliseconds = step.timings_ms["detected_to_effect"]
         self.narrator.good(
             f"`{FLAG}` is off, seen by an OpenFeature evaluation: detection to kill {milliseconds} ms"
         )

@@ -14,6 +14,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from activities.chat import Reminder, Shown
+from activities.delivery import WaitRequest
 from activities.flags import FlagActivities, FlagCheck, FlipResult
 from activities.forge import RevertRequest, RollBackRequest
 from activities.ledger import LedgerActivities
@@ -34,7 +35,7 @@ from leverframe.model.facts import (
 )
 from leverframe.model.ids import digest
 from leverframe.model.proposals import Effect, FlipFlag, Measurement, RevertChange
-from leverframe.model.releases import Artifact, ReleaseOutcome
+from leverframe.model.releases import Artifact, DeliveryState, ReleaseOutcome
 from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Probe, Repository, Service
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Decision, Reservation, ReserveRequest
@@ -192,6 +193,8 @@ class World:
     """How many looks at the forge fail from now on."""
     looks: int = 0
     release: Literal["landed", "rolled_back", "superseded", "failed"] = "landed"
+    goes_back: bool = True
+    """Whether production runs again what its overlay was put back to."""
     still_failing: bool = False
     """The probe fails on the landed commit as well."""
     errors_since: int = 0
@@ -219,8 +222,8 @@ class World:
         return (
             *(self.flip, self.verify_flag),
             *(book.reserve, book.commit, book.release, book.settle, book.attend, book.answered),
-            *(self.gather, self.count_since, self.describe, self.revert, self.roll_back, self.export),
-            *(self.get_change, self.enqueue, self.preview),
+            *(self.gather, self.count_since, self.describe, self.revert, self.roll_back),
+            *(self.wait_back, self.export, self.get_change, self.enqueue, self.preview),
             *(self.ask, self.remind, self.hold, self.close, self.tell),
         )
 
@@ -259,6 +262,14 @@ class World:
     @activity.defn
     async def roll_back(self, reservation: Reservation, request: RollBackRequest) -> Change:
         return self._change(reservation, title="Roll back", body=request.reason)
+
+    @activity.defn
+    async def wait_back(self, request: WaitRequest) -> DeliveryState:
+        if not self.goes_back:
+            raise ApplicationError("production did not run it", type="Refused", non_retryable=True)
+        return DeliveryState(
+            environment="production", wanted=request.sha, stable=request.sha, canary=None, ready=True
+        )
 
     @activity.defn
     async def get_change(self, change: str) -> Change:

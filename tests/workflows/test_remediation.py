@@ -23,6 +23,7 @@ from activities.audit import AuditActivities
 from activities.ledger import LedgerActivities, LedgerDoor
 from leverframe.model.ids import run_id
 from leverframe.model.outcomes import Outcome, RunReport
+from leverframe.model.proposals import Lever
 from policies.overview import LedgerOverview
 from tests.fakes.asks import policy
 from tests.fakes.audit import MemoryAudit
@@ -173,8 +174,10 @@ async def test_the_whole_ladder_kills_the_flag_lands_the_revert_and_restores_the
     assert (attributes["LeverframeVerdict"], attributes["LeverframeOutcome"]) == ("escalate", "landed")
     timings = report.steps[0].timings_ms
     assert list(timings) == [
-        "detected_to_reserved", "detected_to_flipped", "detected_to_verified", "detected_to_quiet",
+        "detected_to_reserved", "detected_to_flipped", "detected_to_effect", "applied_to_effect",
+        "detected_to_quiet",
     ]  # fmt: skip
+    assert {"detected_to_effect", "applied_to_effect"} < set(report.steps[1].timings_ms), "the release landed"
     assert "checkout failed on 333333333333 and passes on 444444444444" in report.steps[1].detail
 
 
@@ -273,6 +276,14 @@ async def test_a_release_that_is_rolled_back_ends_the_run_as_rolled_back(
     assert report.outcome is Outcome.ROLLED_BACK
     assert world.flags.on == {FLAG: False}
     assert world.probed == []
+
+
+async def test_a_roll_back_that_production_does_not_follow_has_failed(skipping: WorkflowEnvironment) -> None:
+    world = World(skipping.client, facts=error_facts(flag_on=False), goes_back=False)
+    report = await ended(world)
+    [step] = [step for step in report.steps if step.lever is Lever.ROLL_BACK]
+    assert (step.result, "detected_to_effect" in step.timings_ms) == ("failed", False)
+    assert step.detail == "the overlay names 222222222222, but Refused: production did not run it"
 
 
 async def test_the_flag_stays_off_when_the_regression_check_still_fails(
