@@ -16,6 +16,7 @@ from leverframe.cli import (
     policy,
     processes,
     release,
+    report,
     rollout,
     runs,
     train,
@@ -68,6 +69,7 @@ for group in (
     policy,
     ledger,
     audit,
+    report,
 ):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 

@@ -13,10 +13,11 @@ from temporalio.client import Client
 
 from activities.forms import Forms
 from activities.inbox import Inbox
-from activities.ports import Metrics
-from leverframe.bootstrap import build_forms, build_inbox, build_metrics
+from activities.ports import Deployments, Metrics
+from leverframe.bootstrap import build_deployments, build_forms, build_inbox, build_metrics
 from leverframe.client import connect
 from leverframe.gateway.counters import Counters
+from leverframe.gateway.dora_pages import DoraPages
 from leverframe.gateway.github import GithubWebhook
 from leverframe.gateway.gitlab import GitlabWebhook
 from leverframe.gateway.health import HealthPages
@@ -46,6 +47,7 @@ def build_app(
     client: Client,
     store: Inbox,
     metrics: Metrics,
+    deployments: Deployments,
     forms: Forms | None = None,
     counters: Counters | None = None,
     pace: Pace | None = None,
@@ -60,6 +62,7 @@ def build_app(
         client: the engine; a lazy one lets the gateway start while the engine is away.
         store: where accepted events are kept.
         metrics: source of the release health documents.
+        deployments: what became of each release, for the delivery figures.
         forms: the chat whose people answer in forms; None when there is none.
         counters: to read them from outside.
         pace: to override what the settings say.
@@ -106,6 +109,7 @@ def build_app(
             *GitlabWebhook(settings, client, counters).routes(),
             *(slack.door.routes() if slack else []),
             *TrainPages(settings, trains or TrainViews(client, settings.repositories), counters).routes(),
+            *DoraPages(deployments, counters).routes(),
             *pages.routes(),
         ],
         exception_handlers={
@@ -161,6 +165,7 @@ async def _serve(settings: Settings) -> None:
         client=client,
         store=build_inbox(settings),
         metrics=build_metrics(settings),
+        deployments=build_deployments(settings),
         forms=build_forms(settings),
     )
     config = uvicorn.Config(

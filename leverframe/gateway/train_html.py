@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from urllib.parse import quote
 
 from leverframe.gateway.html import Content, Html, el, page
+from leverframe.model.lengths import lasting
 from leverframe.model.topology import Repository
 from workflows.merge_train import learning, words
 from workflows.merge_train.view import STATES, CarView, CheckView, EndedView, OtherCar, TrainView
@@ -94,18 +95,6 @@ def address(repository: str, target: str) -> str:
     return f"/trains/{quote(repository)}/{quote(target)}"
 
 
-def lasting(span: timedelta) -> str:
-    """A length of time in one or two units. `train.js` counts on in the same words."""
-    seconds = max(0, int(span.total_seconds()))
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min"
-    if seconds < 86_400:
-        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-    return f"{seconds // 86_400} d {seconds % 86_400 // 3600} h"
-
-
 def _document(
     title: str,
     *content: Content,
@@ -127,6 +116,7 @@ def _document(
         el(
             "header",
             el("nav", el("ul", el("li", el("a", "Leverframe", href="/")), steps), aria_label="Where"),
+            el("p", el("a", "Delivery figures", href="/report/dora"), class_="small"),
         ),
         el("main", content, id="train", tabindex="-1", data_view=view, data_version=version),
         _pulse() if live else None,

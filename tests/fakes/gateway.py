@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from starlette.applications import Starlette
 from temporalio.client import Client
 
+from activities.backends.deployments_store import DeploymentsStore
 from activities.backends.errors_store import ErrorsStore
 from activities.backends.store_sql import open_store
 from activities.ports import Health, Metrics
@@ -127,6 +128,7 @@ async def gateway(
         client=client,
         store=store,
         metrics=metrics or still,
+        deployments=DeploymentsStore(engine),
         counters=counters,
         pace=pace or Pace(coalesce=0.02, answer=5, redeliver=0.1),
         task_queue=task_queue,

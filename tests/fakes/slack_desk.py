@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from temporalio.client import Client
 
 from activities.backends.chat_slack import SlackChat
+from activities.backends.deployments_store import DeploymentsStore
 from activities.backends.errors_store import ErrorsStore
 from activities.backends.store_sql import open_store
 from leverframe.gateway.app import build_app
@@ -128,6 +129,7 @@ async def desk(home: Path, client: Client, slack: FakeSlack, *, socket: bool = F
         client=client,
         store=ErrorsStore(engine),
         metrics=StillMetrics(),
+        deployments=DeploymentsStore(engine),
         forms=chat,
         counters=counters,
     )

@@ -15,8 +15,8 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from leverframe.gateway.train_html import lasting
 from leverframe.gateway.train_views import TrainViews
+from leverframe.model.lengths import lasting
 from leverframe.model.trains import AuditFinding
 from tests.fakes.gateway import gateway, settings_for
 from tests.fakes.staged_train import StagedTrain, StrangeTrain

@@ -18,7 +18,7 @@ function clock() {
   return new Date().toISOString().slice(11, 19) + " UTC";
 }
 
-// The same words as `lasting` in train_html.py.
+// The same words as `lasting` in leverframe/model/lengths.py.
 function lasting(seconds) {
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
