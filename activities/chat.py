@@ -6,6 +6,7 @@ The chats have an order. The next one takes over while one is down, and nothing 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import TypeVar
+from urllib.parse import quote
 
 from temporalio import activity
 
@@ -44,9 +45,10 @@ class Reminder(Frozen):
 class ChatActivities:
     """Runs on the hands queue. Everything is idempotent by the approval's id, the day or the notice's key."""
 
-    def __init__(self, chats: Mapping[str, Chat]) -> None:
-        """`chats`: first choice first."""
+    def __init__(self, chats: Mapping[str, Chat], ui_url: str = "") -> None:
+        """`chats`: first choice first. `ui_url`: the engine's own pages; without it pages link to none."""
         self._chats = chats
+        self._ui_url = ui_url.rstrip("/")
 
     @activity.defn(name="ask")
     @typed_failures
@@ -96,6 +98,15 @@ class ChatActivities:
     def tell(self, key: str, text: str) -> None:
         """Say something that asks nothing, once for each key, in the first chat that works."""
         self._with_one(lambda chat: chat.tell(key, text=text))
+
+    @activity.defn(name="page")
+    @typed_failures
+    def page(self, key: str, text: str) -> None:
+        """As `tell`, with a link to the workflow that says it."""
+        info = activity.info()
+        where = f"/namespaces/{info.workflow_namespace}/workflows/{quote(info.workflow_id or '', safe='')}"
+        said = f"{text}\n{self._ui_url}{where}" if self._ui_url and info.workflow_id else text
+        self._with_one(lambda chat: chat.tell(key, text=said))
 
     def _with_one(self, do: Callable[[Chat], T]) -> tuple[str, T]:
         """Do it in the chat whose turn it is; one that refuses, or is away for long, passes its turn on.

@@ -63,7 +63,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         ReconcileActivities(ledger, look),
         ReportActivities(ports.audit, settings.organisation),
         AuditActivities(ports.audit),
-        ChatActivities(ports.chats),
+        ChatActivities(ports.chats, settings.temporal.ui_url),
         EngineActivities(client),
     )
 

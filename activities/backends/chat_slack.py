@@ -131,7 +131,8 @@ class SlackChat:
 
     def tell(self, key: str, *, text: str) -> None:
         """Post to the channel for notices; the same key is told once."""
-        self._say_once(f"notice/{key}", self._notices, fit(text, SECTION))
+        lines = [fit(line, SECTION) for line in text.splitlines()]
+        self._say_once(f"notice/{key}", self._notices, fit_lines(lines))
 
     def health(self) -> Health:
         """Whether the token is one of the workspace's and allows what is needed, and nothing else."""

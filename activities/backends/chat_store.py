@@ -16,6 +16,7 @@ from policies.people import Person
 from policies.question import Ending, Question
 
 _LINE = 400
+_NOTICE = 2000
 
 
 class StoreChat:
@@ -72,7 +73,8 @@ class StoreChat:
     def tell(self, key: str, *, text: str) -> None:
         """Log a notice; the same key is told once."""
         if self._cards.note_told(f"notice/{key}"):
-            self._log.warning("notice", key=key, text=_line(text))
+            said = Untrusted(" · ".join(text.splitlines())).for_terminal(_NOTICE)
+            self._log.warning("notice", key=key, text=said)
 
     def posted(self, *, open_only: bool = True) -> list[Card]:
         """What was asked here, oldest first."""

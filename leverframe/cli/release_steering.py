@@ -43,12 +43,13 @@ def status(service: AService, as_json: AsJson = False) -> None:
         print_json(Standing(service=service, releases=rows))
         return
     print_table(
-        ("COMMIT", "TRAFFIC", "PAUSED BY", "WHAT HAPPENS"),
+        ("COMMIT", "TRAFFIC", "PAUSED BY", "STANDS STILL", "WHAT HAPPENS"),
         [
             (
                 one.sha[:12],
                 f"{one.percent} %",
                 one.helm.paused.person if one.helm.paused else "",
+                one.standstill.words() if one.standstill else "",
                 one.rows[-1].text if one.rows else "it has not begun",
             )
             for one in found
@@ -71,6 +72,7 @@ def explain(service: AService, sha: OfCommit = "", as_json: AsJson = False) -> N
             "gate": one.verdict.colour if one.verdict else None,
             "because": one.verdict.reason if one.verdict else None,
             "evidence for harm": f"{one.verdict.evidence:g}" if one.verdict else None,
+            "stands still": one.standstill.words() if one.standstill else None,
             "paused": helm.paused.words("has paused it") if helm.paused else None,
             "wants to leave the step": ", ".join(order.person for order in helm.leaving),
         }

@@ -153,7 +153,7 @@ class CanaryStep(Frozen):
     """Canary requests that must have been seen at this step before it can be green."""
     min_seconds: float = Field(ge=0)
     max_seconds: float = Field(gt=0)
-    """Past this without being green the release is taken back."""
+    """Past this without being green the step is undecided."""
     excludes: Annotated[float, Field(gt=1, le=10)] | Literal["nothing"] = "nothing"
     """The harm, in multiples of stable's rate, that the evidence must exclude before the step can be green.
     `nothing`: the step is green by time, with `min_requests` and `min_seconds`, unless it is red."""
@@ -224,6 +224,10 @@ class CanaryPlan(Frozen):
         default={ERRORS: SignalRules()}, min_length=1, max_length=MOST_SIGNALS
     )
     """What the gate watches. A signal that can't be read makes it blind: it holds."""
+    undecided: Literal["hold", "roll_back"] = "hold"
+    """What an undecided step does: stay, with people paged and red taken back all the same, or go back."""
+    hold_seconds: float = Field(default=86_400, gt=0)
+    """How long a step stays where it is, undecided or without metrics; then it is taken back by itself."""
 
     @property
     def looks(self) -> int:

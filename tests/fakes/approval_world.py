@@ -116,6 +116,8 @@ class NotedChat:
     reminded: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     """Group, and the principals that are missing."""
     closed: dict[str, Ending] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
+    """Notices by their key, each as it was told first."""
     tries: int = 0
 
     def ask(self, question: Question, group: str) -> str:
@@ -148,6 +150,7 @@ class NotedChat:
 
     def tell(self, key: str, *, text: str) -> None:
         self._try()
+        self.told.setdefault(key, text)
 
     def health(self) -> Health:
         return Health(ok=self.failure is None, detail="noted")

@@ -1,19 +1,13 @@
 """A world in memory for releases: a forge whose train lands at once, environments, real traffic's counts."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import Worker
 
-from activities.delivery import DeliveryActivities
 from activities.forge import RELEASE_MACHINERY, OverlayRequest, TagRequest
 from activities.ports import Health
 from leverframe.delivery import arms as transitions
@@ -21,7 +15,6 @@ from leverframe.delivery.arms import Arms, reconcile
 from leverframe.model.changes import Author, CarEjected, CarLanded, Change, Enqueue, Priority, Receipt
 from leverframe.model.deployments import ReleaseEntry
 from leverframe.model.errors import Unavailable
-from leverframe.model.ids import release_id
 from leverframe.model.releases import (
     ERRORS,
     Artifact,
@@ -30,15 +23,11 @@ from leverframe.model.releases import (
     Environment,
     HealthDocument,
     Reconciliation,
-    ReleaseOutcome,
     SignalCounts,
 )
 from leverframe.model.topology import CanaryPlan, CanaryStep, Check, GateRules, Probe, Repository, Service
-from tests.fakes.workers import unversioned
-from workflows.queues import HANDS
-from workflows.release.state import ReleaseStart
-from workflows.release.story import Progress
-from workflows.release.workflow import ReleaseWorkflow
+from tests.fakes.approval_world import NotedChat
+from tests.fakes.release_faults import Faults
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 OLD, NEW, NEWER = "a" * 40, "b" * 40, "c" * 40
@@ -51,7 +40,7 @@ QUICK = GateRules(alpha=1e-6, at_once=0.5, warm_up=0)
 
 
 def repository(
-    *, percents: Sequence[int] = (1, 25, 100), poll: float = 0.02, limit: float = 60
+    *, percents: Sequence[int] = (1, 25, 100), poll: float = 0.02, limit: float = 60, hold: float = 86_400
 ) -> Repository:
     """A declared service with a ladder."""
     steps = tuple(
@@ -63,7 +52,7 @@ def repository(
         overlays={"dev": "dev.yaml", "production": "production.yaml"},
         image="shop",
         probes=(Probe(name="home", path="/"),),
-        canary=CanaryPlan(steps=steps, poll_seconds=poll, gate=QUICK),
+        canary=CanaryPlan(steps=steps, poll_seconds=poll, gate=QUICK, hold_seconds=hold),
     )
     return Repository(
         name="shop", url="shop.git", checks=(Check(name="unit", command=("true",)),), service=service
@@ -99,6 +88,17 @@ class World:
     """The store that keeps it is away."""
     silent_train: bool = False
     """The train lands, but its signal is lost."""
+    router_started_at: datetime = T0
+    """When this changes, the router has lost its counts."""
+    faults: Faults = field(default_factory=Faults)
+    chat: NotedChat = field(default_factory=NotedChat)
+    documents: list[HealthDocument] = field(default_factory=list)
+    """What the gate was shown."""
+
+    @property
+    def pages(self) -> list[str]:
+        """What people were paged for, in order."""
+        return [key.split("/", 4)[-1] for key in self.chat.told]
 
     @classmethod
     def with_stable(cls, **given: object) -> "World":
@@ -117,6 +117,9 @@ class FakeForge:
         self._world, self._client = world, client
         self._wanted: dict[str, OverlayRequest] = {}
         self._changes: dict[str, Change] = {}
+        self._bases: dict[str, str | None] = {}
+        """Change → what its overlay named when it was made: it edits that line."""
+        self._ridden: dict[str, CarLanded | CarEjected] = {}
 
     @activity.defn(name="describe")
     async def describe(self, repository: str) -> Repository:
@@ -155,6 +158,8 @@ class FakeForge:
         for known in self._changes.values():
             if known.branch == request.key and known.state != "open":
                 raise ApplicationError("the branch has ended", type="Conflict", non_retryable=True)
+            if known.branch == request.key:
+                return known
         change = Change(
             id=f"shop/{len(self._changes) + 1}",
             repository="shop",
@@ -168,6 +173,7 @@ class FakeForge:
             opened_at=request.at,
         )
         self._changes[change.id], self._wanted[change.id] = change, request
+        self._bases[change.id] = self._world.overlays.get(request.environment)
         return change
 
     @activity.defn(name="get_change")
@@ -176,7 +182,8 @@ class FakeForge:
 
     @activity.defn(name="enqueue")
     async def enqueue(self, repository: str, target: str, request: Enqueue) -> None:
-        outcome = self._ride(request)
+        outcome = self._ridden.get(request.change) or self._ride(request)
+        self._ridden[request.change] = outcome
         state = "landed" if isinstance(outcome, CarLanded) else "ejected"
         self._changes[request.change] = self._changes[request.change].model_copy(update={"state": state})
         for listener in () if self._world.silent_train else request.notify:
@@ -200,6 +207,8 @@ class FakeForge:
             return CarEjected.model_validate(
                 {"change": request.change, "reason": why, "detail": f"ejected: {why}"}
             )
+        if world.overlays.get(wanted.environment) != self._bases[request.change]:
+            return CarEjected(change=request.change, reason="conflict", detail="the line has changed")
         world.overlays[wanted.environment] = wanted.sha
         world.overlay_log.append((wanted.environment, wanted.sha, request.priority))
         return CarLanded(change=request.change, receipt=receipt(request.head, request.change))
@@ -274,12 +283,15 @@ class FakeTraffic:
     def __init__(self, world: World) -> None:
         self._world = world
         self._looks = 0
+        self._started_at = world.router_started_at
         self._counts = dict.fromkeys(HISTORY, (0, 0))
         """Requests, and failed ones in millionths, so that small rates don't vanish."""
 
     def release_health(self, service: str) -> HealthDocument:
         world, arms = self._world, self._world.arms["production"]
         self._looks += 1
+        if world.router_started_at != self._started_at:
+            self._started_at, self._counts = world.router_started_at, dict.fromkeys(HISTORY, (0, 0))
         if world.blind_polls:
             world.blind_polls -= 1
             raise Unavailable("the metrics are gone")
@@ -292,14 +304,16 @@ class FakeTraffic:
             sha: Count(bad=millionths // 1_000_000, total=requests)
             for sha, (requests, millionths) in self._counts.items()
         }
-        return HealthDocument(
+        document = HealthDocument(
             service=service,
             taken_at=T0 + timedelta(seconds=10 * self._looks),
             stable=arms.stable,
             canary=arms.canary,
             canary_percent=arms.percent,
-            signals={ERRORS: SignalCounts(since=T0, arms=counts)},
+            signals={ERRORS: SignalCounts(since=self._started_at, arms=counts)},
         )
+        world.documents.append(document)
+        return document
 
     def _add(self, sha: str, requests: int, percent: int) -> None:
         before, failed = self._counts[sha], requests * self._world.error_ppm(sha, percent)
@@ -307,6 +321,11 @@ class FakeTraffic:
 
     def health(self) -> Health:
         return Health(ok=True, detail="fake")
+
+
+def fails_from(share: int, sha: str = NEW, *, rate: int = 150_000) -> Callable[[str, int], int]:
+    """A commit that fails so many of a million requests once the canary has this share; others fail 0.1 %."""
+    return lambda asked, percent: rate if asked == sha and percent >= share else 1000
 
 
 def receipt(sha: str, change: str = "shop/1") -> Receipt:
@@ -325,64 +344,3 @@ def receipt(sha: str, change: str = "shop/1") -> Receipt:
         paths=("shop/app.py",),
         landed_at=T0,
     )
-
-
-class Releases:
-    """Starts releases in a world, with workers that tests may stop and start again."""
-
-    def __init__(self, world: World, client: Client) -> None:
-        self._client = client
-        self._forge = FakeForge(world, client)
-        environments = FakeEnvironments(world)
-        self._delivery = DeliveryActivities(
-            environments, environments, FakeTraffic(world), {"shop": world.repository}
-        )
-
-    @asynccontextmanager
-    async def worker(self) -> AsyncIterator[None]:
-        """A worker that does everything, as on a laptop."""
-        forge, delivery = self._forge, self._delivery
-        with ThreadPoolExecutor(8) as threads:
-            async with Worker(
-                self._client,
-                task_queue=HANDS,
-                workflows=[ReleaseWorkflow],
-                activities=[
-                    forge.describe, forge.build, forge.recorded_build, forge.export, forge.record_build,
-                    forge.overlay_sha, forge.overlay_change, forge.get_change, forge.is_ancestor,
-                    forge.tag, forge.enqueue, forge.record_deployment,
-                    delivery.deploy_artifact, delivery.delivery_state, delivery.canary_slot,
-                    delivery.wait_reconciled, delivery.wait_back, delivery.set_weight, delivery.promote,
-                    delivery.abort, delivery.probe, delivery.release_health,
-                ],
-                activity_executor=threads,
-                workflow_runner=unversioned(),
-            ):  # fmt: skip
-                yield
-
-    async def start(
-        self, sha: str = NEW, *, notify: tuple[str, ...] = (), plain_id: bool = False
-    ) -> WorkflowHandle[ReleaseWorkflow, ReleaseOutcome]:
-        """Start the release of a commit. `plain_id`: by the id that commands look for."""
-        return await self._client.start_workflow(
-            ReleaseWorkflow.run,
-            ReleaseStart(receipt=receipt(sha), notify=notify),
-            id=release_id("shop", sha) if plain_id else f"release/shop/{sha}/{uuid4().hex[:8]}",
-            task_queue=HANDS,
-        )
-
-    async def told(
-        self,
-        handle: WorkflowHandle[ReleaseWorkflow, ReleaseOutcome],
-        when: Callable[[Progress], bool],
-    ) -> None:
-        """Wait until the release's own story has come so far."""
-        async with asyncio.timeout(60):
-            while not when(await handle.query(ReleaseWorkflow.progress)):  # noqa: ASYNC110 - a query has no event
-                await asyncio.sleep(0.02)
-
-    async def outcome(self, sha: str = NEW) -> tuple[ReleaseOutcome, Progress]:
-        """Release a commit with a worker of its own; the outcome and the story that is left."""
-        async with self.worker():
-            handle = await self.start(sha)
-            return await handle.result(), await handle.query(ReleaseWorkflow.progress)

@@ -41,8 +41,9 @@ from tests.fakes.asks import ON, ask, policy
 from tests.fakes.audit import MemoryAudit
 from tests.fakes.git_world import KUSTOMIZATION, OVERLAY
 from tests.fakes.house_world import house
-from tests.fakes.release_world import NEW, Releases
+from tests.fakes.release_world import NEW
 from tests.fakes.release_world import World as ReleaseWorld
+from tests.fakes.releases import Releases
 from tests.fakes.remediation_world import BEGAN, DUE, World, error_facts
 from tests.fakes.rollout_world import Rollouts, rollout_policy
 from tests.fakes.runs import PatientRun

@@ -69,3 +69,12 @@ def test_an_ending_reaches_every_chat_even_when_the_first_refuses() -> None:
     with pytest.raises(ApplicationError):
         attempt(1).run(ChatActivities({"broken": broken, "up": up}).close, "approval/1", ending)
     assert up.closed == {"approval/1": ending}
+
+
+def test_a_page_ends_in_the_address_of_the_workflow_that_sends_it() -> None:
+    chat, env = NotedChat(), attempt(1)
+    env.info = replace(env.info, workflow_id="release/shop/abc", workflow_namespace="ns")
+    env.run(ChatActivities({"one": chat}, "http://ui/").page, "key", "it is red")
+    env.run(ChatActivities({"one": chat}).page, "other", "it is red")
+    link = "http://ui/namespaces/ns/workflows/release%2Fshop%2Fabc"
+    assert chat.told == {"key": f"it is red\n{link}", "other": "it is red"}

@@ -1,25 +1,21 @@
-"""Releases on a real server: the way up, every way back, and outages on the way."""
-
-from datetime import timedelta
+"""Releases on a real server: the way up, every way back, and what is seen of them."""
 
 import pytest
 from temporalio import activity, workflow
-from temporalio.client import WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 
 from leverframe.delivery.arms import Arms
-from leverframe.model.changes import CarLanded, Priority
-from leverframe.model.errors import Refused
+from leverframe.model.changes import Priority
 from leverframe.model.releases import Artifact, ReleaseOutcome
 from leverframe.model.topology import Build
-from tests.fakes.release_world import NEW, NEWER, OLD, Releases, World, receipt, repository
+from tests.fakes.release_world import NEW, NEWER, OLD, T0, World, fails_from, repository
+from tests.fakes.releases import BOB, Releases, at_25_percent
 from tests.fakes.workers import unversioned
 from workflows import attributes
 from workflows.queues import BUILD
-from workflows.release.helm import Order
-from workflows.release.story import Progress
+from workflows.release.canary import Ladder
 from workflows.release.workflow import ReleaseWorkflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,16 +37,6 @@ class Listener:
     @workflow.signal
     def release_settled(self, outcome: ReleaseOutcome) -> None:
         self._heard = outcome
-
-
-def fails_from(share: int, sha: str = NEW) -> object:
-    """A commit that fails 15 % of its requests once the canary has this share; all others fail 0.1 %."""
-    return lambda asked, percent: 150_000 if asked == sha and percent >= share else 1000
-
-
-def at_25_percent(story: Progress) -> bool:
-    """The canary has its second share."""
-    return story.percent == 25
 
 
 async def test_a_good_release_climbs_to_the_top_is_promoted_and_marked(env: WorkflowEnvironment) -> None:
@@ -173,38 +159,6 @@ async def test_a_release_that_production_contains_already_is_superseded(env: Wor
     assert world.overlays["production"] == NEWER
 
 
-async def test_a_release_waits_for_the_canary_before_it(skipping: WorkflowEnvironment) -> None:
-    """NEW is in canary; it ends when the waiting release has asked for the slot."""
-    world = World.with_stable()
-    world.overlays["production"] = NEW
-    world.arms["production"] = Arms(stables=(OLD,), canary=NEW, percent=25)
-    releases = Releases(world, skipping.client)
-    async with releases.worker():
-        handle = await releases.start(NEWER)
-        await releases.told(handle, lambda story: any("waiting" in row.text for row in story.rows))
-        assert world.overlays["production"] == NEW
-        world.overlays["production"] = OLD
-        outcome = await handle.result()
-    assert outcome.outcome == "landed"
-    assert world.arms["production"].stables == (OLD, NEWER)
-
-
-async def test_a_newer_release_that_overtakes_a_waiting_one_supersedes_it(
-    skipping: WorkflowEnvironment,
-) -> None:
-    world = World.with_stable(ejections=["conflict"])
-    world.overlays["dev"] = NEW
-    world.arms["dev"] = Arms(stables=(OLD, NEW))
-
-    def overtaken(world: World) -> None:
-        world.overlays["production"] = NEWER
-
-    world.on_ejection = overtaken
-    outcome, _ = await Releases(world, skipping.client).outcome(NEW)
-    assert outcome.outcome == "superseded"
-    assert world.overlays["production"] == NEWER
-
-
 async def test_an_overlay_change_that_lost_a_race_is_built_anew(env: WorkflowEnvironment) -> None:
     world = World.with_stable(ejections=["conflict", "head_moved"])
     outcome, _ = await Releases(world, env.client).outcome()
@@ -216,28 +170,6 @@ async def test_an_overlay_change_that_fails_its_checks_ends_the_release(env: Wor
     outcome, _ = await Releases(world, env.client).outcome()
     assert (outcome.outcome, outcome.reached_percent) == ("failed", 0)
     assert "ejected: check_failed" in outcome.detail
-
-
-async def test_a_metrics_outage_holds_and_then_the_release_goes_on(skipping: WorkflowEnvironment) -> None:
-    """Twelve blind looks, ten seconds apart, are longer than the step may take, and yet no rollback."""
-    world = World.with_stable(repository=repository(poll=10), blind_polls=12)
-    outcome, _ = await Releases(world, skipping.client).outcome()
-    assert outcome.outcome == "landed"
-    assert world.weights == [1, 25, 100]
-
-
-async def test_an_endless_metrics_outage_ends_with_a_rollback(skipping: WorkflowEnvironment) -> None:
-    world = World.with_stable(repository=repository(poll=15, limit=75), blind_polls=10_000)
-    outcome, _ = await Releases(world, skipping.client).outcome()
-    assert (outcome.outcome, outcome.reached_percent) == ("rolled_back", 1)
-    assert "no health document for 225 seconds" in outcome.detail
-
-
-async def test_a_canary_that_nobody_asks_is_never_green(skipping: WorkflowEnvironment) -> None:
-    world = World.with_stable(repository=repository(poll=5), quiet_from=0)
-    outcome, _ = await Releases(world, skipping.client).outcome()
-    assert (outcome.outcome, outcome.reached_percent) == ("rolled_back", 1)
-    assert [verdict.colour for verdict in outcome.verdicts] == ["hold"]
 
 
 async def test_a_worker_restart_mid_canary_changes_nothing(env: WorkflowEnvironment) -> None:
@@ -253,126 +185,6 @@ async def test_a_worker_restart_mid_canary_changes_nothing(env: WorkflowEnvironm
     assert world.weights == [1, 25, 100]
     assert world.overlay_log == [("dev", NEW, Priority.PROMOTION), ("production", NEW, Priority.PROMOTION)]
     assert len(world.tags) == 1
-
-
-async def test_a_lost_signal_of_the_train_is_made_up_for(skipping: WorkflowEnvironment) -> None:
-    world = World.with_stable(silent_train=True)
-    outcome, _ = await Releases(world, skipping.client).outcome()
-    assert outcome.outcome == "landed"
-
-
-async def test_a_cancelled_release_is_taken_back(env: WorkflowEnvironment) -> None:
-    world = World.with_stable(quiet_from=25)
-    releases = Releases(world, env.client)
-    async with releases.worker():
-        handle = await releases.start()
-        await releases.told(handle, at_25_percent)
-        await handle.cancel()
-        outcome = await handle.result()
-    assert outcome.outcome == "rolled_back"
-    assert "a person cancelled the release" in outcome.detail
-    assert (world.weights[-1], world.overlays["production"]) == (0, OLD)
-
-
-async def test_a_release_cancelled_while_it_is_taken_back_is_taken_back_to_the_end(
-    env: WorkflowEnvironment,
-) -> None:
-    def refused(world: World) -> None:
-        world.silent_train = True
-        raise Refused("the router takes no weight")
-
-    world = World.with_stable(on_weight=refused)
-    releases = Releases(world, env.client)
-    async with releases.worker():
-        handle = await releases.start()
-        await releases.told(handle, lambda _: len(world.overlay_log) == 3)
-        await handle.cancel()
-        await handle.query(ReleaseWorkflow.progress)  # answered once the cancellation has been seen
-        await handle.signal(ReleaseWorkflow.car_settled, CarLanded(change="shop/3", receipt=receipt(OLD)))
-        outcome = await handle.result()
-    assert outcome.outcome == "rolled_back", outcome.detail
-    assert "the router takes no weight" in outcome.detail
-    assert (world.weights[-1], world.overlays["production"]) == (0, OLD)
-
-
-def held_with_enough_traffic(story: Progress) -> bool:
-    """Only the person keeps it on its step."""
-    seen = story.verdict
-    return seen is not None and seen.canary_requests > 2000 and seen.reason.endswith("a person holds it here")
-
-
-ADA, BOB = Order(person="ada", reason="customers call"), Order(person="bob", reason="we know it")
-
-
-async def test_a_paused_release_stays_on_its_step_until_somebody_lets_it_go_on(
-    env: WorkflowEnvironment,
-) -> None:
-    world = World.with_stable(quiet_from=25)
-    releases = Releases(world, env.client)
-    async with releases.worker():
-        handle = await releases.start()
-        await releases.told(handle, at_25_percent)
-        await handle.execute_update(ReleaseWorkflow.pause, ADA)
-        world.quiet_from = 101
-        await releases.told(handle, held_with_enough_traffic)
-        assert world.weights == [1, 25]
-        with pytest.raises(WorkflowUpdateFailedError) as refused:
-            await handle.execute_update(ReleaseWorkflow.pause, BOB)
-        assert "ada has paused it already" in str(refused.value.cause)
-        await handle.execute_update(ReleaseWorkflow.resume, BOB)
-        outcome = await handle.result()
-    assert (outcome.outcome, world.weights) == ("landed", [1, 25, 100])
-
-
-async def test_red_takes_back_a_paused_release_too(env: WorkflowEnvironment) -> None:
-    world = World.with_stable(quiet_from=25, error_ppm=fails_from(25))
-    releases = Releases(world, env.client)
-    async with releases.worker():
-        handle = await releases.start()
-        await releases.told(handle, at_25_percent)
-        await handle.execute_update(ReleaseWorkflow.pause, ADA)
-        world.quiet_from = 101
-        outcome = await handle.result()
-    assert outcome.outcome == "rolled_back"
-    assert "a good release looks like this" in outcome.detail
-
-
-async def test_two_people_leave_a_step_ahead_of_the_evidence_and_one_can_not(
-    env: WorkflowEnvironment,
-) -> None:
-    world = World.with_stable(quiet_from=25)
-    releases = Releases(world, env.client)
-    async with releases.worker():
-        handle = await releases.start()
-        await releases.told(handle, at_25_percent)
-        await handle.execute_update(ReleaseWorkflow.promote, BOB)
-        for again in (BOB, Order(person="ada", reason="my own change")):
-            with pytest.raises(WorkflowUpdateFailedError):
-                await handle.execute_update(ReleaseWorkflow.promote, again)
-        assert (await handle.query(ReleaseWorkflow.progress)).percent == 25
-        await handle.execute_update(ReleaseWorkflow.promote, Order(person="cleo", reason="tested by hand"))
-        await releases.told(handle, lambda story: story.percent == 100)
-        world.quiet_from = 101
-        outcome = await handle.result()
-    assert outcome.outcome == "landed"
-    left = outcome.verdicts[1]
-    assert (left.colour, left.percent) == ("hold", 25)
-    assert left.reason.startswith("bob and cleo had the step left ahead of the evidence: we know it")
-
-
-async def test_an_aborted_release_is_taken_back_in_the_name_of_who_aborted_it(
-    env: WorkflowEnvironment,
-) -> None:
-    world = World.with_stable(quiet_from=25)
-    releases = Releases(world, env.client)
-    async with releases.worker():
-        handle = await releases.start()
-        await releases.told(handle, at_25_percent)
-        await handle.execute_update(ReleaseWorkflow.abort, ADA)
-        outcome = await handle.result()
-    assert outcome.outcome == "rolled_back"
-    assert "ada aborted the release: customers call" in outcome.detail
-    assert (world.weights[-1], world.overlays["production"]) == (0, OLD)
 
 
 async def test_a_canary_aborted_from_outside_gets_its_overlay_put_back(env: WorkflowEnvironment) -> None:
@@ -448,13 +260,35 @@ async def test_a_release_replays_from_its_history(env: WorkflowEnvironment, endi
     assert result.replay_failure is None
 
 
-async def test_a_release_takes_no_longer_than_its_ladder(skipping: WorkflowEnvironment) -> None:
-    """With enough traffic a step is left as soon as harm could have shown, whatever its limit."""
-    world = World.with_stable(repository=repository(poll=15, limit=3600))
-    releases = Releases(world, skipping.client)
+async def test_a_release_that_begins_a_new_history_says_what_an_unbroken_one_says(
+    env: WorkflowEnvironment,
+) -> None:
+    """The verdict is that of one ladder over the same documents, and a person's word goes along."""
+    declared = repository(percents=(25,), poll=0.001, limit=6000)
+    step = declared.service.canary.steps[0].model_copy(update={"min_seconds": 5900})
+    plan = declared.service.canary.model_copy(update={"steps": (step,)})
+    service = declared.service.model_copy(update={"canary": plan})
+    world = World.with_stable(
+        repository=declared.model_copy(update={"service": service}), error_ppm=fails_from(25, rate=4000)
+    )
+    releases = Releases(world, env.client)
     async with releases.worker():
         handle = await releases.start()
-        await handle.result()
-        described = await handle.describe()
-    assert described.close_time is not None
-    assert described.close_time - described.start_time < timedelta(minutes=10)
+        await releases.told(handle, at_25_percent)
+        await handle.execute_update(ReleaseWorkflow.promote, BOB)
+        outcome = await handle.result()
+        story = await handle.query(ReleaseWorkflow.progress)
+        last = await handle.describe()
+        first = env.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+        begun = await first.describe()
+    ladder = Ladder.at_the_foot(NEW, plan, T0)
+    verdicts = []
+    for document in world.documents:
+        ladder, move = ladder.observed(document, document.taken_at)
+        verdicts += [] if move.kind == "hold" else [move.verdict]
+    assert list(outcome.verdicts) == verdicts
+    assert (outcome.outcome, verdicts[0].colour, len(world.documents)) == ("rolled_back", "red", 57)
+    assert last.run_id != begun.run_id
+    assert max(last.history_length, begun.history_length) < 600
+    assert story.helm.leaving == (BOB,)
+    assert last.typed_search_attributes[attributes.VERDICT] == "red"

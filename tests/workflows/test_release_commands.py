@@ -7,7 +7,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from leverframe.cli.exits import Exit
 from tests.fakes.desk import Desk
-from tests.fakes.release_world import NEW, OLD, Releases, World, repository
+from tests.fakes.release_world import NEW, OLD, World, repository
+from tests.fakes.releases import Releases
 from workflows.release.story import Progress
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,7 +11,8 @@ from temporalio.testing import WorkflowEnvironment
 from leverframe.gateway.release_health import gate_now
 from leverframe.model.releases import GateVerdict
 from tests.fakes.gateway import gateway
-from tests.fakes.release_world import NEW, NEWER, T0, FakeTraffic, Releases, World
+from tests.fakes.release_world import NEW, NEWER, T0, FakeTraffic, World
+from tests.fakes.releases import Releases
 from workflows.release.helm import Order
 from workflows.release.story import Progress
 from workflows.release.workflow import ReleaseWorkflow

@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import attributes
     from workflows.release.canary import Move
     from workflows.release.helm import Helm
+    from workflows.release.standstill import Standstill
     from workflows.release.state import ReleaseState
     from workflows.release.story import Progress, State
 
@@ -56,6 +57,11 @@ class Book:
         moments = self.state.moments.at_share(percent, promoted=promoted, now=workflow.now())
         self.note(reached=reached, moments=moments)
 
+    def tell_standstill(self, standstill: Standstill | None) -> None:
+        """Why people have to decide, or that they need not."""
+        if standstill != self.progress.standstill:
+            self._show(self.progress.model_copy(update={"standstill": standstill}))
+
     def tell_helm(self, **orders: Any) -> Progress:
         """Keep what people said, and show it."""
         helm = self.helm.model_copy(update=orders)
@@ -78,7 +84,7 @@ class Book:
     def tell_end(self, outcome: ReleaseOutcome) -> None:
         """The last row."""
         workflow.upsert_search_attributes([attributes.OUTCOME.value_set(outcome.outcome)])
-        over = self.progress.model_copy(update={"outcome": outcome.outcome})
+        over = self.progress.model_copy(update={"outcome": outcome.outcome, "standstill": None})
         self._show(over.told("outcome", "done" if outcome.outcome == "landed" else "failed", outcome.detail))
 
     def ended(

@@ -230,26 +230,25 @@ class Calls:
             summary="Wait until no other release is in canary",
         )
 
-    async def wait_reconciled(self, environment: Environment, sha: str | None = None) -> DeliveryState:
-        """Wait until the environment runs the release's SHA, or this one, and is ready."""
-        wanted = sha or self._sha
+    async def wait_reconciled(self, environment: Environment) -> DeliveryState:
+        """Wait until the environment runs the SHA and is ready."""
         return await self._ask(
             DeliveryActivities.wait_reconciled,
             WaitRequest(
                 repository=self._repository,
                 environment=environment,
-                sha=wanted,
+                sha=self._sha,
                 limit_seconds=READY_SECONDS,
             ),
             attempt=timedelta(seconds=2 * READY_SECONDS),
             patience=PATIENCE,
             silence=HEARTBEAT,
-            summary=f"Wait until {environment} runs {wanted[:12]}",
+            summary=f"Wait until {environment} runs {self._short}",
         )
 
     async def wait_back(self, environment: Environment, sha: str) -> None:
         """Wait until the environment runs what was put back, and nothing else. Raises ActivityError."""
-        await workflow.execute_activity_method(
+        await self._ask(
             DeliveryActivities.wait_back,
             WaitRequest(
                 repository=self._repository,
@@ -257,10 +256,9 @@ class Calls:
                 sha=sha,
                 limit_seconds=READY_SECONDS,
             ),
-            task_queue=HANDS,
-            start_to_close_timeout=timedelta(seconds=2 * READY_SECONDS),
-            schedule_to_close_timeout=PATIENCE,
-            heartbeat_timeout=HEARTBEAT,
+            attempt=timedelta(seconds=2 * READY_SECONDS),
+            patience=PATIENCE,
+            silence=HEARTBEAT,
             summary=f"Wait until {environment} runs {sha[:12]} again",
         )
 

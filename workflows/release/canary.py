@@ -8,9 +8,7 @@ from leverframe.model.releases import ERRORS, GateVerdict, HealthDocument
 from leverframe.model.topology import CanaryPlan, CanaryStep
 from workflows.release.exposures import Between, between
 from workflows.release.judge import GateState, Judgement, Poll, begin, observe
-
-BLIND_PATIENCE = 3
-"""Without sight of every signal a step holds for this many times its `max_seconds`; then it is taken back."""
+from workflows.release.standstill import BLIND_PAGE, Standstill
 
 
 class Move(Frozen):
@@ -138,16 +136,43 @@ class Ladder(Frozen):
         return self._bounded(self._move(kind, reason), now)
 
     def _bounded(self, move: Move, now: Instant) -> Move:
-        """A step that can't be decided in its time is taken back, and so is one that stays blind for long."""
+        """A step that can't be decided in its time holds, and is taken back when that has lasted too long."""
+        if self.held_since is not None:
+            return move
         if self.blind_since is not None:
-            if now - self.blind_since <= self._patience:
+            if now - self.blind_since <= self._hold:
                 return move
-            reason = f"{move.verdict.reason}; for longer than {self._patience.total_seconds():g} seconds"
+            reason = f"{move.verdict.reason}; for longer than {self.plan.hold_seconds:g} seconds"
             return Move(kind="take_back", verdict=move.verdict.model_copy(update={"reason": reason}))
-        if self.held_since or now - self.opened_at <= timedelta(seconds=self.step.max_seconds):
+        if now <= self._may_hold_until():
             return move
         reason = f"{move.verdict.reason}; not green within {self.step.max_seconds:g} seconds"
+        if self.plan.undecided == "hold":
+            reason += f", nor while it was held for {self.plan.hold_seconds:g} more"
         return Move(kind="take_back", verdict=move.verdict.model_copy(update={"reason": reason}))
+
+    def standstill(self, now: Instant) -> Standstill | None:
+        """Why people have to decide, when they have to: not while one of them holds it."""
+        if self.held_since is not None:
+            return None
+        percent, blind = self.step.percent, self.blind_since
+        if blind is not None:
+            since, until = blind + BLIND_PAGE, blind + self._hold
+            if now < since:
+                return None
+            return Standstill(kind="blind", percent=percent, since=since, until=until, outage=blind)
+        since, until = self.opened_at + timedelta(seconds=self.step.max_seconds), self._may_hold_until()
+        if now <= since or until == since:
+            return None
+        return Standstill(kind="undecided", percent=percent, since=since, until=until)
+
+    @property
+    def _hold(self) -> timedelta:
+        return timedelta(seconds=self.plan.hold_seconds)
+
+    def _may_hold_until(self) -> Instant:
+        over = self.opened_at + timedelta(seconds=self.step.max_seconds)
+        return over + self._hold if self.plan.undecided == "hold" else over
 
     def left(self, move: Move, reason: str) -> Move:
         """People leave the step although the gate holds; what it has seen stays in the verdict."""
@@ -158,22 +183,19 @@ class Ladder(Frozen):
         return self if self.held_since else self.model_copy(update={"held_since": now})
 
     def _let_go(self, now: Instant) -> "Ladder":
-        """Time on hold is not held against the release."""
+        """Time on hold is not held against the release, nor is it added to an outage."""
         if self.held_since is None:
             return self
-        opened_at = self.opened_at + (now - self.held_since)
-        return self.model_copy(update={"opened_at": opened_at, "held_since": None})
+        opened_at, blind_since = self.opened_at + (now - self.held_since), self.blind_since
+        if blind_since is not None:
+            blind_since += now - max(self.held_since, blind_since)
+        moved = {"opened_at": opened_at, "blind_since": blind_since, "held_since": None}
+        return self.model_copy(update=moved)
 
     def _in_the_dark(self, now: Instant) -> tuple["Ladder", Move]:
         ladder = self._losing_sight(now)
-        if now - (ladder.blind_since or now) <= self._patience:
-            return ladder, ladder._move("hold", "no health document can be read: holding, blind")
-        seconds = self._patience.total_seconds()
-        return ladder, ladder._move("take_back", f"no health document for {seconds:g} seconds")
-
-    @property
-    def _patience(self) -> timedelta:
-        return timedelta(seconds=self.step.max_seconds * BLIND_PATIENCE)
+        move = ladder._move("hold", "no health document can be read: holding, blind")
+        return ladder, ladder._bounded(move, now)
 
     def _losing_sight(self, now: Instant) -> "Ladder":
         return self if self.blind_since else self.model_copy(update={"blind_since": now})

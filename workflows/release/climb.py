@@ -8,6 +8,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.release.book import Book
     from workflows.release.calls import Calls
     from workflows.release.canary import Ladder, Move
+    from workflows.release.pager import Pager
+    from workflows.release.pages import standing_still
     from workflows.release.stop import Stop
 
 MAX_EVENTS = 500
@@ -28,8 +30,8 @@ def begin_anew_when_long() -> None:
 class Climb:
     """One release in production, from its first step to the move that ends it."""
 
-    def __init__(self, book: Book, calls: Calls, stop: Stop) -> None:
-        self._book, self._calls, self._stop = book, calls, stop
+    def __init__(self, book: Book, calls: Calls, pager: Pager, stop: Stop) -> None:
+        self._book, self._calls, self._pager, self._stop = book, calls, pager, stop
 
     async def to_its_end(self) -> Move:
         """Look, judge and move until a move ends it.
@@ -46,13 +48,15 @@ class Climb:
             await self._weigh(ladder)
         while True:
             book.note(ladder=ladder)
-            begin_anew_when_long()
+            if not self._pager.busy:
+                begin_anew_when_long()
             document = await self._calls.release_health(book.service.name)
             self._stop.heed()
             ladder, move = ladder.observed(document, workflow.now(), held=book.helm.paused is not None)
             if move.kind == "hold" and book.helm.leaves:
                 move = ladder.left(move, book.helm.leaving_reason())
             book.tell_move(move)
+            self._mind(ladder if move.kind in ("hold", "reweigh") else None)
             if move.kind == "advance":
                 ladder = ladder.climbed(workflow.now())
                 await self._weigh(ladder)
@@ -63,6 +67,15 @@ class Climb:
                 await self._stop.wait(lambda: False, timedelta(seconds=canary.poll_seconds))
             else:
                 return move
+
+    def _mind(self, ladder: Ladder | None) -> None:
+        """Page people when the step stands still, and again when that lasts."""
+        standstill = ladder.standstill(workflow.now()) if ladder else None
+        self._book.tell_standstill(standstill)
+        if ladder is None or standstill is None:
+            return
+        cause, number = standstill.page(workflow.now())
+        self._pager.page(cause, standing_still(self._book.progress, ladder, standstill, reminder=number))
 
     async def _weigh(self, ladder: Ladder) -> None:
         step = ladder.step

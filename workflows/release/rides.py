@@ -35,6 +35,15 @@ class Ride(Frozen):
     """The change that rode; empty when none was needed."""
 
 
+class Back(Frozen):
+    """How putting an overlay back went."""
+
+    there: bool
+    """Whether the environment has taken it over."""
+    words: str
+    """A sentence that says so, or why not."""
+
+
 class Rides:
     """What one release has on the train. `hear` takes the train's word from a signal."""
 
@@ -54,8 +63,8 @@ class Rides:
             return None
         return named
 
-    async def put_back(self, environment: Environment, sha: str, why: str) -> str:
-        """The overlay on the last good commit again. Returns the sentence that says so, or why not.
+    async def put_back(self, environment: Environment, sha: str, why: str) -> Back:
+        """The overlay on the last good commit again.
 
         One that names a third commit was pointed there by somebody else, and is left alone.
         """
@@ -64,28 +73,27 @@ class Rides:
             for _ in range(RIDES):
                 named = await self._calls.overlay_sha(environment)
                 if named not in (self._book.sha, sha):
-                    return (
-                        f" The overlay of {environment} was pointed at {(named or 'no commit')[:12]} from "
-                        "outside: it was left alone."
-                    )
+                    pointed = f"was pointed at {(named or 'no commit')[:12]} from outside: it was left alone"
+                    return Back(there=False, words=f" The overlay of {environment} {pointed}.")
                 ride = await self.ride(environment, sha, Priority.HOTFIX, f"taken back: {why}")
                 if ride.landed:
                     by = f", by {ride.change}" if ride.change else ""
-                    known = await self._back(environment, sha)
-                    return f" The overlay of {environment} names {sha[:12]} again{by}.{known}"
+                    return await self._back(environment, sha, by)
                 if not ride.again:
                     break
         except ActivityError as error:
             ride = Ride(landed=False, detail=reason(error))
-        return f" The overlay of {environment} could not be put back ({ride.detail}): point it at {sha[:12]}."
+        failed = f"could not be put back ({ride.detail}): point it at {sha[:12]}"
+        return Back(there=False, words=f" The overlay of {environment} {failed}.")
 
-    async def _back(self, environment: Environment, sha: str) -> str:
-        """Empty when the environment has taken over what was put back; else why that is not known."""
+    async def _back(self, environment: Environment, sha: str, by: str) -> Back:
+        """Once the environment has taken over what was put back, or why that is not known."""
+        words = f" The overlay of {environment} names {sha[:12]} again{by}."
         try:
             await self._calls.wait_back(environment, sha)
         except ActivityError as error:
-            return f" It is not there yet: {reason(error)}."
-        return ""
+            return Back(there=False, words=f"{words} It is not there yet: {reason(error)}.")
+        return Back(there=True, words=words)
 
     async def ride(self, environment: Environment, sha: str, priority: Priority, why: str) -> Ride:
         """One overlay change, from its branch to its landing."""

@@ -31,6 +31,8 @@ class ReleaseState(Frozen):
     """The deciding verdict of each step."""
     moments: Moments = Moments()
     """When it came how far."""
+    paged: tuple[str, ...] = ()
+    """What people were paged for, so that each cause is told once."""
     rides: int = 0
     """Overlay changes that were made; numbers their branches."""
 

@@ -6,6 +6,7 @@ from leverframe.model.frozen import Frozen, Instant, Sha, Slug
 from leverframe.model.releases import GateVerdict
 from leverframe.model.untrusted import Untrusted
 from workflows.release.helm import Helm
+from workflows.release.standstill import Standstill
 
 State = Literal["done", "now", "failed"]
 
@@ -34,6 +35,8 @@ class Progress(Frozen):
     """What the gate said last, …"""
     judged_at: Instant | None = None
     """… and when."""
+    standstill: Standstill | None = None
+    """Why people have to decide, when they have to."""
     outcome: str | None = None
 
     def told(self, step: str, state: State, text: str) -> "Progress":
@@ -58,4 +61,6 @@ class Progress(Frozen):
         if self.outcome is not None:
             return self.outcome.replace("_", " ")
         where = f"{self.percent} % of production" if self.percent else "on its way"
-        return f"{where}, paused" if self.helm.paused else where
+        if self.helm.paused:
+            return f"{where}, paused"
+        return f"{where}, {self.standstill.words()}" if self.standstill else where

@@ -18,16 +18,25 @@ with workflow.unsafe.imports_passed_through():
     from workflows.release.calls import Calls, is_a, reason
     from workflows.release.canary import Move
     from workflows.release.climb import Climb, begin_anew_when_long
+    from workflows.release.pager import Pager
+    from workflows.release.pages import overlay_not_back, requests_not_back
     from workflows.release.rides import RIDES, Ride, Rides
     from workflows.release.stop import Stop
+
+REQUESTS_BACK = 4
+"""So many looks the requests may take to be back on stable until people are paged."""
+OVERLAY_BACK = timedelta(minutes=30)
+"""How long the train may take to put the overlay back until people are paged."""
 
 
 class Way:
     """From a landed commit to its outcome. What is done stands in the book, so it goes on from there."""
 
-    def __init__(self, book: Book, calls: Calls, rides: Rides, climb: Climb, stop: Stop) -> None:
+    def __init__(
+        self, book: Book, calls: Calls, *, rides: Rides, climb: Climb, pager: Pager, stop: Stop
+    ) -> None:
         self._book, self._calls, self._rides = book, calls, rides
-        self._climb, self._stop = climb, stop
+        self._climb, self._pager, self._stop = climb, pager, stop
 
     async def to_its_end(self) -> ReleaseOutcome:
         """Release the commit. Raises HistoryIsLong when it is to go on from the book in a new history."""
@@ -92,7 +101,7 @@ class Way:
         self._book.tell("dev", "failed", why)
         detail = f"red in dev: {why}. Production was not touched."
         if before is not None and before != self._book.sha:
-            detail += await self._rides.put_back("dev", before, why)
+            detail += (await self._rides.put_back("dev", before, why)).words
         return self._book.ended("failed", detail)
 
     # production
@@ -187,24 +196,43 @@ class Way:
         self._stop.pass_by()
         book, last_good = self._book, self._book.state.last_good
         book.tell("production", "failed", why)
-        await self._requests_back()
+        await self._requests_back(why)
         book.tell_share(0)
-        book.tell("production", "failed", f"{why}. All requests are back on stable.")
+        if not book.state.promoted:
+            book.tell("production", "failed", f"{why}. All requests are back on stable.")
         if self._rides.riding is not None:
             # or the overlay would name us after we have put it back
             await self._rides.settle(self._rides.riding)
         if last_good is None:
             return book.ended("failed", f"{why}. There is no earlier release to go back to.")
-        back = await self._rides.put_back("production", last_good, why)
-        return book.ended("rolled_back", f"{why}. All requests went back to stable.{back}")
+        back = await self._pager.in_time(
+            self._rides.put_back("production", last_good, why),
+            OVERLAY_BACK,
+            "overlay not back",
+            lambda: overlay_not_back(book.state, why),
+        )
+        if not book.state.promoted:
+            return book.ended("rolled_back", f"{why}. All requests went back to stable.{back.words}")
+        # Here only the overlay takes the requests away from it.
+        became = f"{why}. It had become stable already.{back.words}"
+        return book.ended("rolled_back" if back.there else "failed", became)
 
-    async def _requests_back(self) -> None:
+    async def _requests_back(self, why: str) -> None:
+        service = self._book.service
         try:
-            await self._calls.abort(self._book.service.name)
+            await self._pager.in_time(
+                self._calls.abort(service.name),
+                timedelta(seconds=REQUESTS_BACK * service.canary.poll_seconds),
+                "requests not back",
+                lambda: requests_not_back(self._book.state, why, workflow.now()),
+            )
         except ActivityError as error:
-            # It has become stable: the overlay on the one before, which needs no proof, is the way back.
-            if not (is_a(error, "Conflict") and self._book.state.promoted):
+            if not is_a(error, "Conflict"):
                 raise
+            if (await self._calls.state(service.name, "production")).stable != self._book.sha:
+                raise
+            # It has become stable: the overlay on the one before, which needs no proof, is the way back.
+            self._book.note(promoted=True)
 
     def _superseded(self, environment: Environment, by: str) -> ReleaseOutcome:
         detail = f"{environment} names {by[:12]} already, which contains this commit"

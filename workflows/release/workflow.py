@@ -1,6 +1,7 @@
 """The release of one landed commit, as the engine sees it: what it is told, asked, and how it ends."""
 
 import asyncio
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
@@ -14,11 +15,15 @@ with workflow.unsafe.imports_passed_through():
     from workflows.release.climb import Climb, HistoryIsLong
     from workflows.release.diary import Diary
     from workflows.release.helm import Order
+    from workflows.release.pager import Pager
+    from workflows.release.pages import ended_badly
     from workflows.release.rides import Rides
     from workflows.release.state import ReleaseStart, ReleaseState
     from workflows.release.stop import Stop
     from workflows.release.story import Progress
     from workflows.release.way import Way
+
+R = TypeVar("R")
 
 
 def _refuse(why: str | None) -> None:
@@ -39,36 +44,48 @@ class ReleaseWorkflow:
         self._book = Book(start.known or ReleaseState.of(start))
         calls = Calls(repository=receipt.repository, sha=receipt.sha, stop=self._stop)
         self._rides = Rides(self._book, calls, self._stop, target=receipt.target)
-        climb = Climb(self._book, calls, self._stop)
-        self._way = Way(self._book, calls, self._rides, climb, self._stop)
+        self._pager = Pager(self._book)
+        climb = Climb(self._book, calls, self._pager, self._stop)
+        self._way = Way(self._book, calls, rides=self._rides, climb=climb, pager=self._pager, stop=self._stop)
 
     @workflow.run
     async def run(self, start: ReleaseStart) -> ReleaseOutcome:
         """Release, tell who waits for it, and return how it ended."""
         self._diary.begin(self._book)
         self._book.show()
-        outcome = await self._to_its_end(start)
-        self._book.tell_end(outcome)
-        for listener in start.notify:
-            await self._announce(listener, outcome)
-        await self._diary.close(self._book, outcome)
+        outcome = await self._released(start)
+        await self._whole(asyncio.create_task(self._tell_end(start, outcome)))
         return outcome
 
-    async def _to_its_end(self, start: ReleaseStart) -> ReleaseOutcome:
+    async def _released(self, start: ReleaseStart) -> ReleaseOutcome:
         while True:
             way = asyncio.create_task(self._way.to_its_end())
             self._stop.interrupts(way)
-            while not way.done():
-                try:
-                    await workflow.wait([way])
-                except asyncio.CancelledError:
-                    self._stop.order(_cancelled())
             try:
-                return way.result()
+                return await self._whole(way)
             except HistoryIsLong:
                 # A word that came in the same moment is heeded first, by the same way in this history.
                 if self._stop.why is None:
                     workflow.continue_as_new(start.model_copy(update={"known": self._book.state}))
+
+    async def _whole(self, task: asyncio.Task[R]) -> R:
+        """The task's result. A cancellation at the engine reaches it as a person's word only."""
+        while not task.done():
+            try:
+                await workflow.wait([task])
+            except asyncio.CancelledError:
+                self._stop.order(_cancelled())
+        return task.result()
+
+    async def _tell_end(self, start: ReleaseStart, outcome: ReleaseOutcome) -> None:
+        """To the engine's UI, to who waits for it, and to people when it is bad."""
+        self._book.tell_end(outcome)
+        for listener in start.notify:
+            await self._announce(listener, outcome)
+        if outcome.outcome in ("rolled_back", "failed"):
+            self._pager.page("ended", ended_badly(start.receipt, outcome, start.notify))
+        await self._diary.close(self._book, outcome)
+        await self._pager.finish()
 
     @workflow.signal
     def car_settled(self, outcome: CarOutcome) -> None:

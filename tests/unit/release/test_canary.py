@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from leverframe.model.releases import Count, HealthDocument, SignalCounts
 from leverframe.model.topology import CanaryPlan, CanaryStep, GateRules, SignalRules
-from workflows.release.canary import BLIND_PATIENCE, Ladder, Move
+from workflows.release.canary import Ladder, Move
 
 CANARY, STABLE, OTHER = "c" * 40, "a" * 40, "d" * 40
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -18,6 +18,7 @@ PLAN = CanaryPlan(
     ),
     poll_seconds=5,
     gate=GateRules(warm_up=1),
+    hold_seconds=1000,
 )
 LOOKS = PLAN.gate.looks(2)
 """Looks after the first one of a step, until it may be left."""
@@ -219,10 +220,10 @@ def test_a_signal_that_can_not_be_read_holds_without_using_up_the_steps_time() -
     )
     why = document(201, (1210, 0), (22990, 0)).model_copy(update={"blind": {SLOW: "no such metric"}})
     assert "(no such metric)" in polled(held, (201, why))[1].verdict.reason
-    limit = 100 * BLIND_PATIENCE
+    limit = PLAN.hold_seconds
     _, move = polled(held, (limit + 1, document(limit + 1, (1300, 0), (30_000, 0))))
     assert (move.kind, move.verdict.colour) == ("take_back", "hold")
-    assert "for longer than 300 seconds" in move.verdict.reason
+    assert "for longer than 1000 seconds" in move.verdict.reason
 
 
 def test_red_is_seen_although_another_signal_is_blind() -> None:
@@ -255,10 +256,42 @@ def test_a_restarted_router_means_a_fresh_count_and_no_verdict() -> None:
     assert move.kind == "advance"
 
 
-def test_a_step_that_is_not_green_in_time_is_taken_back() -> None:
-    _, move = polled(ladder(), (0, document(0)), (101, document(101, (5, 0), (100, 0))))
+def test_a_step_that_is_not_green_in_time_is_undecided_and_holds_until_its_bound() -> None:
+    after, move = polled(ladder(), (0, document(0)), (101, document(101, (5, 0), (100, 0))))
+    assert (move.kind, move.verdict.colour) == ("hold", "hold")
+    still = after.standstill(at(101))
+    assert still is not None
+    assert (still.kind, still.since, still.until) == ("undecided", at(100), at(1100))
+    _, move = polled(after, (1100, document(1100, (6, 0), (110, 0))))
+    assert move.kind == "hold"
+    _, move = polled(after, (1101, document(1101, (6, 0), (110, 0))))
     assert (move.kind, move.verdict.colour) == ("take_back", "hold")
-    assert "not green within 100 seconds" in move.verdict.reason
+    assert move.verdict.reason.endswith("not green within 100 seconds, nor while it was held for 1000 more")
+
+
+def test_a_plan_may_have_an_undecided_step_taken_back_at_once() -> None:
+    start = Ladder.at_the_foot(CANARY, PLAN.model_copy(update={"undecided": "roll_back"}), T0)
+    after, move = polled(start, (0, document(0)), (101, document(101, (5, 0), (100, 0))))
+    assert (move.kind, move.verdict.colour) == ("take_back", "hold")
+    assert move.verdict.reason.endswith("not green within 100 seconds")
+    assert after.standstill(at(101)) is None
+
+
+def test_an_undecided_step_goes_on_when_the_evidence_comes_after_all_and_back_when_it_is_red() -> None:
+    late, _ = polled(ladder(), (0, document(0)), (500, document(500, (5, 0), (100, 0))))
+    before = ((5, 0), (100, 0))
+    _, move = polled(late, *looks((30, 0), (600, 0), times=LOOKS, begin=505, before=before))
+    assert move.kind == "advance"
+    _, move = polled(late, *looks((30, 20), (600, 0), times=LOOKS, begin=505, before=before))
+    assert (move.kind, move.verdict.colour) == ("take_back", "red")
+
+
+def test_while_a_person_holds_an_undecided_step_nobody_is_paged_and_no_bound_passes() -> None:
+    late, _ = polled(ladder(), (0, document(0)), (500, document(500, (5, 0), (100, 0))))
+    held, move = late.observed(document(9000, (6, 0), (110, 0)), at(9000), held=True)
+    held, move = held.observed(document(99_000, (6, 0), (120, 0)), at(99_000), held=True)
+    assert move.kind == "hold"
+    assert held.standstill(at(99_000)) is None
 
 
 def test_being_blind_holds_and_does_not_use_up_the_steps_time() -> None:
@@ -290,12 +323,17 @@ def test_people_leave_a_step_and_what_the_gate_saw_stays_in_the_verdict() -> Non
     assert left.verdict.reason.startswith("ada and bob had the step left; errors: canary 0 of 3")
 
 
-def test_being_blind_for_too_long_is_taken_back() -> None:
-    limit = 100 * BLIND_PATIENCE
-    after, move = polled(ladder(), (0, None), (limit, None))
-    assert move.kind == "hold"
-    _, move = polled(after, (limit + 1, None))
-    assert move.kind == "take_back"
+def test_being_blind_is_a_standstill_after_a_while_and_taken_back_only_at_its_bound() -> None:
+    after, _ = polled(ladder(), (0, None), (299, None))
+    assert after.standstill(at(299)) is None
+    after, move = polled(after, (1000, None))
+    assert (move.kind, move.verdict.colour) == ("hold", "hold")
+    still = after.standstill(at(1000))
+    assert still is not None
+    assert (still.kind, still.since, still.until, still.outage) == ("blind", at(300), at(1000), T0)
+    _, move = polled(after, (1001, None))
+    assert (move.kind, move.verdict.colour) == ("take_back", "hold")
+    assert move.verdict.reason.endswith("holding, blind; for longer than 1000 seconds")
 
 
 def test_a_lost_weight_is_set_again() -> None:
@@ -336,8 +374,8 @@ def test_a_step_never_holds_for_ever_and_never_advances_without_requests(
         seeing += 0 if was_blind else 20
         in_the_dark = in_the_dark + 20 if was_blind and blind else 0
         was_blind = blind
-        assert blind or seeing <= 100
-        assert in_the_dark <= 100 * BLIND_PATIENCE
+        assert blind or seeing <= 100 + PLAN.hold_seconds
+        assert in_the_dark <= PLAN.hold_seconds
 
 
 def test_a_ladder_survives_being_written_down() -> None:
