@@ -28,6 +28,7 @@ from leverframe.housekeeping import rhythm_of, tidy
 from leverframe.model.errors import LeverframeError, Unavailable
 from leverframe.settings import Settings
 from workflows.approval import ApprovalWorkflow
+from workflows.flag_restore import FlagRestoreWorkflow
 from workflows.flag_rollout.workflow import FlagRolloutWorkflow
 from workflows.housekeeping import HousekeepingWorkflow
 from workflows.merge_train.car import CarWorkflow
@@ -54,6 +55,7 @@ WORKFLOWS: tuple[type, ...] = (
     CarWorkflow,
     ReleaseWorkflow,
     FlagRolloutWorkflow,
+    FlagRestoreWorkflow,
 )
 
 WORKFLOW_FAILURES: tuple[type[BaseException], ...] = (LeverframeError,)

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 import typer
 from pydantic import BaseModel
 
+from leverframe.cli import flag_restores
 from leverframe.cli.output import AsJson, print_json, print_table, say
-from leverframe.cli.session import Reason, load
+from leverframe.cli.session import OfService, Reason, load, of_service, span
 from leverframe.login import me
 
 app = typer.Typer(help="Feature flags, as the flag backend has them.", no_args_is_help=True)
@@ -19,6 +20,8 @@ class Switched(BaseModel):
     flag: str
     on: bool
     changed: bool
+    restore_at: datetime | None = None
+    """From when on it is to be switched back."""
 
 
 @app.command("list")
@@ -42,6 +45,12 @@ def set_flag(
     flag: Annotated[str, typer.Argument(help="The flag's name.")],
     state: Annotated[Literal["on", "off"], typer.Argument(help="What it should be, for everybody.")],
     reason: Reason,
+    *,
+    restore_in: Annotated[
+        str,
+        typer.Option(help="Switch it back after 15m, 2h …, unless somebody changes it; policy is asked."),
+    ] = "",
+    service: OfService = "",
     as_json: AsJson = False,
 ) -> None:
     """Switch a flag for everybody. A person's own act: no policy is asked."""
@@ -49,8 +58,28 @@ def set_flag(
 
     on = state == "on"
     key = f"{me()}/{datetime.now(UTC).isoformat()}"
-    changed = build_flags(load()).set(flag, on, key=key, reason=reason)
+    settings, after = load(), span(restore_in) if restore_in else None
+    declared = of_service(settings, service) if after else None
+    changed = build_flags(settings).set(flag, on, key=key, reason=reason)
+    back = None
+    if after and declared and changed:
+        back = flag_restores.begin(
+            settings,
+            repository=declared.name,
+            service=declared.service.name,
+            flag=flag,
+            on=not on,
+            switched_by=key,
+            after=after,
+            by=flag_restores.word("", reason),
+        )
     if as_json:
-        print_json(Switched(flag=flag, on=on, changed=changed))
-    else:
-        say(f"{flag} is {state}" + ("" if changed else ", as it was"))
+        print_json(Switched(flag=flag, on=on, changed=changed, restore_at=back.at if back else None))
+        return
+    say(f"{flag} is {state}" + ("" if changed else ", as it was"))
+    if back:
+        flag_restores.show(back)
+
+
+app.command("restore-status")(flag_restores.restores)
+app.command("keep")(flag_restores.keep)

@@ -7,15 +7,14 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
-from leverframe.cli.session import ANSWER, Reason, ask, given, load, query
+from leverframe.cli.session import ANSWER, OfService, Reason, ask, given, load, of_service, query
 from leverframe.login import me
-from leverframe.model.errors import BadInput, Conflict, NotFound
+from leverframe.model.errors import BadInput, Conflict
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
     from leverframe.model.topology import Repository, RolloutPlan
-    from leverframe.settings import Settings
     from workflows.flag_rollout.story import RolloutProgress
     from workflows.release.helm import Order
 
@@ -24,9 +23,6 @@ app = typer.Typer(help="Flags on their way from internal users to everybody.", n
 DONE = {"pause": "paused", "resume": "going on", "abort": "going off for everybody", "promote": "noted"}
 
 AFlag = Annotated[str, typer.Argument(help="The flag's name.")]
-OfService = Annotated[
-    str, typer.Option("--service", help="A declared service; needed when there are several.")
-]
 As = Annotated[str, typer.Option("--as", help="Your name, if it is not your login name.")]
 
 
@@ -62,7 +58,7 @@ def start(
     from workflows.flag_rollout.story import RolloutStart  # noqa: PLC0415 - loads when it is used
 
     settings = load()
-    repository = _of(settings, service)
+    repository = of_service(settings, service)
     begun = given(
         RolloutStart,
         repository=repository.name,
@@ -145,7 +141,7 @@ def status(
 def explain(flag: AFlag, service: OfService = "", as_json: AsJson = False) -> None:
     """Say where the newest rollout of a flag is and why: each step, what the gate saw, who told it what."""
     settings = load()
-    of = _of(settings, service).service.name
+    of = of_service(settings, service).service.name
 
     async def progress(client: "Client") -> "RolloutProgress":
         from leverframe.model.ids import rollout_id  # noqa: PLC0415 - loads when it is used
@@ -218,7 +214,7 @@ def _order(update: str, flag: str, service: str, order: "Order", *, as_json: boo
     from workflows.flag_rollout.story import RolloutProgress  # noqa: PLC0415 - loads when it is used
 
     settings = load()
-    of = _of(settings, service).service.name
+    of = of_service(settings, service).service.name
 
     async def told(client: "Client") -> RolloutProgress:
         from leverframe.model.ids import rollout_id  # noqa: PLC0415 - loads when it is used
@@ -241,19 +237,6 @@ def _word(person: str, reason: str) -> "Order":
     from workflows.release.helm import Order  # noqa: PLC0415 - loads when it is used
 
     return given(Order, person=person or me(), reason=reason)
-
-
-def _of(settings: "Settings", service: str) -> "Repository":
-    """The repository that builds the service, or the only one. Raises NotFound, BadInput."""
-    known = {repository.service.name: repository for repository in settings.repositories}
-    names = ", ".join(sorted(known)) or "none"
-    if service:
-        if service not in known:
-            raise NotFound(f"no declared repository builds {service!r}; there are: {names}")
-        return known[service]
-    if len(known) != 1:
-        raise BadInput(f"which service? Give --service; declared: {names}")
-    return next(iter(known.values()))
 
 
 def _plan(repository: "Repository", steps: str) -> "RolloutPlan":

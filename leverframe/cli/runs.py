@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
+from leverframe.cli import flag_restores
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table
 from leverframe.cli.session import ANSWER, ask, load, query
 
@@ -122,3 +123,6 @@ def show_run(
             print_fields({"  finding": finding})
         for name, spent in step.timings_ms.items():
             print_fields({f"  {name}": f"{spent} ms"})
+
+
+app.command()(flag_restores.undo)

@@ -13,7 +13,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from leverframe import settings as settings_file
-from leverframe.model.errors import BadConfiguration, BadInput
+from leverframe.model.errors import BadConfiguration, BadInput, NotFound
 from leverframe.model.topology import Repository
 from leverframe.settings import Settings
 
@@ -28,6 +28,9 @@ ANSWER = timedelta(seconds=10)
 
 OfRepository = Annotated[
     str, typer.Option("--repository", help="A declared repository; needed when there are several.")
+]
+OfService = Annotated[
+    str, typer.Option("--service", help="A declared service; needed when there are several.")
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence; it is recorded.")]
 
@@ -49,6 +52,19 @@ def chosen(settings: Settings, repository: str) -> Repository:
         return settings.repositories[0]
     names = ", ".join(declared.name for declared in settings.repositories) or "none is declared"
     raise BadConfiguration(f"which repository? Give --repository; declared: {names}")
+
+
+def of_service(settings: Settings, service: str) -> Repository:
+    """The repository that builds the service, or the only one. Raises NotFound, BadInput."""
+    known = {repository.service.name: repository for repository in settings.repositories}
+    names = ", ".join(sorted(known)) or "none"
+    if service:
+        if service not in known:
+            raise NotFound(f"no declared repository builds {service!r}; there are: {names}")
+        return known[service]
+    if len(known) != 1:
+        raise BadInput(f"which service? Give --service; declared: {names}")
+    return next(iter(known.values()))
 
 
 def given(model: type[ModelT], **fields: object) -> ModelT:
@@ -133,7 +149,7 @@ async def engine_errors() -> AsyncIterator[None]:
     )
     from temporalio.service import RPCError, RPCStatusCode  # noqa: PLC0415
 
-    from leverframe.model.errors import NotFound, Refused, Unavailable  # noqa: PLC0415
+    from leverframe.model.errors import Refused, Unavailable  # noqa: PLC0415
 
     try:
         yield

@@ -69,6 +69,11 @@ def rollout_id(service: str, flag: str) -> str:
     return f"flag/{service}/{flag}"
 
 
+def restore_id(service: str, flag: str) -> str:
+    """`restore/shop/new-pricing`: a flag is to be switched back once at a time."""
+    return f"restore/{service}/{flag}"
+
+
 def revert_branch(commit: str, reservation: str) -> str:
     """The branch that carries a reserved revert: how its change is found again."""
     return f"leverframe/revert-{commit[:12]}-{short_hash(reservation)}"

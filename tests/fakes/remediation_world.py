@@ -13,6 +13,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
+from activities.backends.flags_flagd import FlagdFlags
 from activities.chat import Reminder, Shown
 from activities.delivery import WaitRequest
 from activities.flags import FlagActivities, FlagCheck, FlipResult
@@ -199,7 +200,7 @@ class World:
     """The probe fails on the landed commit as well."""
     errors_since: int = 0
     """What the tracker counts in each quiet window."""
-    flags: MemoryFlags = field(default_factory=lambda: MemoryFlags({FLAG: True}))
+    flags: MemoryFlags | FlagdFlags = field(default_factory=lambda: MemoryFlags({FLAG: True}))
     changes: dict[str, Change] = field(default_factory=dict)
     """By reservation."""
     probed: list[tuple[str, dict[str, bool]]] = field(default_factory=list)
@@ -242,7 +243,7 @@ class World:
 
     @activity.defn
     async def verify_flag(self, flag: str, expected: bool) -> FlagCheck:
-        return FlagActivities(self.flags, wait_seconds=0).verify_flag(flag, expected)
+        return FlagActivities(self.flags, wait_seconds=5).verify_flag(flag, expected)
 
     @activity.defn
     async def count_since(self, service: str, subject: str, since: datetime) -> int:

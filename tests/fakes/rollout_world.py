@@ -24,17 +24,19 @@ from leverframe.model.flags import (
     VariantCounts,
     Whole,
 )
-from leverframe.model.ids import rollout_id
+from leverframe.model.ids import restore_id, rollout_id
 from leverframe.model.topology import GateRules, RolloutPlan, RolloutStep
 from policies.documents import PolicySnapshot, parse
 from tests.fakes.asks import ESCALATION, PEOPLE, document
 from tests.fakes.remediation_world import World as People
 from tests.fakes.workers import unversioned
 from workflows.approval import ApprovalWorkflow
+from workflows.flag_restore import FlagRestoreWorkflow, RestoreReport, RestoreRequest
 from workflows.flag_rollout.story import RolloutProgress, RolloutStart
 from workflows.flag_rollout.workflow import FlagRolloutWorkflow
 from workflows.queues import HANDS
 from workflows.release.helm import Order
+from workflows.remediation import RemediationWorkflow
 
 FLAG = "new-pricing"
 STAFF = InternalUsers(keys=("ada",))
@@ -56,7 +58,13 @@ def rollout_policy(level: str = "act") -> PolicySnapshot:
     org = document("org") + ESCALATION + "\n"
     agent = document("agent")
     org, agent = (text.replace("to_on: act_with_approval", f"to_on: {level}") for text in (org, agent))
-    return parse({"org.yaml": org, "agents/flag_rollout.yaml": agent, "people.yaml": PEOPLE})
+    return parse(
+        {
+            "org.yaml": org,
+            **{f"agents/{name}.yaml": agent for name in ("flag_rollout", "flag_restore", "sentry_spike")},
+            "people.yaml": PEOPLE,
+        }
+    )
 
 
 @dataclass
@@ -116,7 +124,7 @@ class Rollouts:
         self.path.write_text(json.dumps({"flags": {FLAG: SWITCH, "other": SWITCH}}))
         self.flags = FlagdFlags(self.path, STAFF)
         self.users = Users(self.flags)
-        self.people = People(client, policy or rollout_policy())
+        self.people = People(client, policy or rollout_policy(), flags=self.flags)
         self._activities = FlagRolloutActivities(self.flags, self.users, STAFF, users=100)
 
     @asynccontextmanager
@@ -127,7 +135,7 @@ class Rollouts:
             async with Worker(
                 self._client,
                 task_queue=HANDS,
-                workflows=[FlagRolloutWorkflow, ApprovalWorkflow],
+                workflows=[FlagRolloutWorkflow, FlagRestoreWorkflow, RemediationWorkflow, ApprovalWorkflow],
                 activities=[
                     *(mine.read_flag, mine.expose_flag, mine.verify_audience, mine.look_at_flag),
                     *self.people.hands,
@@ -152,6 +160,25 @@ class Rollouts:
                 by=Order(person="eve", reason="large carts are too dear"),
             ),
             id=rollout_id("shop", FLAG),
+            task_queue=HANDS,
+        )
+
+    async def restore(
+        self, *, after: timedelta, switched_by: str, on: bool = True
+    ) -> WorkflowHandle[FlagRestoreWorkflow, RestoreReport]:
+        """Have the flag switched back."""
+        return await self._client.start_workflow(
+            FlagRestoreWorkflow.run,
+            RestoreRequest(
+                repository="shop",
+                service="shop",
+                flag=FLAG,
+                on=on,
+                switched_by=switched_by,
+                at=datetime.now(UTC) + after,
+                by=Order(person="eve", reason="the incident is over"),
+            ),
+            id=restore_id("shop", FLAG),
             task_queue=HANDS,
         )
 

@@ -45,6 +45,7 @@ from tests.fakes.release_world import NEW
 from tests.fakes.release_world import World as ReleaseWorld
 from tests.fakes.releases import Releases
 from tests.fakes.remediation_world import BEGAN, DUE, World, error_facts
+from tests.fakes.rollout_world import FLAG as ROLLED_OUT
 from tests.fakes.rollout_world import Rollouts, rollout_policy
 from tests.fakes.runs import PatientRun
 from tests.fakes.servers import running_server
@@ -267,9 +268,23 @@ async def rollout(client: Client, root: Path) -> Histories:
     return found | {"rollout_rolled_back": await _history(client, handle.id)}
 
 
+async def restore(client: Client, root: Path) -> Histories:
+    """A flag that is switched back after a moment, by people's leave; one that somebody changed."""
+    rollouts = Rollouts(client, root, rollout_policy("act_with_approval"))
+    rollouts.flags.set(ROLLED_OUT, True, key="launch", reason="launch")
+    rollouts.flags.set(ROLLED_OUT, False, key="kill", reason="incident")
+    found = {}
+    async with rollouts.worker():
+        for name, switched_by in (("restore_superseded", "somebody else"), ("restore_approved", "kill")):
+            handle = await rollouts.restore(after=timedelta(milliseconds=300), switched_by=switched_by)
+            await handle.result()
+            found[name] = await handle.fetch_history()
+    return found
+
+
 SCENARIOS: tuple[tuple[str, tuple[Scenario, ...]], ...] = (
     (SHORT, (watch, ledger, rollout)),
-    ("", (remediation, approval, housekeeping, train, release)),
+    ("", (remediation, approval, housekeeping, train, restore, release)),
 )
 """By the server that they need."""
 

@@ -14,8 +14,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows import attributes
     from workflows.flag_rollout.calls import Calls
     from workflows.flag_rollout.ladder import Ladder, Move
-    from workflows.flag_rollout.leave import Leave
+    from workflows.flag_rollout.leave import leave
     from workflows.flag_rollout.story import Ending, RolloutProgress, RolloutStart, RolloutState
+    from workflows.permit import Permit
     from workflows.release.calls import is_a, reason
     from workflows.release.helm import Helm, Order
     from workflows.release.story import State
@@ -41,7 +42,7 @@ class Way:
         self._calls = Calls(start.service, start.flag)
         held = self.state.reservation
         self._ledger = RunLedger(unsettled=[held] if held else [], committed={held} if held else set())
-        self._leave: Leave | None = None
+        self._permit: Permit | None = None
         self._asking: asyncio.Task[str | None] | None = None
 
     @property
@@ -127,19 +128,19 @@ class Way:
         """Why nobody else may have it. While policy or people are asked, looks go on: None then, too."""
         if self._asking is None:
             if move.kind != "hold":
-                self._leave = self._new_leave(ladder)
-                self._asking = asyncio.create_task(self._leave.refused())
+                self._permit = self._new_permit(ladder)
+                self._asking = asyncio.create_task(self._permit.refused())
             return None
-        if self._leave is None or not self._asking.done():
+        if self._permit is None or not self._asking.done():
             return None
         asking, self._asking = self._asking, None
         refused = asking.result()
-        if refused is None:
-            self._keeps(reservation=self._leave.reservation)
+        if self._permit.granted is not None:
+            self._keeps(reservation=self._permit.granted.id)
             self._tell("leave", "done", "users who are not internal may have it")
         return refused
 
-    def _new_leave(self, ladder: Ladder) -> Leave:
+    def _new_permit(self, ladder: Ladder) -> Permit:
         evidence = tuple(
             Measurement(
                 name=f"{name} of internal users",
@@ -149,11 +150,11 @@ class Way:
             )
             for name, each in ladder.seen.items()
         )
-        return Leave(
-            request=self._start,
-            key=self.state.key,
-            ledger=self._ledger,
-            evidence=evidence,
+        return leave(
+            self._start,
+            self.state.key,
+            self._ledger,
+            evidence,
             tell=lambda text: self._tell("leave", "now", text),
         )
 
