@@ -101,8 +101,13 @@ class DeliveryActivities:
             Refused, Conflict, Unavailable: as `wait_reconciled`.
         """
 
+        service = self._service(request.repository)
+
         def is_back(state: DeliveryState) -> bool:
-            return state.wanted == state.stable == request.sha and state.canary is None
+            alone = state.wanted == state.stable == request.sha and state.canary is None
+            if alone and not state.ready and request.environment == "production":
+                self._delivery.promote(service, sha=request.sha)  # whatever is left of the abort goes
+            return alone
 
         return self._waited(request, is_back)
 
@@ -114,7 +119,7 @@ class DeliveryActivities:
         self._gitops.request(service, environment)
         while True:
             state = self._delivery.state(service, environment)
-            if state.ready and there(state):
+            if there(state) and state.ready:
                 return state
             noticed = noticed or state.wanted == request.sha
             if state.wanted != request.sha:

@@ -30,6 +30,8 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("flag_metrics", "http"): "activities.backends.flag_metrics_http",
         ("errors", "store"): "activities.backends.errors_store",
         ("delivery", "local"): "activities.backends.delivery_local",
+        ("delivery", "argo_rollouts"): "activities.backends.delivery_argo_rollouts",
+        ("gitops", "argocd"): "activities.backends.gitops_argocd",
         ("gitops", "local"): "activities.backends.gitops_local",
         ("metrics", "http"): "activities.backends.metrics_http",
         ("metrics", "prometheus"): "activities.backends.metrics_prometheus",

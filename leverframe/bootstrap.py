@@ -28,6 +28,7 @@ from activities.ports import (
 from activities.track_port import Track
 from activities.train_ports import Terraform
 from leverframe.backends import build, open_the_store
+from leverframe.clusters import build_cluster_delivery, build_cluster_gitops
 from leverframe.forges import build_changes, build_track
 from leverframe.model.errors import BadConfiguration
 from leverframe.model.topology import Repository
@@ -164,12 +165,16 @@ def build_flag_metrics(settings: Settings) -> FlagMetrics:
 def build_delivery(settings: Settings) -> Delivery:
     """The environments."""
     chosen = settings.delivery
+    if chosen.backend != "local":
+        return build_cluster_delivery(settings)
     ports = {"production": chosen.production_port, "dev": chosen.dev_port}
     return cast(Delivery, build("delivery", chosen.backend, admin_url=chosen.admin_url, ports=ports))
 
 
 def build_gitops(settings: Settings) -> Gitops:
     """What reconciles the environments with git."""
+    if settings.delivery.gitops != "local":
+        return build_cluster_gitops(settings)
     return cast(Gitops, build("gitops", "local", admin_url=settings.delivery.admin_url))
 
 

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
@@ -17,13 +17,9 @@ from leverframe.model.errors import BadConfiguration
 from leverframe.model.flags import InternalUsers
 from leverframe.model.queries import ServiceQueries
 from leverframe.model.topology import Repository
+from leverframe.settings_delivery import DeliverySettings
+from leverframe.settings_section import Section
 from policies.protected import covers_folder
-
-
-class Section(BaseModel):
-    """A table of the file: an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class TemporalSettings(Section):
@@ -130,18 +126,6 @@ class FlagSettings(Section):
     """Who gets a flag first when it is rolled out."""
     metrics_url: str = ""
     """Where health documents of flags come from, with `{service}` and `{flag}` in it; empty: the router."""
-
-
-class DeliverySettings(Section):
-    """The environments."""
-
-    backend: Literal["local"] = "local"
-    admin_url: str = "http://127.0.0.1:8410"
-    """The router's own door: states, weights, health documents."""
-    production_port: int = 8411
-    dev_port: int = 8412
-    environment: dict[str, str] = Field(default_factory=dict)
-    """Extra environment variables of the services that the local delivery starts."""
 
 
 class PrometheusSettings(Section):

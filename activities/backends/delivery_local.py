@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 
-import httpx
-
+from activities.backends.probes import sent
 from activities.backends.router_door import RouterDoor
 from activities.ports import Backend, Health
 from leverframe.model.releases import Artifact, DeliveryState, Environment
 from leverframe.model.topology import Probe, Repository
-
-PROBE_SECONDS = 10
 
 
 class LocalDelivery:
@@ -43,28 +40,11 @@ class LocalDelivery:
 
     def probe(self, service: str, environment: Environment, probes: Sequence[Probe]) -> list[str]:
         """Each declared request must be answered with a status below 400."""
-        port = self._ports[environment]
-        with httpx.Client(timeout=PROBE_SECONDS, trust_env=False) as client:
-            results = [_sent(client, f"http://127.0.0.1:{port}", service, probe) for probe in probes]
-        return [failure for failure in results if failure is not None]
+        origin = f"http://127.0.0.1:{self._ports[environment]}"
+        return sent(origin, probes, {"Host": f"{service}.localhost"})  # the host names it to the router
 
     def health(self) -> Health:
         return self._door.health()
-
-
-def _sent(client: httpx.Client, origin: str, service: str, probe: Probe) -> str | None:
-    """The sentence about a failed probe; None when it passed. The host names the service to the router."""
-    headers = {"Host": f"{service}.localhost"}
-    if probe.body:
-        headers["Content-Type"] = "application/json"
-    asked = f"{probe.name}: {probe.method} {probe.path}"
-    try:
-        response = client.request(
-            probe.method, f"{origin}{probe.path}", headers=headers, content=probe.body or None
-        )
-    except httpx.HTTPError as error:
-        return f"{asked} got no answer ({type(error).__name__})"
-    return f"{asked} answered {response.status_code}" if response.status_code >= 400 else None
 
 
 BACKEND = Backend(kind="delivery", name="local", scopes=(), build=LocalDelivery)

@@ -102,10 +102,12 @@ class Reconciler:
             self._save()
 
     async def refresh(self, service: str) -> None:
-        """Read the overlays of one service now. Raises Unavailable."""
-        for repository in self._repositories:
-            if repository.service.name == service:
-                await self._read(repository)
+        """Read the overlays of one service now. Raises NotFound, Unavailable."""
+        declared = [each for each in self._repositories if each.service.name == service]
+        if not declared:
+            raise NotFound(f"no service {service!r} is declared")
+        for repository in declared:
+            await self._read(repository)
 
     async def close(self) -> None:
         """Stop every instance, gracefully."""

@@ -63,6 +63,7 @@ class FakeArgoCd:
         try:
             revision, manifests = self._seen[metadata["name"]] = self.git[metadata["name"]]()
         except OSError as error:
+            self._seen.pop(metadata["name"], None)
             problem = {"type": "ComparisonError", "message": str(error)}
             status |= {"conditions": [problem], "sync": {"status": "Unknown"}}
         else:

@@ -115,6 +115,10 @@ class Store:
         with self.lock:
             document = self._at(kind, namespace, name)
             del self.objects[kind.plural, namespace, name]
+            for key, each in list(self.objects.items()):  # what it owns goes with it
+                owners = each["metadata"].get("ownerReferences", ())
+                if any(owner["uid"] == document["metadata"]["uid"] for owner in owners):
+                    del self.objects[key]
             self._tell((kind.plural, namespace, name), copy.deepcopy(document), "DELETED")
             return document
 
@@ -125,7 +129,10 @@ class Store:
         namespace = metadata.get("namespace", "default")
         if (kind.plural, namespace, metadata["name"]) not in self.objects:
             return self.create(kind, namespace, document)
-        return self.patch(kind, namespace, metadata["name"], document)
+        live = self.get(kind, namespace, metadata["name"])
+        labels = {**live["metadata"].get("labels", {}), **metadata.get("labels", {})}
+        whole = {**live, "metadata": {**live["metadata"], "labels": labels}, "spec": document["spec"]}
+        return self.replace(kind, namespace, metadata["name"], whole)
 
     def set_status(self, document: Json, status: Json) -> Json:
         """What a controller writes of an object that it has read. `status` replaces the one before."""
