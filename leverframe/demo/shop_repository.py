@@ -83,6 +83,7 @@ def shop_repository(url: str) -> Repository:
                     for percent, requests, excludes in _STEPS
                 ),
                 poll_seconds=0.3,
+                hold_seconds=60,
                 gate=GateRules(alpha=0.001, at_once=0.8, warm_up=1, negligible=0.02),
             ),
         ),

@@ -36,6 +36,8 @@ class GateNow(Frozen):
     explanation: str = ""
     judged_at: Instant | None = None
     paused_by: str | None = None
+    stands_still: str | None = None
+    """Since when people have to decide, and when it goes back by itself."""
 
 
 class ReleaseHealth(HealthDocument):
@@ -82,4 +84,5 @@ def gate_now(progress: Progress, poll_seconds: float, now: datetime) -> GateNow:
         explanation=f"nobody has judged for {silence.total_seconds():g} s" if stale else seen.reason,
         judged_at=progress.judged_at,
         paused_by=paused.person if paused else None,
+        stands_still=progress.standstill.words() if progress.standstill else None,
     )

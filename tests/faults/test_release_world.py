@@ -6,6 +6,7 @@ After each of them traffic is on a commit that was proven, and git, the environm
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -45,6 +46,11 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
         yield environment
 
 
+def a_world(**given: Any) -> World:
+    """OLD is live; one step at 25 % unless another ladder is given."""
+    return World.with_stable(**{"repository": repository(percents=(25,)), **given})
+
+
 def agrees(world: World, *outcomes: ReleaseOutcome) -> None:
     """What must hold at the end, whatever went wrong."""
     FakeEnvironments(world).state("shop", "production")
@@ -72,7 +78,7 @@ class TestTheWorker:
         self, env: WorkflowEnvironment, bad: int
     ) -> None:
         """Every call is done twice, and every decision is made on the history alone."""
-        world = World.with_stable(error_ppm=fails_from(bad))
+        world = a_world(error_ppm=fails_from(bad))
         world.faults.lost = dict.fromkeys(EVERY_CALL, 1)
         releases = Releases(world, env.client)
         async with releases.worker(cached=0):
@@ -86,7 +92,7 @@ class TestTheWorker:
 
 class TestTheBuilder:
     async def test_fails_and_nothing_is_touched(self, env: WorkflowEnvironment) -> None:
-        world = World.with_stable()
+        world = a_world()
         world.faults.refuses["build"] = Refused("the build command ended with 2")
         outcome, _ = await Releases(world, env.client).outcome()
         assert (outcome.outcome, world.overlay_log) == ("failed", [])
@@ -97,7 +103,7 @@ class TestTheTrain:
     async def test_refuses_the_overlay_of_production_and_the_requests_stay_where_they_are(
         self, env: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable()
+        world = a_world()
 
         async def refused() -> None:
             world.ejections.append("check_failed")
@@ -110,7 +116,7 @@ class TestTheTrain:
     async def test_finds_the_overlay_moved_by_somebody_else_on_the_way_back_and_leaves_it(
         self, env: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable(error_ppm=fails_from(25))
+        world = a_world(error_ppm=fails_from(25))
 
         async def moved() -> None:
             world.overlays["production"] = NEWER
@@ -125,7 +131,7 @@ class TestTheTrain:
     async def test_refuses_the_way_back_and_a_person_is_told_what_to_do(
         self, env: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable(error_ppm=fails_from(25))
+        world = a_world(error_ppm=fails_from(25))
 
         async def refused() -> None:
             world.ejections.append("check_failed")
@@ -140,7 +146,7 @@ class TestTheTrain:
     async def test_tells_twice_late_and_of_strangers_and_nothing_is_different(
         self, env: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable(quiet_from=25)
+        world = a_world(quiet_from=25)
         releases = Releases(world, env.client)
         async with releases.worker():
             handle = await releases.start()
@@ -153,13 +159,13 @@ class TestTheTrain:
                 await handle.signal(ReleaseWorkflow.car_settled, late)
             world.quiet_from = 101
             outcome = await handle.result()
-        assert (outcome.outcome, world.weights) == ("landed", [1, 25, 100])
+        assert (outcome.outcome, world.weights) == ("landed", [25])
         agrees(world, outcome)
 
 
 class TestTheReconciler:
     async def test_is_stuck_and_production_is_taken_back(self, env: WorkflowEnvironment) -> None:
-        world = World.with_stable()
+        world = a_world()
 
         async def stuck() -> None:
             world.faults.refuses["wait_reconciled"] = Refused("production did not run it within 120 seconds")
@@ -177,21 +183,21 @@ class TestTheDeliveryApi:
     async def test_is_gone_for_ten_minutes_on_each_way_up_and_the_release_goes_on(
         self, skipping: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable(repository=repository(poll=15, limit=3600))
+        world = a_world(repository=repository(percents=(25,), poll=15, limit=3600))
         world.faults.pause = timedelta(seconds=100)
         world.faults.away = dict.fromkeys(("delivery_state", "canary_slot", "set_weight", "promote"), 6)
         outcome, _ = await Releases(world, skipping.client).outcome()
-        assert (outcome.outcome, world.weights) == ("landed", [1, 25, 100])
+        assert (outcome.outcome, world.weights) == ("landed", [25])
         agrees(world, outcome)
 
     async def test_is_gone_when_the_requests_must_go_back_and_people_are_paged_meanwhile(
         self, skipping: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable(repository=repository(poll=15, limit=3600), error_ppm=fails_from(25))
+        world = a_world(repository=repository(percents=(25,), poll=15, limit=3600), error_ppm=fails_from(25))
         world.faults.pause = timedelta(seconds=100)
         world.faults.away = {"abort": 6}
         outcome, _ = await Releases(world, skipping.client).outcome()
-        assert (outcome.outcome, world.weights) == ("rolled_back", [1, 25, 0])
+        assert (outcome.outcome, world.weights) == ("rolled_back", [25, 0])
         assert world.pages == ["requests not back", "ended"]
         assert "up to 25 % of production's requests still go to it" in next(iter(world.chat.told.values()))
         agrees(world, outcome)
@@ -199,7 +205,7 @@ class TestTheDeliveryApi:
     async def test_refuses_a_weight_for_good_and_the_release_is_taken_back(
         self, env: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable()
+        world = a_world(repository=repository(percents=(1, 25)))
 
         async def refused() -> None:
             world.faults.refuses["set_weight"] = Refused("the router takes no weight")
@@ -214,7 +220,7 @@ class TestTheRouter:
     async def test_restarts_in_mid_canary_and_counting_begins_anew_at_the_same_share(
         self, env: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable(quiet_from=25)
+        world = a_world(quiet_from=25)
         releases = Releases(world, env.client)
         async with releases.worker():
             handle = await releases.start()
@@ -223,13 +229,13 @@ class TestTheRouter:
             world.arms["production"] = Arms(stables=(OLD,), canary=NEW)
             world.quiet_from = 101
             outcome = await handle.result()
-        assert (outcome.outcome, world.weights) == ("landed", [1, 25, 25, 100])
+        assert (outcome.outcome, world.weights) == ("landed", [25, 25])
         agrees(world, outcome)
 
 
 class TestTheChat:
     async def test_is_gone_and_the_requests_go_back_all_the_same(self, env: WorkflowEnvironment) -> None:
-        world = World.with_stable(error_ppm=fails_from(25))
+        world = a_world(error_ppm=fails_from(25))
         world.faults.refuses["page"] = Refused("no chat is configured")
         outcome, _ = await Releases(world, env.client).outcome()
         assert (outcome.outcome, world.overlays["production"]) == ("rolled_back", OLD)
@@ -240,7 +246,7 @@ class TestAPerson:
     async def test_aborts_while_it_becomes_stable_and_the_one_before_is_stable_again(
         self, env: WorkflowEnvironment, moment: str
     ) -> None:
-        world = World.with_stable()
+        world = a_world()
         releases = Releases(world, env.client)
         async with releases.worker():
             handle = await releases.start()
@@ -258,7 +264,7 @@ class TestAPerson:
     async def test_aborts_while_the_api_is_gone_that_would_make_it_stable_and_it_never_becomes_so(
         self, env: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable()
+        world = a_world()
         releases = Releases(world, env.client)
         async with releases.worker():
             handle = await releases.start()
@@ -277,7 +283,7 @@ class TestAnotherRelease:
     async def test_begins_at_the_same_moment_and_production_ends_on_the_newer(
         self, env: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable()
+        world = a_world()
         releases = Releases(world, env.client)
         async with releases.worker():
             both = [await releases.start(sha) for sha in (NEW, NEWER)]
@@ -289,7 +295,7 @@ class TestAnotherRelease:
     async def test_waits_for_the_older_one_which_is_aborted_and_then_goes_its_own_way(
         self, env: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable(quiet_from=25)
+        world = a_world(quiet_from=25)
         releases = Releases(world, env.client)
         async with releases.worker():
             older = await releases.start(NEW)
@@ -306,7 +312,7 @@ class TestAnotherRelease:
     async def test_takes_productions_overlay_in_mid_canary_and_supersedes_the_older_one(
         self, env: WorkflowEnvironment
     ) -> None:
-        world = World.with_stable(quiet_from=25)
+        world = a_world(quiet_from=25)
         releases = Releases(world, env.client)
         async with releases.worker():
             older = await releases.start(NEW)

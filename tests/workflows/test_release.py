@@ -269,7 +269,7 @@ async def test_a_release_that_begins_a_new_history_says_what_an_unbroken_one_say
     plan = declared.service.canary.model_copy(update={"steps": (step,)})
     service = declared.service.model_copy(update={"canary": plan})
     world = World.with_stable(
-        repository=declared.model_copy(update={"service": service}), error_ppm=fails_from(25, rate=4000)
+        repository=declared.model_copy(update={"service": service}), error_ppm=fails_from(25, rate=4500)
     )
     releases = Releases(world, env.client)
     async with releases.worker():
@@ -287,7 +287,7 @@ async def test_a_release_that_begins_a_new_history_says_what_an_unbroken_one_say
         ladder, move = ladder.observed(document, document.taken_at)
         verdicts += [] if move.kind == "hold" else [move.verdict]
     assert list(outcome.verdicts) == verdicts
-    assert (outcome.outcome, verdicts[0].colour, len(world.documents)) == ("rolled_back", "red", 57)
+    assert (outcome.outcome, verdicts[0].colour, len(world.documents)) == ("rolled_back", "red", 45)
     assert last.run_id != begun.run_id
     assert max(last.history_length, begun.history_length) < 600
     assert story.helm.leaving == (BOB,)

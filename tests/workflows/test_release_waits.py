@@ -68,15 +68,15 @@ async def test_an_endless_metrics_outage_is_paged_and_ends_at_its_bound(
 async def test_an_undecided_step_holds_pages_people_and_reminds_them_until_its_bound(
     skipping: WorkflowEnvironment,
 ) -> None:
-    """Nobody asks the canary anything for ten hours: it is never green."""
-    world = World.with_stable(repository=repository(poll=1200, limit=9000, hold=8 * 3600), quiet_from=0)
+    """Nobody asks the canary anything for thirteen hours: it is never green."""
+    world = World.with_stable(repository=repository(poll=2400, limit=18_000, hold=8 * 3600), quiet_from=0)
     outcome, _ = await Releases(world, skipping.client).outcome()
     assert (outcome.outcome, outcome.reached_percent) == ("rolled_back", 1)
     assert [verdict.colour for verdict in outcome.verdicts] == ["hold"]
-    assert "not green within 9000 seconds, nor while it was held for 28800 more" in outcome.detail
+    assert "not green within 18000 seconds, nor while it was held for 28800 more" in outcome.detail
     assert world.pages == [*(f"undecided/1/{number}" for number in range(4)), "ended"]
     first_page = next(iter(world.chat.told.values()))
-    assert "shop bbbbbbbbbbbb is undecided at 1 %" in first_page
+    assert "shop bbbbbbbbbbbb has been undecided at 1 %" in first_page
     assert "leverframe release promote shop --sha bbbbbbbbbbbb" in first_page
     assert world.overlays["production"] == world.arms["production"].stable == OLD
 

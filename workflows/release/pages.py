@@ -18,7 +18,7 @@ def standing_still(progress: Progress, ladder: Ladder, standstill: Standstill, *
     service, short = progress.service, progress.sha[:12]
     seen = progress.verdict.reason if progress.verdict else "nothing yet"
     again = f"Reminder {reminder}: " if reminder else ""
-    lines = [f"{again}{service} {short} is {standstill.words()}."]
+    lines = [f"{again}{service} {short} has been {standstill.words()}."]
     if standstill.kind == "blind":
         lines.append(f"The gate says: {seen}. Nothing is taken back for what it can't see.")
     else:

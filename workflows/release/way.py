@@ -23,8 +23,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.release.rides import RIDES, Ride, Rides
     from workflows.release.stop import Stop
 
-REQUESTS_BACK = 4
-"""So many looks the requests may take to be back on stable until people are paged."""
+REQUESTS_BACK = timedelta(minutes=1)
+"""How long the requests may take to be back on stable until people are paged."""
 OVERLAY_BACK = timedelta(minutes=30)
 """How long the train may take to put the overlay back until people are paged."""
 
@@ -115,6 +115,7 @@ class Way:
                 state = await self._calls.wait_reconciled("production")
                 if state.stable == book.sha:
                     return await self._landed("nothing was stable before it, so there was no comparison")
+                book.tell("production", "now", f"the canary beside {(state.stable or 'nothing')[:12]}")
             return await self._after(await self._climb.to_its_end())
         except (ActivityError, asyncio.CancelledError) as error:
             if self._stop.past and book.state.promoted:
@@ -222,7 +223,7 @@ class Way:
         try:
             await self._pager.in_time(
                 self._calls.abort(service.name),
-                timedelta(seconds=REQUESTS_BACK * service.canary.poll_seconds),
+                REQUESTS_BACK,
                 "requests not back",
                 lambda: requests_not_back(self._book.state, why, workflow.now()),
             )

@@ -54,7 +54,7 @@ def test_a_page_says_what_is_needed_how_long_that_takes_and_what_to_type() -> No
     progress = Progress(service="shop", sha=NEW, percent=5)
     text = standing_still(progress, ladder, UNDECIDED, reminder=2)
     assert text.startswith(
-        "Reminder 2: shop bbbbbbbbbbbb is undecided at 5 % since 2026-01-01 12:00 UTC; "
+        "Reminder 2: shop bbbbbbbbbbbb has been undecided at 5 % since 2026-01-01 12:00 UTC; "
         "goes back by itself at 2026-01-02 12:00 UTC."
     )
     assert "canary requests, of which it has had 90; at this traffic the rest takes" in text
@@ -80,7 +80,7 @@ def test_a_blind_page_blames_the_metrics_and_not_the_release() -> None:
     text = standing_still(
         Progress(service="shop", sha=NEW), seen(looks=0, canary=(0, 0), stable=(0, 0)), blind, reminder=0
     )
-    assert text.startswith("shop bbbbbbbbbbbb is without metrics at 5 % since 2026-01-01 12:00 UTC")
+    assert text.startswith("shop bbbbbbbbbbbb has been without metrics at 5 % since 2026-01-01 12:00 UTC")
     assert "Nothing is taken back for what it can't see." in text
 
 
