@@ -1,0 +1,77 @@
+"""What the agent knows of a test, in a sentence of ours: numbers and times, no text from outside."""
+
+from agents.flaky_tests.bounds import Bounds
+from agents.flaky_tests.detector import caught_up, verdict
+from agents.flaky_tests.evidence import after_quiet, strength
+from agents.flaky_tests.history import MOST_COMMITS, History, Mask, Quarantine, Verdict
+
+
+def explained(history: History | None, seen: int, bounds: Bounds) -> str:
+    """The evidence for the verdict. `seen`: the test's counted runs."""
+    if history is None:
+        return f"passed in all of {_runs(seen)}" if seen else "no run counts"
+    parts = [_seen(history, seen)]
+    match verdict(history, seen):
+        case Verdict.BROKEN:
+            since = f" since {history.streak_began:%Y-%m-%d %H:%M} UTC" if history.streak_began else ""
+            most = " or more" if len(history.streak) >= MOST_COMMITS else ""
+            parts.append(
+                f"has only failed{since}, at {len(history.streak)} commits{most}, so it is broken, not flaky"
+            )
+        case Verdict.FLAKY:
+            parts.append(
+                f"a healthy test shows this at most once in {bounds.runs_to_false_quarantine:,.0f} runs"
+            )
+        case Verdict.UNKNOWN:
+            parts.append(_undecided(history, seen, bounds))
+        case Verdict.HEALTHY if history.streak:
+            parts.append("only failed at the last commit of one branch, whose own change may be the cause")
+    if history.quarantine is not None:
+        parts.append(_quarantined(caught_up(history.quarantine, seen)))
+    elif history.quarantines and history.released_at:
+        parts.append(f"quarantined {_times(history.quarantines)}, released {history.released_at:%Y-%m-%d}")
+    if history.in_trouble:
+        parts.append(f"not counting {_runs(history.in_trouble)} in which the infrastructure was in trouble")
+    return "; ".join(part for part in parts if part)
+
+
+def _seen(history: History, seen: int) -> str:
+    if history.discordant:
+        return f"failed and passed on the same commit in {history.discordant:,} of {_runs(seen)}"
+    return f"never failed and passed on the same commit in {_runs(seen)}"
+
+
+def _undecided(history: History, seen: int, bounds: Bounds) -> str:
+    evidence = strength(after_quiet(history.evidence, seen - history.as_of))
+    if history.last is not None:
+        return (
+            f"that is {evidence:,.0f} of the {bounds.runs_to_false_quarantine:,.0f} that a quarantine needs"
+        )
+    if history.streak:
+        return "it only failed at the last commit: the next one, or another run of it, will tell"
+    return "it is too young to tell"
+
+
+def _quarantined(quarantine: Quarantine) -> str:
+    clean, needed = quarantine.rate.clean, quarantine.needed
+    healing = f"{clean:,} clean runs of the {needed:,} that heal it"
+    match quarantine.mask:
+        case Mask.ON:
+            return healing
+        case Mask.STUCK:
+            return (
+                f"it fails in whole runs far more often than it did, so its failures count again; {healing}"
+            )
+        case Mask.SHIFTED:
+            return (
+                "it fails far more often than it did and a regression may hide in it, so its failures "
+                f"count again; {healing}"
+            )
+
+
+def _runs(count: int) -> str:
+    return f"{count:,} run" if count == 1 else f"{count:,} runs"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
