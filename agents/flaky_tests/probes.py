@@ -64,7 +64,7 @@ def probe(history: History, seen: int, bounds: Bounds, budget: int) -> Probe | N
     if history.quarantine is not None or history.last is None or history.last + 1 != seen:
         return None
     evidence = strength(after_quiet(history.evidence, seen - history.as_of))
-    if not _THIN <= evidence < bounds.runs_to_false_quarantine:
+    if evidence < _THIN:
         return None
     near = history.hits > 1 and evidence * NEAR >= bounds.runs_to_false_quarantine
     jobs = min(BATCH, (MOST_JOBS if near else FEW_JOBS) - history.probes, budget // EXECUTIONS)

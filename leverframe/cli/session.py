@@ -1,7 +1,9 @@
 """What most commands begin with: settings, quiet logs, and the engine's client with its errors in words."""
 
 import asyncio
+import gzip
 import re
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_GZIP = b"\x1f\x8b"
 
 ANSWER = timedelta(seconds=10)
 """How long a command waits for one answer of the engine."""
@@ -104,12 +108,14 @@ def text_of(path: Path) -> str:
 
 
 def lines_of(path: Path, *, longest: int) -> Iterator[tuple[int, bytes]]:
-    """The numbered lines of a file that a person named, of any length in bounded memory.
+    """The numbered lines of a file that a person named, gzipped or not, of any length in bounded memory.
 
     Raises BadInput when it can't be read, or with the number of a line of more than `longest` bytes.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as start:
+            zipped = start.read(2) == _GZIP
+        with gzip.open(path) if zipped else path.open("rb") as file:
             for number in count(1):
                 line = file.readline(longest + 1)
                 if len(line) > longest:
@@ -117,7 +123,7 @@ def lines_of(path: Path, *, longest: int) -> Iterator[tuple[int, bytes]]:
                 if not line:
                     return
                 yield number, line
-    except OSError as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path} can't be read: {error}") from error
 
 

@@ -1,0 +1,104 @@
+"""Rows of a test history: one JSON line for each attempt, validated by hand since there are millions."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from agents.flaky_tests.observation import OUTCOMES
+from agents.flaky_tests.replay import Row
+from leverframe.model.errors import BadInput
+
+LONGEST = 1_000_000
+"""Bytes of one line."""
+_MOST_TEST, _MOST_RUN, _MOST_SHA, _MOST_BRANCH = 2_000, 500, 100, 500
+"""Characters."""
+_MOST_ATTEMPTS = 10_000
+
+
+def rows(
+    lines: Iterable[tuple[int, bytes]], name: str, skipped: Callable[[str], None] | None = None
+) -> Iterator[Row]:
+    """The rows of numbered lines; blank lines are none.
+
+    A line that can't be used raises BadInput with its number, or goes to `skipped` in words and is left out.
+    """
+    last_text, last = "", datetime.min.replace(tzinfo=UTC)
+    for number, line in lines:
+        if line.isspace():
+            continue
+        try:
+            fields = _fields(line)
+            text = fields["at"]
+            if text != last_text:
+                last_text, last = text, _instant(text)
+            signature = fields.get("signature")
+            row = Row(
+                fields["test"],
+                fields["run"],
+                fields["sha"],
+                fields["branch"],
+                fields["attempt"],
+                last,
+                fields["outcome"],
+                signature,
+            )
+            _check(row)
+        except (KeyError, ValueError, TypeError) as error:
+            sentence = f"{name}:{number}: {_why(error)}"
+            if skipped is None:
+                raise BadInput(sentence) from error
+            skipped(sentence)
+        else:
+            yield row
+
+
+def _fields(line: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8: byte {error.start + 1}") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"it is not JSON: {error}") from error
+    if type(fields) is not dict:
+        raise ValueError("it is not a JSON object")
+    return fields
+
+
+def _check(row: Row) -> None:
+    """Raises ValueError with what is wrong."""
+    test, run, sha, branch, attempt, _, outcome, signature = row
+    if not (type(test) is type(run) is type(sha) is type(branch) is str and test and run and sha and branch):
+        raise ValueError("test, run, sha and branch must be texts that are not empty")
+    if len(test) > _MOST_TEST or len(run) > _MOST_RUN or len(sha) > _MOST_SHA or len(branch) > _MOST_BRANCH:
+        raise ValueError(
+            f"test, run, sha or branch is longer than {_MOST_TEST}, {_MOST_RUN}, {_MOST_SHA} or "
+            f"{_MOST_BRANCH} characters"
+        )
+    if type(attempt) is not int or not 0 <= attempt <= _MOST_ATTEMPTS:
+        raise ValueError(f"attempt must be a whole number from 0 to {_MOST_ATTEMPTS}")
+    if outcome not in OUTCOMES:
+        raise ValueError("outcome must be pass, fail, error or skip")
+    if signature is not None and type(signature) is not str:
+        raise ValueError("signature must be a text or null")
+
+
+def _instant(text: object) -> datetime:
+    """Without a time zone it is UTC."""
+    if not isinstance(text, str):
+        raise ValueError("at must be an ISO 8601 time such as 2026-11-22T18:00:00Z")
+    try:
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"at is not an ISO 8601 time such as 2026-11-22T18:00:00Z: {text[:40]!r}") from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]}"
+    if isinstance(error, TypeError):
+        return "outcome must be pass, fail, error or skip"
+    return str(error)
