@@ -20,7 +20,7 @@ SWITCH: dict[str, Any] = {
 }
 STAFF = InternalUsers(keys=("ada", "bob"), attribute="email", values=("eve@elsewhere",), endings=("@acme",))
 
-law = settings(deadline=None, max_examples=30)
+law = settings(deadline=None, max_examples=20)
 names = st.from_regex(r"\A[a-z][a-z0-9-]{0,20}\Z")
 users = st.text(min_size=1, max_size=30).filter(lambda key: key not in STAFF.keys)
 percents = st.integers(0, 100)
