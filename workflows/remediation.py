@@ -12,7 +12,14 @@ from urllib.parse import quote
 
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
-from temporalio.exceptions import ActivityError, ChildWorkflowError, TemporalError, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    ChildWorkflowError,
+    TemporalError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
+from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.investigate import InvestigateActivities
@@ -21,14 +28,17 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.changes import CarOutcome
     from leverframe.model.errors import LeverframeError
     from leverframe.model.facts import Facts
+    from leverframe.model.ids import restore_id
     from leverframe.model.outcomes import Outcome, RunReport, StepReport
     from leverframe.model.proposals import FlipFlag, NoAction, Proposal, Step
     from leverframe.model.releases import ReleaseOutcome
     from workflows import attributes
+    from workflows.flag_restore import FlagRestoreWorkflow, RestoreRequest
     from workflows.levers import Levers, reason_of
     from workflows.messages import RunRequest, RunSettled
     from workflows.pulled import Mailbox
     from workflows.queues import HANDS
+    from workflows.release.helm import Order
     from workflows.run_ledger import RunLedger
     from workflows.run_story import tell
     from workflows.rungs import Climber, Rung
@@ -122,11 +132,48 @@ class RemediationWorkflow:
         # A subject has one mitigation at a time: this one is over before it may be undone.
         if mitigation is not None:
             await self._ledger.settle(mitigation.reservation, mitigation.outcome)
+        restored = False
         if mitigation is not None and repairs and all(rung.proven for rung, _ in repairs):
             for index, step in _of(proposal, "restore"):
                 if _undoes(step, mitigation.step):
-                    await self._take(climber, index, step)
-        return _conclusion(self._taken)
+                    _, report = await self._take(climber, index, step)
+                    restored = restored or report.result == "done"
+        outcome, detail = _conclusion(self._taken)
+        if mitigation is not None and not restored:
+            detail += await self._given_an_end(mitigation)
+        return outcome, detail
+
+    async def _given_an_end(self, mitigation: Rung) -> str:
+        """A kill that carries its end: another workflow waits for it, longer than the run lasts."""
+        effect, minutes = mitigation.step.effect, mitigation.step.restore_after_minutes
+        if minutes is None or not isinstance(effect, FlipFlag):
+            return ""
+        request = self._request
+        at = workflow.now() + timedelta(minutes=minutes)
+        word = "off" if effect.on is False else "on"
+        try:
+            await workflow.start_child_workflow(
+                FlagRestoreWorkflow.run,
+                RestoreRequest(
+                    repository=request.repository,
+                    service=request.service,
+                    flag=effect.flag,
+                    on=not effect.on,
+                    switched_by=mitigation.reservation,
+                    at=at,
+                    by=Order(person=request.agent, reason=f"it was to be {word} for {minutes} minutes"),
+                    run=workflow.info().workflow_id,
+                    ui_url=request.ui_url,
+                ),
+                id=restore_id(request.service, effect.flag),
+                task_queue=HANDS,
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                search_attributes=attributes.about(repository=request.repository, subject=effect.flag),
+                static_summary=f"Switch {effect.flag} of {request.service} back",
+            )
+        except WorkflowAlreadyStartedError:
+            return f"; {effect.flag} is to be switched back already"
+        return f"; policy is asked to switch {effect.flag} back at {at:%Y-%m-%d %H:%M} UTC"
 
     async def _take(self, climber: Climber, index: int, step: Step) -> tuple[Rung, StepReport]:
         """One step; what is over is settled at once, a standing mitigation later."""

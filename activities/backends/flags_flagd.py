@@ -34,6 +34,8 @@ from leverframe.model.ids import short_hash
 _POLL_MS = 50
 """How often the provider looks at the file; it calls this setting a deadline."""
 
+_MOST_MINUTES = 31 * 24 * 60
+
 _SPENT_KEYS = 32
 """Keys that a flag remembers, oldest forgotten first."""
 
@@ -64,6 +66,7 @@ class FlagdFlags:
                 kill=definition.metadata.get("kill") is not False and audience_of(definition) is not None,
                 changed_at=_instant(definition.metadata.get("leverframe.at")),
                 changed_by=_key(definition.metadata.get("leverframe.key")),
+                restore_after_minutes=_minutes(definition.metadata.get("restore_after_minutes")),
                 killed_at_percent=_percent(definition.metadata.get("leverframe.killed_at_percent")),
             )
             for name, definition in document.flags.items()
@@ -291,6 +294,12 @@ def _key(value: object) -> str | None:
 
 def _percent(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 100 else None
+
+
+def _minutes(value: object) -> int | None:
+    """What the flag's owner declared; anything but a length of at most a month is no such thing."""
+    known = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_MINUTES
+    return int(value) if known and isinstance(value, int) else None
 
 
 def _spent(definition: Definition) -> "list[str]":

@@ -175,10 +175,12 @@ def _mitigate(facts: ErrorFacts, suspects: Suspects, context: RunContext) -> Ste
     """The one rung that stops the harm: the flag if one is strong, else the release."""
     flag = suspects.flag
     if flag:
+        state = next((state for state in facts.flag_states if state.flag == flag.name), None)
         return Step(
             purpose="mitigate",
             effect=FlipFlag(flag=flag.name, on=False),
             why=f"switch the flag {flag.name} off ({flag.why})",
+            restore_after_minutes=state.restore_after_minutes if state else None,
         )
     release = suspects.bad_release
     if release and facts.previous and facts.previous != facts.live:

@@ -54,6 +54,8 @@ class FlagState(Frozen):
     """When it was last switched, if the backend knows."""
     changed_by: str | None = None
     """The key it was last switched with: a reservation's id, or a person's name and time."""
+    restore_after_minutes: int | None = None
+    """So long after a kill it is to be switched on again, as whoever owns the flag declared."""
     killed_at_percent: int | None = None
     """It was switched off in the middle of a rollout that had come so far; nobody has changed it since."""
 

@@ -93,6 +93,9 @@ class Step(Frozen):
     why: str
     cost: Cost = Cost()
     """The estimate; it is reserved before it is spent."""
+    restore_after_minutes: int | None = Field(default=None, ge=1)
+    """With a flag that is switched to mitigate: so long after it worked, policy is asked to switch it back,
+    unless a proven repair let the run do so before."""
 
 
 class Proposal(Frozen):

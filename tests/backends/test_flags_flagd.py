@@ -291,3 +291,15 @@ def test_a_flag_on_its_way_is_killed_for_everybody_at_once_and_says_how_far_it_w
 def test_nothing_is_rolled_out_where_nobody_is_internal(flags: FlagdFlags) -> None:
     with pytest.raises(BadConfiguration, match=r"set flags\.internal\.keys"):
         expose(flags, Part(percent=0), "step/1")
+
+
+@pytest.mark.parametrize(
+    ("declared", "known"), [(120, 120), (0, None), (True, None), ("2h", None), (10**9, None)]
+)
+def test_the_owner_of_a_flag_says_how_long_a_kill_may_stand(
+    flags: FlagdFlags, path: Path, declared: object, known: int | None
+) -> None:
+    document = json.loads(path.read_text())
+    document["flags"]["checkout"]["metadata"]["restore_after_minutes"] = declared
+    path.write_text(json.dumps(document))
+    assert [s.restore_after_minutes for s in flags.list() if s.flag == "checkout"] == [known]

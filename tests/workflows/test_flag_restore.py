@@ -7,6 +7,7 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from leverframe.cli.exits import Exit
+from leverframe.model.facts import FlagState
 from leverframe.model.flags import Whole
 from leverframe.model.ids import run_id
 from leverframe.model.outcomes import Outcome
@@ -14,6 +15,7 @@ from tests.fakes.desk import Desk
 from tests.fakes.release_world import repository
 from tests.fakes.remediation_world import BEGAN, DUE
 from tests.fakes.rollout_world import FLAG, Rollouts, rollout_policy
+from workflows.flag_restore import RestoreReport
 from workflows.messages import RunRequest
 from workflows.queues import HANDS
 from workflows.release.helm import Order
@@ -22,6 +24,17 @@ from workflows.remediation import RemediationWorkflow
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOURS = timedelta(hours=3)
+SUBJECT = "SHOP-1A2B3C4D5E6F"
+RUN = run_id("sentry_spike", "shop", SUBJECT, 1)
+REQUEST = RunRequest(
+    agent="sentry_spike",
+    repository="shop",
+    service="shop",
+    subject=SUBJECT,
+    due=DUE,
+    detected_at=BEGAN + timedelta(seconds=8),
+    watch="watch/nobody",
+)
 
 
 @pytest.fixture
@@ -82,6 +95,26 @@ async def test_a_person_can_prevent_it(killed: Rollouts) -> None:
     assert report.detail == "dan keeps the flag as it is: not before Monday"
 
 
+async def test_the_kill_of_a_run_ends_when_the_owner_of_the_flag_said(
+    killed: Rollouts, skipping: WorkflowEnvironment
+) -> None:
+    """The run can't repair what is behind it and ends; its kill is asked about two hours later."""
+    killed.flags.set(FLAG, True, key="launch/2", reason="launch")
+    facts = killed.people.facts
+    state = FlagState(flag=FLAG, on=True, restore_after_minutes=120)
+    killed.people.facts = facts.model_copy(update={"flag_states": (state,)})
+    killed.people.car = "check_failed"
+    async with killed.worker():
+        report = await skipping.client.execute_workflow(
+            RemediationWorkflow.run, REQUEST, id=f"{RUN}0", task_queue=HANDS
+        )
+        assert f"; policy is asked to switch {FLAG} back at " in report.detail
+        restore = skipping.client.get_workflow_handle(f"restore/shop/{FLAG}", result_type=RestoreReport)
+        assert (await restore.result()).outcome is Outcome.LANDED
+    assert killed.flags.read(FLAG).audience == Whole(on=True)
+    assert killed.people.questions[-1].requesters == ("sentry_spike",)
+
+
 async def test_a_person_undoes_what_a_run_switched(
     killed: Rollouts, skipping: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,20 +126,15 @@ async def test_a_person_undoes_what_a_run_switched(
     )
     killed.flags.set(FLAG, True, key="launch/2", reason="launch")
     killed.people.vote, killed.people.car = "no", "check_failed"
-    id_ = run_id("sentry_spike", "shop", "SHOP-1A2B3C4D5E6F", 1)
-    request = RunRequest(
-        agent="sentry_spike", repository="shop", service="shop", subject="SHOP-1A2B3C4D5E6F", due=DUE,
-        detected_at=BEGAN + timedelta(seconds=8), watch="watch/nobody",
-    )  # fmt: skip
     async with killed.worker():
-        await skipping.client.execute_workflow(RemediationWorkflow.run, request, id=id_, task_queue=HANDS)
+        await skipping.client.execute_workflow(RemediationWorkflow.run, REQUEST, id=RUN, task_queue=HANDS)
         assert killed.flags.read(FLAG).audience == Whole(on=False)
         killed.people.vote = "yes"
-        begun = await desk.told("undo", id_, "--reason", "it was the network", "--as", "eve")
+        begun = await desk.told("undo", RUN, "--reason", "it was the network", "--as", "eve")
         assert (begun["id"], begun["on"]) == (f"restore/shop/{FLAG}", True)
         await skipping.client.get_workflow_handle(begun["id"]).result()
         assert killed.flags.read(FLAG).audience == Whole(on=True)
-        code, said, _ = await desk.asked("show", id_)
+        code, said, _ = await desk.asked("show", RUN)
         assert code == Exit.OK
         assert "applied_to_effect" in said
         desk_flags = Desk(monkeypatch, tmp_path, repository(), noun="flags")
