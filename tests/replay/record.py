@@ -282,8 +282,18 @@ async def restore(client: Client, root: Path) -> Histories:
     return found
 
 
+async def release_anew(client: Client, root: Path) -> Histories:
+    """A release that takes longer than a history: the first one, and the last, which goes on from it."""
+    releases = Releases(ReleaseWorld.with_stable(), client)
+    async with releases.worker():
+        handle = await releases.start()
+        await handle.result()
+        first = await _history(client, handle.id, handle.first_execution_run_id)
+    return {"release_continued": first, "release_carried_on": await _history(client, handle.id)}
+
+
 SCENARIOS: tuple[tuple[str, tuple[Scenario, ...]], ...] = (
-    (SHORT, (watch, ledger, rollout)),
+    (SHORT, (watch, ledger, rollout, release_anew)),
     ("", (remediation, approval, housekeeping, train, restore, release)),
 )
 """By the server that they need."""

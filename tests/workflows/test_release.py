@@ -10,12 +10,11 @@ from leverframe.delivery.arms import Arms
 from leverframe.model.changes import Priority
 from leverframe.model.releases import Artifact, ReleaseOutcome
 from leverframe.model.topology import Build
-from tests.fakes.release_world import NEW, NEWER, OLD, T0, World, fails_from, repository
-from tests.fakes.releases import BOB, Releases, at_25_percent
+from tests.fakes.release_world import NEW, NEWER, OLD, World, fails_from, repository
+from tests.fakes.releases import Releases, at_25_percent
 from tests.fakes.workers import unversioned
 from workflows import attributes
 from workflows.queues import BUILD
-from workflows.release.canary import Ladder
 from workflows.release.workflow import ReleaseWorkflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -258,37 +257,3 @@ async def test_a_release_replays_from_its_history(env: WorkflowEnvironment, endi
     )
     result = await replayer.replay_workflow(history)
     assert result.replay_failure is None
-
-
-async def test_a_release_that_begins_a_new_history_says_what_an_unbroken_one_says(
-    env: WorkflowEnvironment,
-) -> None:
-    """The verdict is that of one ladder over the same documents, and a person's word goes along."""
-    declared = repository(percents=(25,), poll=0.001, limit=6000)
-    step = declared.service.canary.steps[0].model_copy(update={"min_seconds": 5900})
-    plan = declared.service.canary.model_copy(update={"steps": (step,)})
-    service = declared.service.model_copy(update={"canary": plan})
-    world = World.with_stable(
-        repository=declared.model_copy(update={"service": service}), error_ppm=fails_from(25, rate=4500)
-    )
-    releases = Releases(world, env.client)
-    async with releases.worker():
-        handle = await releases.start()
-        await releases.told(handle, at_25_percent)
-        await handle.execute_update(ReleaseWorkflow.promote, BOB)
-        outcome = await handle.result()
-        story = await handle.query(ReleaseWorkflow.progress)
-        last = await handle.describe()
-        first = env.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
-        begun = await first.describe()
-    ladder = Ladder.at_the_foot(NEW, plan, T0)
-    verdicts = []
-    for document in world.documents:
-        ladder, move = ladder.observed(document, document.taken_at)
-        verdicts += [] if move.kind == "hold" else [move.verdict]
-    assert list(outcome.verdicts) == verdicts
-    assert (outcome.outcome, verdicts[0].colour, len(world.documents)) == ("rolled_back", "red", 45)
-    assert last.run_id != begun.run_id
-    assert max(last.history_length, begun.history_length) < 600
-    assert story.helm.leaving == (BOB,)
-    assert last.typed_search_attributes[attributes.VERDICT] == "red"
