@@ -59,7 +59,10 @@ class ArgoRolloutsDelivery:
             Refused: the artifact is no image.
         """
         if not artifact.image:
-            raise Refused(f"{artifact.path} is no image, and a cluster runs nothing else: set builds.backend")
+            raise Refused(
+                f"{artifact.path} is no image, and a cluster runs nothing else: declare how the repository "
+                "builds one"
+            )
 
     def state(self, service: str, environment: Environment) -> DeliveryState:
         try:

@@ -4,12 +4,15 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
+from activities.backends.argo_answers import ReplicaSet, Rollout, read
+from activities.backends.argo_ladder import Sight
 from activities.backends.argocd_doors import ByKubernetes
 from activities.backends.delivery_argo_rollouts import ArgoRolloutsDelivery
 from activities.backends.gitops_argocd import ArgoCdGitops
 from activities.backends.kubernetes_api import KubernetesApi
 from activities.backends.kubernetes_config import Access
 from activities.backends.kubernetes_places import Places
+from leverframe.delivery.arms import Arms
 from leverframe.model.releases import Environment
 from leverframe.model.topology import CanaryPlan, CanaryStep
 from tests.fakes.kubernetes import TOKEN, FakeKubernetes
@@ -109,6 +112,12 @@ class ArgoWorld:
     def live(self, environment: str = "production") -> Json:
         """The Rollout."""
         return self.cluster.store.get(kind("Rollout"), environment, "shop")
+
+    def arms(self) -> Arms:
+        """What production's requests meet, whether or not the API answers."""
+        sets = self.cluster.store.list(kind("ReplicaSet"), "production")
+        sight = Sight(read(Rollout, self.live()), tuple(read(ReplicaSet, each) for each in sets), "shop")
+        return Arms(stables=(sight.stable,), canary=sight.canary, percent=sight.percent)
 
     @property
     def weight(self) -> int:

@@ -5,7 +5,6 @@ Custom resources come from `schemas/kubernetes_crds.json`; built-in kinds are ta
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
-import copy
 import functools
 import json
 from dataclasses import dataclass, field
@@ -53,7 +52,7 @@ class Kind:
 
     def cleaned(self, document: Json) -> Json:
         """A copy as it would be stored: unknown fields and nulls pruned, defaults filled in."""
-        document = copy.deepcopy(document)
+        document = copied(document)
         if self.schema:
             _clean(document, self.schema, root=True)
         return document
@@ -100,6 +99,11 @@ def kinds() -> tuple[Kind, ...]:
         for each in json.loads(_FILE.read_text()).values()
     ]
     return (*built_in, *custom)
+
+
+def copied(document: Any) -> Any:
+    """A copy of what is JSON; several times as fast as `copy.deepcopy`."""
+    return json.loads(json.dumps(document))
 
 
 def kind_of(document: Json) -> Kind:
@@ -150,7 +154,7 @@ def _clean(value: Any, schema: Json, *, root: bool = False) -> None:
             _clean(value[name], inside)
     for name, inside in known.items():
         if "default" in inside and name not in value:
-            value[name] = copy.deepcopy(inside["default"])
+            value[name] = copied(inside["default"])
 
 
 def _unknown(value: Any, schema: Json, path: str) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fakes.kubernetes import FakeKubernetes
-from tests.fakes.kubernetes_kinds import Json, kind_of, kinds
+from tests.fakes.kubernetes_kinds import Json, copied, kind_of, kinds
 from tests.fakes.kubernetes_store import stamp
 
 HASH = "rollouts-pod-template-hash"
@@ -239,7 +239,7 @@ class _Look:
         return owned
 
     def _new_replica_set(self, metadata: Json, revision: int) -> Json:
-        template = json.loads(json.dumps(self._spec["template"]))
+        template = copied(self._spec["template"])
         labels = {**template.get("metadata", {}).get("labels", {}), HASH: self._hash}
         template.setdefault("metadata", {})["labels"] = labels
         owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": metadata["name"],

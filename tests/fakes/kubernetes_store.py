@@ -5,7 +5,6 @@ The rules are those of https://kubernetes.io/docs/reference/using-api/api-concep
 resource ignores what is written to status, and `/status` ignores everything else.
 """
 
-import copy
 import itertools
 import threading
 import uuid
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.fakes.kubernetes_kinds import Json, Kind, kind_of
+from tests.fakes.kubernetes_kinds import Json, Kind, copied, kind_of
 
 Key = tuple[str, str, str]
 """Plural, namespace, name."""
@@ -59,12 +58,12 @@ class Store:
 
     def get(self, kind: Kind, namespace: str, name: str) -> Json:
         with self.lock:
-            return copy.deepcopy(self._at(kind, namespace, name))
+            return copied(self._at(kind, namespace, name))
 
     def list(self, kind: Kind, namespace: str, selector: str = "") -> list[Json]:
         with self.lock:
             return [
-                copy.deepcopy(document)
+                copied(document)
                 for (plural, where, _), document in sorted(self.objects.items())
                 if plural == kind.plural and namespace in ("", where) and selected(document, selector)
             ]
@@ -108,7 +107,7 @@ class Store:
             after = self._after(kind, before, kind.cleaned(document), subresource)
             self._refuse_invalid(kind, after)
             if after == before:
-                return copy.deepcopy(before)
+                return copied(before)
             return self._write((kind.plural, namespace, name), after, "MODIFIED")
 
     def delete(self, kind: Kind, namespace: str, name: str) -> Json:
@@ -119,7 +118,7 @@ class Store:
                 owners = each["metadata"].get("ownerReferences", ())
                 if any(owner["uid"] == document["metadata"]["uid"] for owner in owners):
                     del self.objects[key]
-            self._tell((kind.plural, namespace, name), copy.deepcopy(document), "DELETED")
+            self._tell((kind.plural, namespace, name), copied(document), "DELETED")
             return document
 
     def apply(self, document: Json) -> Json:
@@ -199,7 +198,7 @@ class Store:
 
     def _after(self, kind: Kind, before: Json, document: Json, subresource: str) -> Json:
         if subresource == "status":
-            return {**copy.deepcopy(before), "status": document.get("status", {})}
+            return {**copied(before), "status": document.get("status", {})}
         after = {**document, "apiVersion": kind.api_version, "kind": kind.kind}
         metadata, kept = {**document.get("metadata", {})}, before["metadata"]
         for name in ("name", "namespace", "uid", "creationTimestamp", "generation", "resourceVersion"):
@@ -208,7 +207,7 @@ class Store:
         if kind.has_status:
             after.pop("status", None)
             if "status" in before:
-                after["status"] = copy.deepcopy(before["status"])
+                after["status"] = copied(before["status"])
         ignored = ("metadata", "status") if kind.has_status else ("metadata",)
         if any(before.get(part) != after.get(part) for part in {*before, *after} - set(ignored)):
             metadata["generation"] = kept["generation"] + 1
@@ -224,13 +223,13 @@ class Store:
     def _write(self, key: Key, document: Json, kind: str) -> Json:
         document["metadata"]["resourceVersion"] = str(self.version + 1)
         self.objects[key] = document
-        written = copy.deepcopy(document)
+        written = copied(document)
         self._tell(key, document, kind)
         return written  # whatever the controllers have made of it since
 
     def _tell(self, key: Key, document: Json, kind: str) -> None:
         self.version += 1
-        self.events.append(Event(self.version, key, kind, copy.deepcopy(document)))
+        self.events.append(Event(self.version, key, kind, copied(document)))
         self.lock.notify_all()
         self.settle()
 
@@ -238,8 +237,8 @@ class Store:
 def merged(document: Any, patch: Any) -> Any:
     """RFC 7396."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    result = dict(copy.deepcopy(document)) if isinstance(document, dict) else {}
+        return copied(patch)
+    result = dict(copied(document)) if isinstance(document, dict) else {}
     for name, value in patch.items():
         if value is None:
             result.pop(name, None)

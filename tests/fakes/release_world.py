@@ -82,6 +82,7 @@ class World:
     """Reasons with which the next cars are ejected."""
     on_ejection: Callable[["World"], None] = lambda world: None
     on_weight: Callable[["World"], None] = lambda world: None
+    on_landing: Callable[["World"], None] = lambda world: None
     book: list[ReleaseEntry] = field(default_factory=list)
     """What releases told of themselves."""
     book_closed: bool = False
@@ -127,6 +128,8 @@ class FakeForge:
 
     @activity.defn(name="build")
     async def build(self, repository: str, sha: str) -> Artifact:
+        if image := self._world.repository.build.image:
+            return Artifact(service="shop", sha=sha, digest=f"sha256:{'1' * 64}", image=image)
         return Artifact(service="shop", sha=sha, digest=f"sha256:{'0' * 64}", path=f"{sha}.tar")
 
     @activity.defn(name="recorded_build")
@@ -211,6 +214,7 @@ class FakeForge:
             return CarEjected(change=request.change, reason="conflict", detail="the line has changed")
         world.overlays[wanted.environment] = wanted.sha
         world.overlay_log.append((wanted.environment, wanted.sha, request.priority))
+        world.on_landing(world)
         return CarLanded(change=request.change, receipt=receipt(request.head, request.change))
 
 

@@ -12,7 +12,7 @@ from temporalio.worker import Worker
 
 from activities.chat import ChatActivities
 from activities.delivery import DeliveryActivities
-from activities.ports import Chat
+from activities.ports import Chat, Delivery, Gitops, Metrics
 from leverframe.model.ids import release_id
 from leverframe.model.releases import ReleaseOutcome
 from tests.fakes.release_world import NEW, FakeEnvironments, FakeForge, FakeTraffic, World, receipt
@@ -34,13 +34,25 @@ def at_25_percent(story: Progress) -> bool:
 class Releases:
     """Starts releases in a world, with workers that tests may stop and start again."""
 
-    def __init__(self, world: World, client: Client) -> None:
+    def __init__(
+        self,
+        world: World,
+        client: Client,
+        *,
+        delivery: Delivery | None = None,
+        gitops: Gitops | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """The environments are in memory, too, unless others are given."""
         self._client, self._world = client, world
         self._forge = FakeForge(world, client)
         self._chat = ChatActivities({"noted": cast(Chat, world.chat)})
         environments = FakeEnvironments(world)
         self._delivery = DeliveryActivities(
-            environments, environments, FakeTraffic(world), {"shop": world.repository}
+            delivery or environments,
+            gitops or environments,
+            metrics or FakeTraffic(world),
+            {"shop": world.repository},
         )
 
     @asynccontextmanager
