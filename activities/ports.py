@@ -53,6 +53,7 @@ Kind = Literal[
     "terraform",
     "builder",
     "builds",
+    "permits",
 ]
 
 

@@ -4,8 +4,9 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from activities.permit_ports import Permits
 from activities.ports import Delivery, Gitops
-from leverframe.backends import build
+from leverframe.backends import build, open_the_store
 from leverframe.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,13 +27,14 @@ def build_cluster_delivery(settings: Settings) -> Delivery:
         origins=chosen.origins,
         services=frozenset(services),
     )
+    stands_on = build_cluster_gitops(settings) if settings.delivery.backend == "argo_rollouts" else None
     return cast(
         Delivery,
         build(
             "delivery",
             settings.delivery.backend,
             _api(settings),
-            build_cluster_gitops(settings),
+            stands_on or build_permits(settings),
             places=places,
             plans=services,
             deployments=frozenset(chosen.deployments),
@@ -40,17 +42,21 @@ def build_cluster_delivery(settings: Settings) -> Delivery:
     )
 
 
+def build_permits(settings: Settings) -> Permits:
+    """What releases allow Flagger to do. Raises BadConfiguration, Unavailable."""
+    return cast(Permits, build("permits", "store", open_the_store(settings)))
+
+
 def build_cluster_gitops(settings: Settings) -> Gitops:
     """What reconciles the cluster's environments with git. Raises BadConfiguration."""
+    services = frozenset(each.service.name for each in settings.repositories)
+    if settings.delivery.gitops == "flux":
+        flux = dict(settings.delivery.flux)
+        return cast(Gitops, build("gitops", "flux", _api(settings), services=services, **flux))
+    applications = settings.delivery.argocd.applications
     return cast(
         Gitops,
-        build(
-            "gitops",
-            settings.delivery.gitops,
-            _argocd(settings),
-            applications=settings.delivery.argocd.applications,
-            services=frozenset(each.service.name for each in settings.repositories),
-        ),
+        build("gitops", "argocd", _argocd(settings), applications=applications, services=services),
     )
 
 

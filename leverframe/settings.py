@@ -62,6 +62,8 @@ class GatewaySettings(Section):
     """Signs what GitHub's webhooks send; without it they are off."""
     gitlab_webhook_secret: SecretStr | None = None
     """Secret token that GitLab's webhooks send; without it and a signing token they are off."""
+    flagger_secret: SecretStr | None = None
+    """Flagger sends it with each question; needed with `delivery.backend = "flagger"`."""
     gitlab_signing_token: SecretStr | None = None
     """`whsec_…` of GitLab's webhooks: the key that signs them. With it, a secret token is not enough."""
 

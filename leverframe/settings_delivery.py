@@ -27,7 +27,7 @@ Origin = Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_only_servi
 
 
 class KubernetesSettings(Section):
-    """The cluster that `argo_rollouts` delivers to."""
+    """The cluster that `argo_rollouts` and `flagger` deliver to."""
 
     kubeconfig: str = ""
     """A file; `{home}` is replaced. Empty: the service account of the pod that the worker runs in."""
@@ -35,7 +35,7 @@ class KubernetesSettings(Section):
     """Empty: the file's current one."""
     namespaces: dict[Environment, Pattern] = Field(default_factory=lambda: dict(_NAMESPACES))
     workload: Pattern = "{service}"
-    """The name of the Rollout."""
+    """The name of the Rollout, or of the Canary and its Deployment."""
     container: Pattern = "{service}"
     """The container whose image's tag is the commit; the only one is taken whatever its name is."""
     deployments: tuple[Environment, ...] = ()
@@ -68,11 +68,22 @@ class ArgoCdSettings(Section):
         return self
 
 
+class FluxSettings(Section):
+    """Flux: its Kustomizations, and the GitRepository that each reads."""
+
+    namespace: str = "flux-system"
+    """Where they are."""
+    kustomizations: dict[Environment, Pattern] = {  # noqa: RUF012 - pydantic copies it
+        "dev": "{service}-dev",
+        "production": "{service}-production",
+    }
+
+
 class DeliverySettings(Section):
     """The environments."""
 
-    backend: Literal["local", "argo_rollouts"] = "local"
-    gitops: Literal["local", "argocd"] = "local"
+    backend: Literal["local", "argo_rollouts", "flagger"] = "local"
+    gitops: Literal["local", "argocd", "flux"] = "local"
     """What applies the overlays: the router, or a controller in the cluster."""
     admin_url: str = "http://127.0.0.1:8410"
     """The router's own door: states, weights, health documents."""
@@ -82,12 +93,13 @@ class DeliverySettings(Section):
     """Extra environment variables of the services that the local delivery starts."""
     kubernetes: KubernetesSettings = KubernetesSettings()
     argocd: ArgoCdSettings = ArgoCdSettings()
+    flux: FluxSettings = FluxSettings()
 
     @model_validator(mode="after")
     def _both_on_one_side(self) -> Self:
         if (self.backend == "local") != (self.gitops == "local"):
             raise ValueError(
                 f"backend {self.backend} and gitops {self.gitops} do not go together: the router is both, "
-                "and a cluster needs a controller such as argocd"
+                "and a cluster needs a controller: argocd or flux"
             )
         return self

@@ -200,6 +200,18 @@ policy_snapshots = Table(
     Column("content", Text, nullable=False, comment="Every document in force, as JSON"),
 )
 
+permits = Table(
+    "permits",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("sha", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("checksum", Text, nullable=False, comment="The revision that was let in"),
+    Column("decided_at", BigInteger, nullable=False),
+)
+
+
 builds = Table(
     "builds",
     metadata,

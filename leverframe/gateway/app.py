@@ -13,11 +13,14 @@ from temporalio.client import Client
 
 from activities.forms import Forms
 from activities.inbox import Inbox
-from activities.ports import Deployments, Metrics
-from leverframe.bootstrap import build_deployments, build_forms, build_inbox, build_metrics
+from activities.permit_ports import Permits
+from activities.ports import Delivery, Deployments, Metrics
+from leverframe.bootstrap import build_delivery, build_deployments, build_forms, build_inbox, build_metrics
 from leverframe.client import connect
+from leverframe.clusters import build_permits
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.dora_pages import DoraPages
+from leverframe.gateway.flagger import FlaggerDoor
 from leverframe.gateway.github import GithubWebhook
 from leverframe.gateway.gitlab import GitlabWebhook
 from leverframe.gateway.health import HealthPages
@@ -52,6 +55,7 @@ def build_app(
     counters: Counters | None = None,
     pace: Pace | None = None,
     trains: TrainViews | None = None,
+    gate: tuple[Delivery, Permits] | None = None,
     task_queue: str = HANDS,
     agents: Sequence[str] | None = None,
 ) -> Starlette:
@@ -67,6 +71,7 @@ def build_app(
         counters: to read them from outside.
         pace: to override what the settings say.
         trains: to override how fresh the trains' pages are.
+        gate: what Flagger's questions are answered by; None when something else delivers.
         task_queue: where watches run.
         agents: to override which enabled agents watch errors.
 
@@ -108,6 +113,7 @@ def build_app(
             *GithubWebhook(settings, client, counters).routes(),
             *GitlabWebhook(settings, client, counters).routes(),
             *(slack.door.routes() if slack else []),
+            *(_flagger(settings, gate, counters).routes() if gate else []),
             *TrainPages(settings, trains or TrainViews(client, settings.repositories), counters).routes(),
             *DoraPages(deployments, counters).routes(),
             *pages.routes(),
@@ -119,6 +125,18 @@ def build_app(
             HTTPException: replies.http,
         },
         lifespan=lifespan,
+    )
+
+
+def _flagger(settings: Settings, gate: tuple[Delivery, Permits], counters: Counters) -> FlaggerDoor:
+    if settings.gateway.flagger_secret is None:
+        raise BadConfiguration("gateway.flagger_secret is not set: Flagger's questions would be refused")
+    return FlaggerDoor(
+        secret=settings.gateway.flagger_secret,
+        services=frozenset(each.service.name for each in settings.repositories),
+        delivery=gate[0],
+        permits=gate[1],
+        counters=counters,
     )
 
 
@@ -167,6 +185,7 @@ async def _serve(settings: Settings) -> None:
         metrics=build_metrics(settings),
         deployments=build_deployments(settings),
         forms=build_forms(settings),
+        gate=_gate(settings),
     )
     config = uvicorn.Config(
         app,
@@ -180,6 +199,12 @@ async def _serve(settings: Settings) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     await uvicorn.Server(config).serve()
+
+
+def _gate(settings: Settings) -> tuple[Delivery, Permits] | None:
+    if settings.delivery.backend != "flagger":
+        return None
+    return build_delivery(settings), build_permits(settings)
 
 
 def _pace(settings: GatewaySettings) -> Pace:

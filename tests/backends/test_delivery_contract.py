@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import pytest
 import pytest_asyncio
 
+from activities.backends.store_sql import open_store
 from activities.ports import Delivery, Gitops
 from leverframe.model.errors import Conflict, NotFound, Unavailable
 from leverframe.model.releases import DeliveryState
 from tests.fakes.argo_world import ArgoWorld
 from tests.fakes.delivery_world import A, B, C, DeliveryWorld, until
+from tests.fakes.flagger_world import FlaggerWorld
 
 T = TypeVar("T")
 
@@ -58,11 +61,49 @@ class ArgoGround:
         self._world.point(sha)
 
 
-@pytest_asyncio.fixture(params=["local", "argo_rollouts"])
+class FlaggerGround:
+    """Flagger and Flux in a cluster; Flagger's intervals are short."""
+
+    def __init__(self, world: FlaggerWorld) -> None:
+        self._world = world
+        self.delivery, self.hasty, self.gitops = world.delivery, world.delivery, world.gitops
+
+    async def deploy(self, sha: str, *, well: bool = True) -> None:
+        if not well:
+            self._world.controller.unready.add(sha)
+
+    async def point(self, sha: str) -> None:
+        self._world.land(sha)
+
+    async def intervals(self) -> None:
+        """One after the other, until cancelled."""
+        while True:
+            await asyncio.to_thread(self._world.tick)
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def flagger(folder: Path) -> AsyncIterator[Ground]:
+    store = open_store(f"sqlite:///{folder}/store.db")
+    ground = FlaggerGround(FlaggerWorld(store, 1, 25, 100, settle_seconds=1))
+    intervals = asyncio.create_task(ground.intervals())
+    try:
+        yield ground
+    finally:
+        intervals.cancel()
+        await asyncio.gather(intervals, return_exceptions=True)
+        store.dispose()
+
+
+@pytest_asyncio.fixture(params=["local", "argo_rollouts", "flagger"])
 async def ground(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ground]:
     """A is stable in production."""
     if request.param == "argo_rollouts":
         yield ArgoGround(ArgoWorld(1, 25, 100))
+        return
+    if request.param == "flagger":
+        async with flagger(tmp_path) as ground:
+            yield ground
         return
     world = DeliveryWorld(tmp_path)
     async with world.router():
