@@ -59,19 +59,7 @@ class FlagdFlags:
     def list(self) -> list[FlagState]:
         """Raises Unavailable (no file) or BadConfiguration (a broken one)."""
         document, _ = self._read()
-        return [
-            FlagState(
-                flag=name,
-                on=definition.state == "ENABLED" and audience_of(definition) not in (Whole(on=False), None),
-                kill=definition.metadata.get("kill") is not False and audience_of(definition) is not None,
-                changed_at=_instant(definition.metadata.get("leverframe.at")),
-                changed_by=_key(definition.metadata.get("leverframe.key")),
-                restore_after_minutes=_minutes(definition.metadata.get("restore_after_minutes")),
-                killed_at_percent=_percent(definition.metadata.get("leverframe.killed_at_percent")),
-            )
-            for name, definition in document.flags.items()
-            if definition.is_switch
-        ]
+        return [_state(name, each) for name, each in document.flags.items() if each.is_switch]
 
     def read(self, flag: str) -> FlagReading:
         """Who has the flag. Raises NotFound, BadConfiguration, Unavailable."""
@@ -277,6 +265,20 @@ class FlagdFlags:
             os.replace(file.name, self._path)  # noqa: PTH105 - the name is a string here
         except OSError as error:
             raise Unavailable(f"the flag file {self._path} can't be written: {error.strerror}") from error
+
+
+def _state(flag: str, definition: Definition) -> FlagState:
+    audience, metadata = audience_of(definition), definition.metadata
+    return FlagState(
+        flag=flag,
+        on=definition.state == "ENABLED" and audience not in (Whole(on=False), None),
+        percent=audience.percent if isinstance(audience, Part) else None,
+        kill=metadata.get("kill") is not False and audience is not None,
+        changed_at=_instant(metadata.get("leverframe.at")),
+        changed_by=_key(metadata.get("leverframe.key")),
+        restore_after_minutes=_minutes(metadata.get("restore_after_minutes")),
+        killed_at_percent=_percent(metadata.get("leverframe.killed_at_percent")),
+    )
 
 
 def _instant(value: object) -> datetime | None:

@@ -1,7 +1,7 @@
 """`leverframe flags`: look at flags, and switch one as a person."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from pydantic import BaseModel
@@ -10,6 +10,10 @@ from leverframe.cli import flag_restores
 from leverframe.cli.output import AsJson, print_json, print_table, say
 from leverframe.cli.session import OfService, Reason, load, of_service, span
 from leverframe.login import me
+from leverframe.model.flags import Part
+
+if TYPE_CHECKING:
+    from leverframe.model.facts import FlagState
 
 app = typer.Typer(help="Feature flags, as the flag backend has them.", no_args_is_help=True)
 
@@ -35,9 +39,15 @@ def list_flags(as_json: AsJson = False) -> None:
         return
     print_table(
         ("FLAG", "STATE", "SAFE TO KILL"),
-        [(state.flag, "on" if state.on else "off", "yes" if state.kill else "no") for state in states],
+        [(state.flag, _standing(state), "yes" if state.kill else "no") for state in states],
         empty="The flag backend knows no flag.",
     )
+
+
+def _standing(state: "FlagState") -> str:
+    if state.percent is not None:
+        return Part(percent=state.percent).words()
+    return "on" if state.on else "off"
 
 
 @app.command("set")

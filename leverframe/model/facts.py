@@ -48,6 +48,8 @@ class FlagState(Frozen):
     flag: str
     on: bool
     """For anybody: while it is rolled out, too."""
+    percent: int | None = None
+    """While it is rolled out: the share of the users who are not internal that has it on."""
     kill: bool = True
     """Switching it off is safe: the backend's metadata does not say otherwise."""
     changed_at: Instant | None = None

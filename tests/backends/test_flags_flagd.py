@@ -253,7 +253,8 @@ def test_internal_users_get_a_flag_first_and_others_do_not(rolling: FlagdFlags) 
     assert rolling.evaluate("new-pricing", targeting_key="ada")
     assert rolling.evaluate("new-pricing", attributes={"email": "cleo@shop.example"})
     assert not rolling.evaluate("new-pricing", attributes={"email": "dan@elsewhere"})
-    assert [(s.on, s.kill) for s in rolling.list() if s.flag == "new-pricing"] == [(True, True)]
+    states = [(s.on, s.kill, s.percent) for s in rolling.list() if s.flag == "new-pricing"]
+    assert states == [(True, True, 0)]
 
 
 def test_a_step_written_again_after_a_crash_finds_itself_done(rolling: FlagdFlags) -> None:
