@@ -202,6 +202,17 @@ class TestTheDeliveryApi:
         assert "up to 25 % of production's requests still go to it" in next(iter(world.chat.told.values()))
         agrees(world, outcome)
 
+    async def test_refuses_to_send_the_requests_back_and_the_overlay_does_it_while_people_know(
+        self, env: WorkflowEnvironment
+    ) -> None:
+        world = a_world(error_ppm=fails_from(25))
+        world.faults.refuses["abort"] = Refused("the rollout is locked")
+        outcome, story = await Releases(world, env.client).outcome()
+        assert (outcome.outcome, story.percent) == ("rolled_back", 0)
+        assert "The delivery does not send the requests back: the rollout is locked." in outcome.detail
+        assert world.pages == ["requests not back", "ended"]
+        agrees(world, outcome)
+
     async def test_refuses_a_weight_for_good_and_the_release_is_taken_back(
         self, env: WorkflowEnvironment
     ) -> None:

@@ -29,8 +29,8 @@ BUILD = timedelta(minutes=10)
 READY_SECONDS = 120.0
 """How long an environment may take to run a SHA after its overlay has landed."""
 HEARTBEAT = timedelta(seconds=15)
-SLOT = timedelta(days=1)
-"""How long a release waits for the one before it to leave the canary."""
+SLOT = timedelta(days=7)
+"""How long a release waits for the one before it to leave the canary, which may be held for days."""
 PATIENCE = timedelta(hours=1)
 """How long a call that changes nothing for users is asked again."""
 

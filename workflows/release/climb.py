@@ -75,7 +75,8 @@ class Climb:
         if ladder is None or standstill is None:
             return
         cause, number = standstill.page(workflow.now())
-        self._pager.page(cause, standing_still(self._book.progress, ladder, standstill, reminder=number))
+        progress = self._book.progress
+        self._pager.page(cause, lambda: standing_still(progress, ladder, standstill, reminder=number))
 
     async def _weigh(self, ladder: Ladder) -> None:
         step = ladder.step

@@ -19,6 +19,9 @@ R = TypeVar("R")
 PATIENCE = timedelta(minutes=10)
 """How long a chat that does not answer is asked again. The release's story says the same all the while."""
 
+REMEMBERED = 500
+"""Causes that are kept; the chat knows the older ones by their keys."""
+
 
 class Pager:
     """Sends pages in the background: a chat that is down must not keep a release from going back."""
@@ -32,12 +35,12 @@ class Pager:
         """Whether a page is under way."""
         return bool(self._under_way)
 
-    def page(self, cause: str, text: str) -> None:
+    def page(self, cause: str, text: Callable[[], str]) -> None:
         """Tell people, unless they were told of this cause already."""
         if cause in self._book.state.paged:
             return
-        self._book.note(paged=(*self._book.state.paged, cause))
-        task = asyncio.create_task(self._send(f"{workflow.info().workflow_id}/{cause}", text))
+        self._book.note(paged=(*self._book.state.paged, cause)[-REMEMBERED:])
+        task = asyncio.create_task(self._send(f"{workflow.info().workflow_id}/{cause}", text()))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
@@ -48,7 +51,7 @@ class Pager:
         task = asyncio.create_task(work)
         await workflow.wait([task], timeout=within.total_seconds())
         if not task.done():
-            self.page(cause, text())
+            self.page(cause, text)
         return await task
 
     async def finish(self) -> None:

@@ -197,43 +197,48 @@ class Way:
         self._stop.pass_by()
         book, last_good = self._book, self._book.state.last_good
         book.tell("production", "failed", why)
-        await self._requests_back(why)
-        book.tell_share(0)
-        if not book.state.promoted:
-            book.tell("production", "failed", f"{why}. All requests are back on stable.")
+        refused = await self._requests_back(why)
+        went = refused or "All requests went back to stable."
+        book.tell_share(book.progress.percent if refused else 0)
+        book.tell("production", "failed", f"{why}. {went}")
         if self._rides.riding is not None:
             # or the overlay would name us after we have put it back
             await self._rides.settle(self._rides.riding)
         if last_good is None:
-            return book.ended("failed", f"{why}. There is no earlier release to go back to.")
+            return book.ended("failed", f"{why}. {went} There is no earlier release to go back to.")
         back = await self._pager.in_time(
             self._rides.put_back("production", last_good, why),
             OVERLAY_BACK,
             "overlay not back",
             lambda: overlay_not_back(book.state, why),
         )
-        if not book.state.promoted:
-            return book.ended("rolled_back", f"{why}. All requests went back to stable.{back.words}")
-        # Here only the overlay takes the requests away from it.
-        became = f"{why}. It had become stable already.{back.words}"
-        return book.ended("rolled_back" if back.there else "failed", became)
+        if back.there:
+            book.tell_share(0)
+        return book.ended(
+            "rolled_back" if back.there or not refused else "failed", f"{why}. {went}{back.words}"
+        )
 
-    async def _requests_back(self, why: str) -> None:
-        service = self._book.service
+    async def _requests_back(self, why: str) -> str | None:
+        """All requests back to stable, or the sentence that says why the overlay alone can do that now."""
+        service, sha = self._book.service, self._book.sha
+
+        def alarm() -> str:
+            return requests_not_back(self._book.state, why, workflow.now())
+
         try:
             await self._pager.in_time(
-                self._calls.abort(service.name),
-                REQUESTS_BACK,
-                "requests not back",
-                lambda: requests_not_back(self._book.state, why, workflow.now()),
+                self._calls.abort(service.name), REQUESTS_BACK, "requests not back", alarm
             )
         except ActivityError as error:
-            if not is_a(error, "Conflict"):
-                raise
-            if (await self._calls.state(service.name, "production")).stable != self._book.sha:
-                raise
-            # It has become stable: the overlay on the one before, which needs no proof, is the way back.
-            self._book.note(promoted=True)
+            if (
+                is_a(error, "Conflict")
+                and (await self._calls.state(service.name, "production")).stable == sha
+            ):
+                self._book.note(promoted=True)
+                return "It had become stable already."
+            self._pager.page("requests not back", alarm)
+            return f"The delivery does not send the requests back: {reason(error)}."
+        return None
 
     def _superseded(self, environment: Environment, by: str) -> ReleaseOutcome:
         detail = f"{environment} names {by[:12]} already, which contains this commit"

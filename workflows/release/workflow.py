@@ -83,7 +83,7 @@ class ReleaseWorkflow:
         for listener in start.notify:
             await self._announce(listener, outcome)
         if outcome.outcome in ("rolled_back", "failed"):
-            self._pager.page("ended", ended_badly(start.receipt, outcome, start.notify))
+            self._pager.page("ended", lambda: ended_badly(start.receipt, outcome, start.notify))
         await self._diary.close(self._book, outcome)
         await self._pager.finish()
 
@@ -138,6 +138,8 @@ class ReleaseWorkflow:
 
     def _over(self) -> str | None:
         """Why nothing can be told to the release any more."""
+        if ended := self._book.progress.outcome:
+            return f"it is over: {ended.replace('_', ' ')}"
         if aborted := self._book.helm.aborted:
             return aborted.words("has aborted it already")
         if not self._stop.past:
