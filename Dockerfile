@@ -27,6 +27,7 @@ COPY agents /opt/leverframe/agents
 COPY workflows /opt/leverframe/workflows
 COPY activities /opt/leverframe/activities
 COPY policies /opt/leverframe/policies
+COPY leverframe_pytest /opt/leverframe/leverframe_pytest
 # A new volume begins with what the image has at its place: a definition file without flags.
 RUN echo '{"$schema": "https://flagd.dev/schema/v0/flags.json", "flags": {}}' > /var/lib/leverframe/flags/flags.json \
  && chown leverframe:leverframe /var/lib/leverframe/flags/flags.json

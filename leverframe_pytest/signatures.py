@@ -29,6 +29,8 @@ _VARYING = (
 )
 """What differs from one failure to the next of the same cause, in the order in which it is replaced."""
 
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
+
 
 def normalised(failure: str) -> str:
     """The failure without line numbers, addresses, times, durations, ports and temporary paths.
@@ -44,7 +46,12 @@ def normalised(failure: str) -> str:
 
 @lru_cache(maxsize=4096)
 def fingerprint(failure: str | None) -> str:
-    """16 hexadecimal digits for the normalised failure; `""` where nothing is known of it."""
+    """16 hexadecimal digits for the normalised failure; `""` where nothing is known of it.
+
+    A fingerprint is its own, so that results may carry either.
+    """
     if not failure:
         return ""
+    if _FINGERPRINT.fullmatch(failure):
+        return failure
     return sha256(normalised(failure).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -16,10 +16,10 @@ from agents.flaky_tests.detector import verdict
 from agents.flaky_tests.history import Verdict
 from agents.flaky_tests.observation import PASS, Run, attempts
 from agents.flaky_tests.shelf import MemoryShelf
-from agents.flaky_tests.signatures import fingerprint
 from agents.flaky_tests.suite import Suite, fold
 from agents.flaky_tests.words import explained
 from leverframe.model.errors import BadInput
+from leverframe_pytest.signatures import fingerprint
 
 IDLE = timedelta(hours=2)
 MOST_OPEN = 32

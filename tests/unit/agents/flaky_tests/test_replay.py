@@ -12,9 +12,9 @@ from agents.flaky_tests.history import Verdict
 from agents.flaky_tests.observation import Run, attempts
 from agents.flaky_tests.replay import IDLE, MOST_OPEN, Judged, Replay, Row
 from agents.flaky_tests.shelf import MemoryShelf
-from agents.flaky_tests.signatures import fingerprint
 from agents.flaky_tests.suite import Suite, fold
 from leverframe.model.errors import BadInput
+from leverframe_pytest.signatures import fingerprint
 from tests.unit.agents.flaky_tests.lives import AT
 
 SENSITIVE = Bounds(runs_to_false_quarantine=100)

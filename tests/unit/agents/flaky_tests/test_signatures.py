@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.flaky_tests.signatures import LONGEST, fingerprint, normalised
+from leverframe_pytest.signatures import LONGEST, fingerprint, normalised
 
 SAME = [
     ("File a.py, line 31, in f: KeyError('x')", "File a.py, line 78, in f: KeyError('x')"),
