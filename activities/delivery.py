@@ -44,9 +44,12 @@ class DeliveryActivities:
         gitops: Gitops,
         metrics: Metrics,
         repositories: Mapping[str, Repository],
+        overlay_sha: Callable[[Repository, Environment], str | None],
     ) -> None:
+        """`overlay_sha`: what git says, whatever the reconciler has seen of it."""
         self._delivery = delivery
         self._gitops = gitops
+        self._overlay_sha = overlay_sha
         self._metrics = metrics
         self._repositories = repositories
 
@@ -71,12 +74,18 @@ class DeliveryActivities:
         Raises:
             CanaryBusy: another release is in canary; retried by the engine until it is not.
         """
-        state = self._delivery.state(self._service(request.repository), "production")
+        repository = self._repository(request.repository)
+        service = repository.service.name
+        state = self._delivery.state(service, "production")
         if state.wanted != request.named:
             return state
         if state.canary not in (None, request.sha):
             raise CanaryBusy(f"{state.canary[:12]} is in canary at {state.canary_percent} %")
         if state.stable is not None and state.wanted not in (None, state.stable, request.sha):
+            if self._overlay_sha(repository, "production") != state.wanted:
+                # Taken back and put back since, maybe by hand: nothing may hold the reconciler any more.
+                self._gitops.resume(service, "production")
+                self._gitops.request(service, "production")
             raise CanaryBusy(f"production's overlay names {state.wanted[:12]}, which is not stable yet")
         return state
 

@@ -53,7 +53,9 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),
         FlagActivities(ports.flags),
         FlagRolloutActivities(ports.flags, ports.flag_metrics, settings.flags.internal),
-        DeliveryActivities(ports.delivery, ports.gitops, ports.metrics, declared),
+        DeliveryActivities(
+            ports.delivery, ports.gitops, ports.metrics, declared, overlay_sha=ports.track.overlay_sha
+        ),
         DeploymentActivities(ports.deployments, ports.changes, ports.track, declared),
         InfrastructureActivities(ports.terraform, ports.delivery, ports.track, declared, settings.artifacts),
         InvestigateActivities(ports.errors, ports.track, ports.changes, ports.flags, declared),

@@ -112,8 +112,8 @@ class ArgoCdGitops:
             if (missing := self._door.missing_rights()) is not None:
                 return Health(ok=False, detail=missing, remedy="apply deploy/kubernetes, or widen the role")
             for name in names:
-                if (remedy := _remedy(self._read(name))) is not None:
-                    return Health(ok=False, detail=f"Application {name} does not sync", remedy=remedy)
+                if (found := _not_automatic(self._read(name))) is not None:
+                    return Health(ok=False, detail=found[0], remedy=found[1])
         except LeverframeError as error:
             return Health(ok=False, detail=str(error), remedy="check delivery.argocd")
         return Health(ok=True, detail=f"{', '.join(names)} at {self._door.where}")
@@ -168,13 +168,28 @@ def _trouble(application: Application) -> list[str]:
     return found
 
 
-def _remedy(application: Application) -> str | None:
-    """What to do about an Application that does not sync by itself; None when it does."""
-    if SUSPENDED in application.metadata.annotations:
-        return "the next release, or `leverframe release` that goes back, resumes it; or enable it in Argo CD"
+def _not_automatic(application: Application) -> tuple[str, str] | None:
+    """Why an Application does not sync by itself, and what to do; None when it does."""
+    name, note = application.metadata.name, application.metadata.annotations.get(SUSPENDED)
+    if note is not None:
+        return (
+            f"the automatic sync of {name} is suspended by Leverframe{_reason(note)}",
+            "the release that goes back resumes it, and the next one does; or switch it on in Argo CD",
+        )
     if not _is_automatic(application):
-        return "give it syncPolicy.automated: releases wait for git to be applied"
+        return (
+            f"Application {name} has no automatic sync",
+            "give it syncPolicy.automated: releases wait for git to be applied",
+        )
     return None
+
+
+def _reason(note: str) -> str:
+    """Why, as far as the annotation still says so."""
+    try:
+        return f": {json.loads(note)['reason']}"
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _kept(name: str, note: str) -> dict[str, Any]:

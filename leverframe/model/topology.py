@@ -319,6 +319,8 @@ class Service(Frozen):
     command: tuple[str, ...] = Field(min_length=1)
     """Starts one instance; `{port}` becomes the port it must listen on, `{python}` our interpreter."""
     health_path: str = Field(default="/health", pattern=r"^/")
+    ready_within_seconds: float = Field(default=120, gt=0, le=3600)
+    """How long an environment may take to run a commit after its overlay has landed: sync, pull, start."""
     overlays: dict[Literal["dev", "production"], str]
     """Environment → path of the `kustomization.yaml` in the repository."""
     image: str

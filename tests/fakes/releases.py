@@ -53,6 +53,7 @@ class Releases:
             gitops or environments,
             metrics or FakeTraffic(world),
             {"shop": world.repository},
+            overlay_sha=lambda _, environment: world.overlays.get(environment),
         )
 
     @asynccontextmanager

@@ -26,8 +26,6 @@ R = TypeVar("R")
 ANSWER = timedelta(seconds=30)
 """How long one attempt of a short call may take."""
 BUILD = timedelta(minutes=10)
-READY_SECONDS = 120.0
-"""How long an environment may take to run a SHA after its overlay has landed."""
 HEARTBEAT = timedelta(seconds=15)
 SLOT = timedelta(days=7)
 """How long a release waits for the one before it to leave the canary, which may be held for days."""
@@ -61,15 +59,19 @@ class Calls:
         self._sha = sha
         self._short = sha[:12]
         self._stop = stop
+        self._ready_seconds = 120.0
+        """How long an environment may take to run a SHA after its overlay has landed."""
 
     async def describe(self) -> Repository:
         """What the platform team declared."""
-        return await self._ask(
+        declared = await self._ask(
             ForgeActivities.describe,
             self._repository,
             patience=PATIENCE,
             summary=f"Read how {self._repository} is released",
         )
+        self._ready_seconds = declared.service.ready_within_seconds
+        return declared
 
     async def build(self, declared: Repository) -> Artifact:
         """The one artifact of the SHA: the recorded one, or one that is built and recorded now."""
@@ -238,10 +240,10 @@ class Calls:
                 repository=self._repository,
                 environment=environment,
                 sha=self._sha,
-                limit_seconds=READY_SECONDS,
+                limit_seconds=self._ready_seconds,
             ),
-            attempt=timedelta(seconds=2 * READY_SECONDS),
-            patience=PATIENCE,
+            attempt=timedelta(seconds=2 * self._ready_seconds),
+            patience=PATIENCE + timedelta(seconds=self._ready_seconds),
             silence=HEARTBEAT,
             summary=f"Wait until {environment} runs {self._short}",
         )
@@ -254,10 +256,10 @@ class Calls:
                 repository=self._repository,
                 environment=environment,
                 sha=sha,
-                limit_seconds=READY_SECONDS,
+                limit_seconds=self._ready_seconds,
             ),
-            attempt=timedelta(seconds=2 * READY_SECONDS),
-            patience=PATIENCE,
+            attempt=timedelta(seconds=2 * self._ready_seconds),
+            patience=PATIENCE + timedelta(seconds=self._ready_seconds),
             silence=HEARTBEAT,
             summary=f"Wait until {environment} runs {sha[:12]} again",
         )

@@ -152,7 +152,10 @@ def test_a_paused_canary_is_healthy_and_an_aborted_one_is_not(world: ArgoWorld) 
     ("trouble", "said"),
     [
         (lambda world: world.cluster.allow(Rule(("*",), ("*",), ("get",))), "may not patch applications"),
-        (lambda world: world.gitops.suspend("shop", "production", reason="bad"), "does not sync"),
+        (
+            lambda world: world.gitops.suspend("shop", "production", reason="bad"),
+            "is suspended by Leverframe",
+        ),
         (lambda world: world.cluster.store.delete(kind("Application"), "argocd", "shop-dev"), "not found"),
     ],
 )

@@ -122,8 +122,16 @@ def seen(
     )
 
 
-def activities(*states: DeliveryState, behind: int = 1) -> DeliveryActivities:
-    return DeliveryActivities(Script(*states), Behind(behind), Blind(), {"shop": repository()})
+def activities(
+    *states: DeliveryState, behind: int = 1, gitops: Behind | None = None, git: str | None = C
+) -> DeliveryActivities:
+    return DeliveryActivities(
+        Script(*states),
+        gitops or Behind(behind),
+        Blind(),
+        {"shop": repository()},
+        overlay_sha=lambda _repository, _environment: git,
+    )
 
 
 def waited(*states: DeliveryState, limit: float = 60, behind: int = 1) -> tuple[DeliveryState, list[object]]:
@@ -218,6 +226,18 @@ def test_the_slot_is_busy_and_asked_for_again(state: DeliveryState) -> None:
     assert kind_of(error) == ("CanaryBusy", True)
 
 
+@pytest.mark.parametrize(("git", "resumed"), [(C, False), (A, True)])
+def test_a_reconciler_that_an_abort_has_suspended_follows_git_once_that_names_something_else(
+    git: str, resumed: bool
+) -> None:
+    """A person has put back what the train could not: nobody else would tell the reconciler."""
+    gitops = Behind(1)
+    request = SlotRequest(repository="shop", sha=B, named=C)
+    with pytest.raises(ApplicationError, match="is not stable yet"):
+        ActivityEnvironment().run(activities(seen(C, A), gitops=gitops, git=git).canary_slot, request)
+    assert gitops.resumed is resumed
+
+
 def test_an_abort_that_left_the_canary_its_share_is_asked_for_again() -> None:
     with pytest.raises(ApplicationError, match="still gets 25 %") as error:
         ActivityEnvironment().run(activities(seen(B, A, B, percent=25)).abort, "shop", B)
@@ -249,7 +269,9 @@ def test_the_gate_gets_the_signals_that_are_declared_and_no_others() -> None:
         blind={"flows": "no beacon"},
     )
     told = ActivityEnvironment().run(
-        DeliveryActivities(Script(seen()), Behind(1), Told(document), {"shop": repository()}).release_health,
+        DeliveryActivities(
+            Script(seen()), Behind(1), Told(document), {"shop": repository()}, overlay_sha=lambda *_: C
+        ).release_health,
         "shop",
     )
     assert (told.signals, told.blind) == ({"errors": count}, {})
