@@ -7,7 +7,8 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
-from leverframe.model.flags import INTERNAL, Part, Whole
+from leverframe.model.errors import Unavailable
+from leverframe.model.flags import INTERNAL, Audience, FlagReading, Part, Whole
 from leverframe.model.outcomes import Outcome
 from policies.reservations import Phase
 from tests.fakes.rollout_world import FLAG, SWITCH, Rollouts, rollout_policy
@@ -27,8 +28,22 @@ def settled(rollouts: Rollouts) -> list[Outcome | None]:
     return [entry.outcome for entry in entries]
 
 
-async def test_a_harmless_flag_goes_from_internal_users_to_everybody(rollouts: Rollouts) -> None:
+async def test_a_harmless_flag_goes_from_internal_users_to_everybody(
+    rollouts: Rollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the worker dies right after it has written a step: the step is found done."""
+    lost, expose = [], rollouts.flags.expose
+
+    def dying(flag: str, audience: Audience, **given: str) -> FlagReading:
+        reading = expose(flag, audience, **given)
+        if audience == Part(percent=5) and not lost:
+            lost.append(reading)
+            raise Unavailable("the worker was killed")
+        return reading
+
+    monkeypatch.setattr(rollouts.flags, "expose", dying)
     found = await rollouts.outcome(5, 100)
+    assert lost
     assert (found.outcome, found.audience) == ("landed", Whole(on=True))
     steps = {row.step: row.text for row in found.rows}
     assert list(steps) == ["internal users", "leave", "5 %", "100 %", "outcome"]
