@@ -33,7 +33,7 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
 
 def test_the_settings_can_be_used_and_name_every_placeholder(told: Settings) -> None:
     signals = told.metrics.prometheus.services["shop"].signals
-    assert set(signals) == {"errors", "slower than 250 ms", "restarts"}
+    assert set(signals) == {"errors", "slower than 250 ms", "restarts", "abandoned checkouts"}
     assert [placeholder for placeholder in ARM_PLACEHOLDERS if f"| `{placeholder}` |" not in PAGE] == []
     assert isinstance(build_metrics(told), PrometheusMetrics)
 
