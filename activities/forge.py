@@ -75,15 +75,6 @@ class RollBackRequest(Frozen):
     reason: str = "an agent rolls production back"
 
 
-class TagRequest(Frozen):
-    """Put an annotated marker on a commit."""
-
-    repository: Slug
-    name: str
-    sha: Sha
-    message: str
-
-
 class ForgeActivities:
     """Changes, overlays and artifacts of the declared repositories."""
 
@@ -197,17 +188,6 @@ class ForgeActivities:
     def is_ancestor(self, repository: str, ancestor: str, descendant: str) -> bool:
         """Whether one commit is contained in another."""
         return self._track.is_ancestor(self._repository(repository), ancestor=ancestor, descendant=descendant)
-
-    @activity.defn(name="tag")
-    @typed_failures
-    def tag(self, request: TagRequest) -> None:
-        """Push an annotated marker tag. Idempotent."""
-        self._track.tag(
-            self._repository(request.repository),
-            name=request.name,
-            sha=request.sha,
-            message=request.message,
-        )
 
     @activity.defn(name="preview")
     @typed_failures

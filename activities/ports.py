@@ -54,6 +54,7 @@ Kind = Literal[
     "builder",
     "builds",
     "permits",
+    "notes",
 ]
 
 

@@ -281,8 +281,25 @@ class Track(Protocol):
 
     def is_ancestor(self, repository: Repository, *, ancestor: str, descendant: str) -> bool: ...
 
-    def tag(self, repository: Repository, *, name: str, sha: str, message: str) -> None:
-        """Push an annotated marker tag; the same tag on the same commit is a success."""
+    def tag(self, repository: Repository, *, name: str, sha: str, message: str) -> bool:
+        """Push an annotated marker tag; whether it is signed. The same tag on the same commit is a success.
+
+        A tag is never read to decide what runs.
+        """
+        ...
+
+    def landed_between(
+        self, repository: Repository, *, after: str | None, upto: str, limit: int
+    ) -> tuple[list[tuple[Receipt, str]], int]:
+        """Receipts of what came to the target after one commit and up to another, with their subjects.
+
+        Newest first, without those that only move overlays; and how many there are beyond `limit`. Without
+        `after` it begins where the target does.
+        """
+        ...
+
+    def live_before(self, repository: Repository, *, sha: str) -> str | None:
+        """What production's overlay named just before it named the commit, by git's history of it."""
         ...
 
     def health(self) -> Health: ...

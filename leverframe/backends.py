@@ -48,6 +48,7 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("builder", "local"): "activities.backends.builder_local",
         ("builder", "command"): "activities.backends.builder_command",
         ("builder", "forge"): "activities.backends.builder_forge",
+        ("notes", "store"): "activities.backends.notes_store",
         ("builds", "store"): "activities.backends.builds_store",
         ("permits", "store"): "activities.backends.permits_store",
         ("terraform", "none"): "activities.backends.terraform_none",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from activities.build_ports import Builds
 from activities.inbox import Inbox
+from activities.notes_port import Notes
 from activities.ports import (
     AuditLog,
     Changes,
@@ -61,6 +62,7 @@ class Ports:
     sandbox: Sandbox
     audit: AuditLog
     builds: Builds
+    notes: Notes
     deployments: Deployments
     policy_source: PolicySource
     terraform: Terraform
@@ -114,6 +116,7 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
         "sandbox": lambda: build_sandbox(settings),
         "audit": lambda: build("audit", "store", store()),
         "builds": lambda: build("builds", "store", store()),
+        "notes": lambda: build("notes", "store", store()),
         "deployments": lambda: build("deployments", "store", store()),
         "policy_source": lambda: build_policy_source(settings),
         "terraform": lambda: build_terraform(settings),
@@ -221,6 +224,16 @@ def build_audit(settings: Settings) -> AuditLog:
 def build_deployments(settings: Settings) -> Deployments:
     """What became of each release. Raises BadConfiguration, Unavailable."""
     return cast(Deployments, build("deployments", "store", open_the_store(settings)))
+
+
+def build_builds(settings: Settings) -> Builds:
+    """What commits were built as. Raises BadConfiguration, Unavailable."""
+    return cast(Builds, build("builds", "store", open_the_store(settings)))
+
+
+def build_notes(settings: Settings) -> Notes:
+    """The notes of releases. Raises BadConfiguration, Unavailable."""
+    return cast(Notes, build("notes", "store", open_the_store(settings)))
 
 
 def build_sandbox(settings: Settings) -> Sandbox:

@@ -33,6 +33,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.investigate import InvestigateActivities  # noqa: PLC0415
     from activities.ledger import LedgerActivities, LedgerDoor  # noqa: PLC0415
     from activities.look import LookActivities  # noqa: PLC0415
+    from activities.marking import MarkActivities  # noqa: PLC0415
     from activities.native import NativeActivities  # noqa: PLC0415
     from activities.policies import PolicyActivities  # noqa: PLC0415
     from activities.reconcile import ReconcileActivities  # noqa: PLC0415
@@ -48,6 +49,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     return _methods(
         ForgeActivities(ports.changes, ports.track, declared, ports.builds, ports.deployments),
         BuildActivities(ports.track, ports.builds, declared, build_builders(settings, apart=False)),
+        MarkActivities(ports.track, ports.changes, ports.notes, declared),
         TrainActivities(ports.changes, ports.track, declared),
         ForgeCheckActivities(ports.track, declared, build_checks(settings)),
         NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),

@@ -1,5 +1,6 @@
 """What a forge has a part in is built here from the settings: changes, checks, queue, and git's remotes."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from activities.ports import Changes
@@ -73,6 +74,7 @@ def build_track(settings: Settings) -> Track:
             repositories=settings.repositories,
             login=_git_login(settings),
             moves=_moved_by_github(settings),
+            signing_key=settings.release.signing_key_file,
         ),
     )
 
@@ -120,3 +122,10 @@ def _git_login(settings: Settings) -> "HttpsLogin | None":
     if changes.gitlab.configured and (changes.backend == "gitlab" or not changes.github.configured):
         return _gitlab(settings).git_login()
     return _github(settings).git_login() if changes.github.configured else None
+
+
+def marker_fingerprint(key: Path) -> str:
+    """Which key signs markers. Raises BadConfiguration, Unavailable: it can't sign."""
+    from activities.backends.track_markers import SshKey  # noqa: PLC0415 - loads when it is used
+
+    return SshKey(key).fingerprint()

@@ -174,6 +174,13 @@ def _not_ours(name: str) -> str:
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_not_ours)]
 
 
+class ReleaseSettings(Section):
+    """What a release leaves behind at 100 %."""
+
+    signing_key_file: Path | None = None
+    """An SSH key without a passphrase that signs markers; without it they are not signed."""
+
+
 class RegistryLogin(Section):
     """Who we are to one registry."""
 
@@ -314,6 +321,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     metrics: MetricsSettings = MetricsSettings()
     sandbox: SandboxSettings = SandboxSettings()
+    release: ReleaseSettings = ReleaseSettings()
     builder: BuilderSettings = BuilderSettings()
     terraform: TerraformSettings = TerraformSettings()
     policies: PolicySettings = PolicySettings()

@@ -263,6 +263,16 @@ repointings = Table(
     Column("landed_at", BigInteger, nullable=False),
 )
 
+release_notes = Table(
+    "release_notes",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("sha", Text, primary_key=True),
+    Column("live_at", BigInteger, nullable=False),
+    Column("marked", Text, nullable=False, comment="JSON: the marker and its notes"),
+    Index(None, "service", "live_at"),
+)
+
 
 def open_store(url: str) -> Engine:
     """An engine on the newest schema. Safe when several processes start at once.

@@ -7,20 +7,21 @@ the writing does is in `track_cars`, `track_proof`, `track_landing` and `track_b
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from activities.backends import track_cars
-from activities.backends.git_process import IDENTITY, the_sha
+from activities.backends import track_cars, track_markers
+from activities.backends.git_process import the_sha
 from activities.backends.track_branches import made_before, made_overlay, made_revert, pushed
 from activities.backends.track_compose import changed_paths, tree_of
 from activities.backends.track_landing import Landing, MovesRefs
 from activities.backends.track_mirror import on_a_fresh_mirror_again
 from activities.backends.track_proof import prove
 from activities.backends.track_reader import GitReader
-from activities.backends.track_refs import check_ref, message_of, rejected, tip_of
+from activities.backends.track_refs import tip_of
 from activities.ports import Backend
 from leverframe.model.changes import Author, Car, Change, CheckResult, Conflicted, Receipt
-from leverframe.model.errors import BadInput, Conflict, Refused
+from leverframe.model.errors import BadInput, Refused
 from leverframe.model.releases import Artifact, Environment
 from leverframe.model.topology import Repository
 from leverframe.model.trains import Evidence, Method, Override
@@ -29,10 +30,14 @@ from leverframe.model.trains import Evidence, Method, Override
 class GitTrack(GitReader):
     """The `Track` port on plain git."""
 
-    def __init__(self, *, moves: MovesRefs | None = None, **about: Any) -> None:
-        """`moves` lands cars where git may not push to the target. The rest is as `GitReader` has it."""
+    def __init__(
+        self, *, moves: MovesRefs | None = None, signing_key: Path | None = None, **about: Any
+    ) -> None:
+        """`moves` lands cars where git may not push to the target; `signing_key` is the SSH key that signs
+        markers. The rest is as `GitReader` has it."""
         super().__init__(**about)
         self._moves = moves
+        self._key = track_markers.SshKey(signing_key) if signing_key else None
 
     @on_a_fresh_mirror_again
     def compose(
@@ -217,30 +222,23 @@ class GitTrack(GitReader):
             return pushed(mirror, git, branch, made, before=before, patch=patch)
 
     @on_a_fresh_mirror_again
-    def tag(self, repository: Repository, *, name: str, sha: str, message: str) -> None:
-        """Push an annotated marker tag; the same tag on the same commit is a success.
+    def tag(self, repository: Repository, *, name: str, sha: str, message: str) -> bool:
+        """Push an annotated marker tag, signed where there is a key; whether the one that is there is.
+
+        The same tag on the same commit is a success.
 
         Raises:
             BadInput: the name is not one that git takes.
             Conflict: the tag marks another commit.
+            Unavailable: it can't be signed now, or not be pushed.
         """
-        mirror, ref = self._mirror(repository), f"refs/tags/{name}"
-        with mirror.containing(sha) as git:
-            check_ref(git, ref)
-            seconds = git.run("log", "--max-count=1", "--format=%ct", sha, "--").text
-            tagger = f"{IDENTITY[0]} <{IDENTITY[1]}> {seconds} +0000"
-            body = f"object {sha}\ntype commit\ntag {name}\ntagger {tagger}\n\n{message_of(message)}\n"
-            made = git.run("mktag", stdin=body.encode()).text
-            push = mirror.push(git, [f"{made}:{ref}"], expected={ref: ""})
+        mirror = self._mirror(repository)
+        with mirror.containing(the_sha(sha)) as git:
+            push = track_markers.pushed(mirror, git, name=name, sha=sha, message=message, key=self._key)
         if push.ok:
-            return
+            return self._key is not None
         with mirror.synced() as git:
-            marked = git.run("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", allow=(0, 1)).text
-        if marked == sha:
-            return
-        if marked:
-            raise Conflict(f"the tag {name} marks {marked[:12]}, not {sha[:12]}")
-        raise rejected(f"the tag {name}", push.told)
+            return track_markers.found(git, push, name=name, sha=sha)
 
 
 def _of(checks: Sequence[CheckResult], car: Car) -> tuple[CheckResult, ...]:

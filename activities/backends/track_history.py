@@ -19,6 +19,9 @@ from leverframe.model.facts import MAX_AUTHORS, LandedCommit
 from leverframe.model.releases import Artifact
 from leverframe.model.untrusted import Untrusted
 
+MOST_BETWEEN = 1000
+"""Commits of the target's line between two releases that are read."""
+
 MAX_PATHS_SHOWN = 200
 """Paths listed of one commit; the rest would only swell a workflow's messages."""
 
@@ -139,6 +142,22 @@ def reverted_in(git: Git, target: str, commit: str, since: datetime) -> str | No
         *([f"{older}..{ref}"] if older else [ref]), "--",
     )  # fmt: skip
     return told.text or None
+
+
+def landed_between(git: Git, target: str, *, after: str | None, upto: str) -> list[tuple[Receipt, str]]:
+    """The receipts of the target's first-parent line in `after..upto`, newest first, with their subjects."""
+    span = [upto, *([f"^{after}"] if after else [])]
+    log = git.run(
+        "log", "-z", "--first-parent", f"--max-count={MOST_BETWEEN}", "--format=%H%x00%s", *span, "--"
+    ).fields  # fmt: skip
+    subjects = dict(zip(log[::2], log[1::2], strict=True))
+    found: list[tuple[Receipt, str]] = []
+    for receipt in itertools.islice(receipts(git, target), 10 * MOST_BETWEEN):
+        if receipt.sha in subjects:
+            found.append((receipt, subjects.pop(receipt.sha)))
+        elif found and not subjects:
+            break
+    return found
 
 
 def blame(git: Git, sha: str, path: str, line: int) -> str | None:

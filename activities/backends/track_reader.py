@@ -20,7 +20,7 @@ from activities.backends.track_files import read_files
 from activities.backends.track_mirror import Mirror, on_a_fresh_mirror_again
 from activities.backends.track_proof import same_closure
 from activities.backends.track_receipts import receipts
-from activities.backends.track_refs import tip_of
+from activities.backends.track_refs import has_commit, tip_of
 from activities.backends.track_rehearsal import rehearse, version
 from activities.overlay_file import Named
 from activities.ports import Health, PolicyFiles
@@ -166,6 +166,28 @@ class GitReader:
     def commits(self, repository: Repository, *, limit: int) -> list[LandedCommit]:
         with self._mirror(repository).synced() as git:
             return track_history.commits(git, repository.target, limit)
+
+    @on_a_fresh_mirror_again
+    def landed_between(
+        self, repository: Repository, *, after: str | None, upto: str, limit: int
+    ) -> tuple[list[tuple[Receipt, str]], int]:
+        with self._mirror(repository).containing(the_sha(upto)) as git:
+            # A commit that git does not know, such as one before a rewritten history, bounds nothing.
+            known = after if after is not None and has_commit(git, the_sha(after)) else None
+            brought = track_history.landed_between(git, repository.target, after=known, upto=upto)
+            told = [pair for pair in brought if not repository.only_overlays(pair[0].paths)]
+        return told[:limit], max(0, len(told) - limit)
+
+    @on_a_fresh_mirror_again
+    def live_before(self, repository: Repository, *, sha: str) -> str | None:
+        path = track_overlay.declared(repository, "production")
+        with self._mirror(repository).synced() as git:
+            tip, seen = tip_of(git, repository.target), False
+            for earlier in track_overlay.history(git, tip, path, repository.service.image):
+                if seen and earlier.sha not in (None, sha) and has_commit(git, str(earlier.sha)):
+                    return earlier.sha
+                seen = seen or earlier.sha == sha
+        return None
 
     @on_a_fresh_mirror_again
     def reverted_in(self, repository: Repository, *, commit: str, since: datetime) -> str | None:

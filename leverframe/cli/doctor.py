@@ -41,6 +41,7 @@ def doctor(
         _checked("packages", _packages),
         *_engine_and_policy(settings, fix=fix),
         *_backends(settings),
+        _marker(settings),
     ]
     if as_json:
         print_json(findings)
@@ -67,6 +68,21 @@ def _packages() -> str:
 
     assert_own_roots()
     return f"all root packages come from {TREE}"
+
+
+def _marker(settings: Settings) -> Finding:
+    """Whether the tags that mark releases are signed, and by which key."""
+    key = settings.release.signing_key_file
+    if key is None:
+        return Finding(
+            part="marker",
+            colour="yellow",
+            detail="the tags that mark releases are not signed",
+            remedy='ssh-keygen -t ed25519 -N "" -f KEY, and set release.signing_key_file',
+        )
+    from leverframe.forges import marker_fingerprint  # noqa: PLC0415 - load when it is used
+
+    return _checked("marker", lambda: f"the tags that mark releases are signed by {marker_fingerprint(key)}")
 
 
 def _engine_and_policy(settings: Settings, *, fix: bool) -> Iterator[Finding]:

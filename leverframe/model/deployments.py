@@ -30,6 +30,8 @@ class Moments(Frozen):
     """When a release came how far."""
 
     began_at: Instant | None = None
+    in_dev_at: Instant | None = None
+    """When dev ran it and answered."""
     entered_at: Instant | None = None
     """When production's first request could reach it."""
     live_at: Instant | None = None

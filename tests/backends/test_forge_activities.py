@@ -18,7 +18,6 @@ from activities.forge import (
     OverlayRequest,
     RevertRequest,
     RollBackRequest,
-    TagRequest,
 )
 from activities.overlay_file import point_at
 from activities.train import TrainActivities
@@ -352,12 +351,3 @@ def test_an_undeclared_repository_and_an_unknown_change_are_not_found(forge: For
         lambda: forge.acts.is_ancestor("shop", NEW_SHA, change.head),
     ]
     assert [failure(case) for case in cases] == ["NotFound"] * len(cases)
-
-
-def test_a_marker_tag_stands_on_the_released_commit(forge: Forge) -> None:
-    sha = forge.land(forge.propose("work", {"new.py": "x\n"}))
-    request = TagRequest(repository="shop", name="leverframe/released/1", sha=sha, message="At 100 %.")
-    for _ in range(2):
-        forge.acts.tag(request)
-    assert forge.world.git("rev-parse", "leverframe/released/1^{commit}") == sha
-    assert forge.world.git("show", f"{sha}:{OVERLAY}")

@@ -8,13 +8,15 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
-from activities.forge import RELEASE_MACHINERY, OverlayRequest, TagRequest
+from activities.forge import RELEASE_MACHINERY, OverlayRequest
+from activities.marking import MarkRequest
 from activities.ports import Health
 from leverframe.delivery import arms as transitions
 from leverframe.delivery.arms import Arms, reconcile
 from leverframe.model.changes import Author, CarEjected, CarLanded, Change, Enqueue, Priority, Receipt
 from leverframe.model.deployments import ReleaseEntry
 from leverframe.model.errors import Unavailable
+from leverframe.model.release_notes import LandedChange, Marked, ReleaseNotes
 from leverframe.model.releases import (
     ERRORS,
     Artifact,
@@ -77,7 +79,14 @@ class World:
     overlay_log: list[tuple[Environment, str, Priority]] = field(default_factory=list)
     built: dict[str, Artifact] = field(default_factory=dict)
     """What is recorded of images, by commit."""
-    tags: list[TagRequest] = field(default_factory=list)
+    markers: dict[str, ReleaseNotes] = field(default_factory=dict)
+    """Tags and the notes that they carry."""
+    marks_that_fail: int = 0
+    """So often the marker is pushed and the answer lost."""
+    told: list[str] = field(default_factory=list)
+    """Markers that changes were told of."""
+    deaf: bool = False
+    """Whether no change can be told."""
     ejections: list[str] = field(default_factory=list)
     """Reasons with which the next cars are ejected."""
     on_ejection: Callable[["World"], None] = lambda world: None
@@ -198,9 +207,27 @@ class FakeForge:
             raise ApplicationError("the store is away", type="Refused", non_retryable=True)
         self._world.book.append(entry)
 
-    @activity.defn(name="tag")
-    async def tag(self, request: TagRequest) -> None:
-        self._world.tags.append(request)
+    @activity.defn(name="mark_release")
+    async def mark(self, request: MarkRequest) -> Marked:
+        world = self._world
+        landed = LandedChange.of(receipt(request.sha), "Take cards")
+        notes = ReleaseNotes(
+            service="shop",
+            landed=(landed,),
+            **{name: getattr(request, name) for name in MarkRequest.model_fields},
+        )
+        assert notes.marker is not None
+        world.markers[notes.marker] = notes
+        if world.marks_that_fail:
+            world.marks_that_fail -= 1
+            raise Unavailable("the answer is lost")
+        return Marked(name=notes.marker, signed=True, notes=notes)
+
+    @activity.defn(name="tell_live")
+    async def tell_live(self, marked: Marked) -> None:
+        if self._world.deaf:
+            raise ApplicationError("there is no such change", type="NotFound", non_retryable=True)
+        self._world.told.append(marked.name)
 
     def _ride(self, request: Enqueue) -> CarLanded | CarEjected:
         world, wanted = self._world, self._wanted[request.change]

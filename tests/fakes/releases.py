@@ -76,7 +76,7 @@ class Releases:
                 activities=[] if not hands else [
                     forge.describe, forge.build, forge.recorded_build, forge.export, forge.record_build,
                     forge.overlay_sha, forge.overlay_change, forge.get_change, forge.is_ancestor,
-                    forge.tag, forge.enqueue, forge.record_deployment,
+                    forge.mark, forge.tell_live, forge.enqueue, forge.record_deployment,
                     delivery.deploy_artifact, delivery.delivery_state, delivery.canary_slot,
                     delivery.wait_reconciled, delivery.wait_back, delivery.set_weight, delivery.promote,
                     delivery.abort, delivery.probe, delivery.release_health, self._chat.page,

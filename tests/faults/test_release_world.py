@@ -59,7 +59,7 @@ def agrees(world: World, *outcomes: ReleaseOutcome) -> None:
     assert arms == Arms(stables=arms.stables), "nothing is left in the canary"
     assert arms.stable == named, "the environment runs what git names"
     assert named in (OLD, *landed), "and that is proven"
-    assert {tag.sha for tag in world.tags} == set(landed)
+    assert {notes.sha for notes in world.markers.values()} == set(landed)
     for outcome in outcomes:
         assert (outcome.sha in arms.stables) == (outcome.outcome == "landed")
         assert ("ended" in world.pages) == (outcome.outcome in ("failed", "rolled_back"))
@@ -67,8 +67,8 @@ def agrees(world: World, *outcomes: ReleaseOutcome) -> None:
 
 EVERY_CALL = (
     "describe", "build", "deploy_artifact", "delivery_state", "overlay_sha", "overlay_change", "enqueue",
-    "wait_reconciled", "probe", "canary_slot", "set_weight", "release_health", "promote", "abort", "tag",
-    "wait_back", "record_deployment", "page",
+    "wait_reconciled", "probe", "canary_slot", "set_weight", "release_health", "promote", "abort",
+    "mark_release", "tell_live", "wait_back", "record_deployment", "page",
 )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ class TestTheWorker:
         assert outcome.outcome == ("landed" if bad > 25 else "rolled_back"), outcome.detail
         lands = ["dev", "production"] + ["production"] * (bad == 25)
         assert [environment for environment, _, _ in world.overlay_log] == lands
-        assert len({tag.name for tag in world.tags}) == (bad > 25)
+        assert len(world.markers) == (bad > 25)
         agrees(world, outcome)
 
 

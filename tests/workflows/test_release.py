@@ -46,7 +46,8 @@ async def test_a_good_release_climbs_to_the_top_is_promoted_and_marked(env: Work
     assert world.weights == [1, 25, 100]
     assert world.arms["production"] == Arms(stables=(OLD, NEW))
     assert world.overlay_log == [("dev", NEW, Priority.PROMOTION), ("production", NEW, Priority.PROMOTION)]
-    assert [(tag.name, tag.sha) for tag in world.tags] == [(outcome.marker, NEW)]
+    assert list(world.markers) == world.told == [outcome.marker]
+    assert outcome.detail.startswith(f"at 100 %, marked and signed as {outcome.marker}: ")
     assert outcome.marker is not None
     assert outcome.marker.startswith("live/shop/")
     assert outcome.marker.endswith(NEW[:12])
@@ -67,6 +68,24 @@ async def test_a_good_release_climbs_to_the_top_is_promoted_and_marked(env: Work
     assert ended.moments.recovered_at is None
 
 
+async def test_a_marker_whose_answer_was_lost_is_made_again_under_the_same_name_with_the_same_notes(
+    env: WorkflowEnvironment,
+) -> None:
+    world = World.with_stable(marks_that_fail=2, deaf=True)
+    outcome, _ = await Releases(world, env.client).outcome()
+    assert (outcome.outcome, list(world.markers)) == ("landed", [outcome.marker])
+    assert outcome.detail.endswith(". Not every change could be told: there is no such change")
+    assert outcome.marker is not None
+    notes = world.markers[outcome.marker]
+    assert (notes.previous, notes.artifact, notes.verdicts) == (OLD, notes.artifact, outcome.verdicts)
+    moments = notes.moments
+    assert moments.in_dev_at is not None
+    assert moments.entered_at is not None
+    assert moments.live_at is not None
+    assert moments.in_dev_at < moments.entered_at < moments.live_at
+    assert f"{moments.live_at:%Y%m%d-%H%M%S}" in outcome.marker
+
+
 async def test_the_first_release_ever_needs_no_canary_nor_a_book_that_keeps_it(
     env: WorkflowEnvironment,
 ) -> None:
@@ -75,7 +94,7 @@ async def test_the_first_release_ever_needs_no_canary_nor_a_book_that_keeps_it(
     assert (outcome.outcome, outcome.reached_percent, outcome.verdicts) == ("landed", 100, ())
     assert world.weights == []
     assert world.arms["production"].stable == NEW
-    assert len(world.tags) == 1
+    assert len(world.markers) == 1
 
 
 async def test_an_image_is_built_once_by_a_build_worker_and_recorded_by_the_hands(
@@ -112,7 +131,7 @@ async def test_red_at_a_step_sends_the_requests_back_and_then_puts_the_overlay_b
     assert world.weights == [1, 25, 0]
     assert world.overlays == {"dev": NEW, "production": OLD}
     assert world.overlay_log[-1] == ("production", OLD, Priority.HOTFIX)
-    assert world.tags == []
+    assert world.markers == {}
     assert story.percent == 0
     ended = world.book[-1]
     assert (ended.outcome, ended.reached_percent, ended.moments.live_at) == ("rolled_back", 25, None)
@@ -183,7 +202,7 @@ async def test_a_worker_restart_mid_canary_changes_nothing(env: WorkflowEnvironm
     assert outcome.outcome == "landed"
     assert world.weights == [1, 25, 100]
     assert world.overlay_log == [("dev", NEW, Priority.PROMOTION), ("production", NEW, Priority.PROMOTION)]
-    assert len(world.tags) == 1
+    assert len(world.markers) == 1
 
 
 async def test_a_canary_aborted_from_outside_gets_its_overlay_put_back(env: WorkflowEnvironment) -> None:

@@ -1,13 +1,18 @@
 """`leverframe release` as people and scripts meet it, on a real server."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from activities.backends.notes_store import NotesStore
+from activities.backends.store_sql import open_store
 from leverframe.cli.exits import Exit
+from leverframe.model.deployments import Moments
+from leverframe.model.release_notes import LandedChange, Marked, ReleaseNotes
 from tests.fakes.desk import Desk
-from tests.fakes.release_world import NEW, OLD, World, repository
+from tests.fakes.release_world import NEW, OLD, World, receipt, repository
 from tests.fakes.releases import Releases
 from workflows.release.story import Progress
 
@@ -23,6 +28,28 @@ def desk(env: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def at_25_percent(story: Progress) -> bool:
     return story.percent == 25
+
+
+async def test_the_notes_of_a_release_are_shown_as_they_were_kept(desk: Desk, tmp_path: Path) -> None:
+    live = datetime(2026, 3, 1, 14, 0, tzinfo=UTC)
+    notes = ReleaseNotes(
+        service="shop", repository="shop", sha=NEW, previous=OLD, moments=Moments(live_at=live),
+        landed=(LandedChange.of(receipt(NEW), "Take [cards](https://evil.example)"),),
+    )  # fmt: skip
+    desk.set(STORE__URL=f"sqlite:///{tmp_path}/notes.db")
+    code, _, complaint = await desk.asked("notes", "shop")
+    assert (code, complaint) == (Exit.NOT_FOUND, "no release of shop has reached 100 %")
+    kept = NotesStore(open_store(f"sqlite:///{tmp_path}/notes.db"))
+    for sha, at in ((OLD, live - timedelta(days=1)), (NEW, live)):
+        made = notes.model_copy(update={"sha": sha, "moments": Moments(live_at=at)})
+        kept.keep(Marked(name=str(made.marker), signed=True, notes=made))
+    told = await desk.told("notes", "shop")
+    assert (told["sha"], told["signed"], told["kept"]) == (NEW, True, True)
+    assert told["marker"] == f"live/shop/20260301-140000-{NEW[:12]}"
+    assert told["markdown"] == notes.markdown()
+    _, said, _ = await desk.asked("notes", "shop", OLD)
+    assert said.startswith(f"# shop at {OLD[:12]}\n")
+    assert said.endswith(f"Marker: live/shop/20260228-140000-{OLD[:12]} (signed)\n")
 
 
 async def test_a_release_is_seen_held_let_go_explained_left_and_aborted(

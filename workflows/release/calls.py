@@ -12,13 +12,16 @@ with workflow.unsafe.imports_passed_through():
     from activities.build import BuildActivities, BuildApartActivities
     from activities.delivery import DeliveryActivities, SlotRequest, WaitRequest
     from activities.engine import EngineActivities
-    from activities.forge import RELEASE_MACHINERY, ForgeActivities, OverlayRequest, TagRequest
+    from activities.forge import RELEASE_MACHINERY, ForgeActivities, OverlayRequest
+    from activities.marking import MarkActivities, MarkRequest
     from activities.pulse import heartbeat_timeout
     from leverframe.model.changes import Change, Enqueue, Priority
+    from leverframe.model.release_notes import Marked
     from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
     from leverframe.model.topology import Repository
     from workflows.queues import BUILD as BUILDERS
     from workflows.queues import HANDS
+    from workflows.release.state import ReleaseState
     from workflows.release.stop import Stop
 
 R = TypeVar("R")
@@ -31,6 +34,9 @@ SLOT = timedelta(days=7)
 """How long a release waits for the one before it to leave the canary, which may be held for days."""
 PATIENCE = timedelta(hours=1)
 """How long a call that changes nothing for users is asked again."""
+
+MARKED_WITHIN = timedelta(days=1)
+"""How long a release at 100 % tries to be marked."""
 
 ENGINES_OWN = RetryPolicy(initial_interval=timedelta(seconds=1))
 UNTIL_IT_WORKS = RetryPolicy(
@@ -326,15 +332,42 @@ class Calls:
             summary="Send all requests back to stable",
         )
 
-    async def tag(self, name: str, message: str) -> None:
-        """Mark the commit as live."""
-        await self._ask(
-            ForgeActivities.tag,
-            TagRequest(repository=self._repository, name=name, sha=self._sha, message=message),
-            attempt=timedelta(minutes=1),
-            patience=PATIENCE,
-            summary=f"Mark it as {name}",
+    async def mark(self, state: ReleaseState) -> Marked:
+        """Mark the commit as live, with its notes. Asked again for long: it is stable, but unmarked.
+
+        The marker's name is in the state, so each attempt makes the same one.
+        """
+        return await self._ask(
+            MarkActivities.mark,
+            MarkRequest(
+                repository=self._repository,
+                sha=self._sha,
+                previous=state.last_good,
+                artifact=state.artifact,
+                verdicts=state.verdicts,
+                moments=state.moments,
+            ),
+            attempt=timedelta(minutes=2),
+            patience=MARKED_WITHIN,
+            retry=UNTIL_IT_WORKS,
+            summary=f"Mark {self._short} as live, with its notes",
         )
+
+    async def tell_live(self, marked: Marked) -> str:
+        """A word to the changes that it brought; the sentence about it where that can't be said."""
+        if not marked.notes.landed:
+            return ""
+        try:
+            await self._ask(
+                MarkActivities.tell,
+                marked,
+                attempt=timedelta(minutes=2),
+                patience=timedelta(minutes=10),
+                summary="Tell the changes that they are live",
+            )
+        except ActivityError as error:
+            return f". Not every change could be told: {reason(error)}"
+        return ""
 
     async def _ask(
         self,

@@ -94,6 +94,7 @@ class Way:
             failures = [reason(error)]
         if not failures:
             book.tell("dev", "done", f"runs and answers its {len(service.probes)} smoke requests")
+            book.note(moments=book.state.moments.model_copy(update={"in_dev_at": workflow.now()}))
             return None
         return await self._dev_red(before, "; ".join(failures))
 
@@ -169,9 +170,9 @@ class Way:
         self._stop.pass_by()
         book.tell_share(100)
         book.tell("production", "done", "stable at 100 %")
-        marker = f"live/{service.name}/{workflow.now():%Y%m%d-%H%M%S}-{book.sha[:12]}"
-        await self._calls.tag(marker, f"{service.name} at 100 % of production")
-        return book.ended("landed", f"at 100 % and marked: {why}", marker=marker)
+        marked = await self._calls.mark(book.state)
+        untold = await self._calls.tell_live(marked)
+        return book.ended("landed", f"at 100 %, {marked.words}: {why}{untold}", marker=marked.name)
 
     # the way back
 
