@@ -40,7 +40,7 @@ async def test_a_worker_killed_while_the_train_works_is_missed_within_a_minute(
     env: WorkflowEnvironment, tmp_path: Path
 ) -> None:
     yard = Yard(env.client, tmp_path)
-    async with yard.hands(), yard.jail():
+    async with yard.hands(cached=50), yard.jail():
         await yard.ride(yard.propose("work", {"new.py": "x\n"}))
     silences: dict[str, timedelta] = {}
     async for event in yard.train.fetch_history_events():

@@ -48,7 +48,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainDesk:
 async def yard(env: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Yard]:
     """A train whose cars stay under test: nobody runs its checks."""
     yard = await asyncio.to_thread(Yard, env.client, tmp_path)
-    async with yard.hands():
+    async with yard.hands(cached=50):
         yield yard
     await yard.close()
 

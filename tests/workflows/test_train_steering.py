@@ -26,7 +26,7 @@ THAW = ThawRequest(owner="ada", reason="it is over")
 @pytest_asyncio.fixture(loop_scope="module")
 async def yard(env: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Yard]:
     yard = await asyncio.to_thread(Yard, env.client, tmp_path)
-    async with yard.hands(), yard.jail():
+    async with yard.hands(cached=50), yard.jail():
         yield yard
     await yard.close()
 
