@@ -5,14 +5,13 @@ Each backend writes its own queries against the tables here; only this file know
 """
 
 import fcntl
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -29,6 +28,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    inspect,
     make_url,
     text,
 )
@@ -339,6 +339,20 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+@functools.cache
+def newest() -> str:
+    """The newest version of the schema, by the names of the migrations: `0004_questions_in_chats.py`."""
+    return max(path.name for path in (MIGRATIONS / "versions").glob("[0-9]*.py")).partition("_")[0]
+
+
+def _version(connection: Connection) -> str | None:
+    """The version of the schema that is there."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+    return None if found is None else str(found)
+
+
 def _no_answer(what: str, error: DBAPIError) -> Unavailable:
     told, full = str(error.orig), getattr(error.orig, "sqlstate", None) == _DISK_FULL
     if full or "disk is full" in told:
@@ -402,6 +416,11 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _upgrade(connection: Connection) -> None:
+    if _version(connection) == newest():
+        return
+    from alembic import command  # noqa: PLC0415 - loads when there is something to do, which is seldom
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     attributes: dict[str, Any] = config.attributes

@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import Engine
 from temporalio.testing import WorkflowEnvironment
 
-from activities.backends.store_sql import open_store
 from leverframe.model.untrusted import Untrusted
 from tests.fakes.approval_world import Handle, asking, question
 from tests.fakes.slack import FakeSlack, running
 from tests.fakes.slack_desk import APPROVED, Desk, asked, desk, slack_chat, until
 from tests.fakes.slack_rules import controls, texts
+from tests.fakes.stores import store_at
 from workflows.approval import ApprovalWorkflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -45,7 +45,7 @@ def slack() -> Iterator[FakeSlack]:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_store(f"sqlite:///{tmp_path}/other.db")
+    opened = store_at(tmp_path / "other.db")
     yield opened
     opened.dispose()
 

@@ -12,6 +12,7 @@ from activities.backends.store_sql import metadata, open_store
 from activities.backends.track_git import GitTrack
 from leverframe.model.topology import Repository
 from tests.fakes.git_world import GitWorld
+from tests.fakes.stores import store_at
 from tests.fakes.tracks import track_at
 
 POSTGRES = os.environ.get("LEVERFRAME_TEST_POSTGRES_URL", "")
@@ -22,7 +23,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """The store on SQLite always, and on PostgreSQL when LEVERFRAME_TEST_POSTGRES_URL names one."""
     if request.param == "postgres" and not POSTGRES:
         pytest.skip("LEVERFRAME_TEST_POSTGRES_URL is not set")
-    opened = open_store(POSTGRES if request.param == "postgres" else f"sqlite:///{tmp_path}/store.db")
+    opened = open_store(POSTGRES) if request.param == "postgres" else store_at(tmp_path / "store.db")
     yield opened
     if request.param == "postgres":
         with opened.begin() as connection:

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import Engine
 
 from activities.backends.changes_store import ChangesStore
-from activities.backends.store_sql import open_store
 from activities.ports import Changes
 from leverframe.model.changes import Author, ChangeSpec, CheckResult, Priority
 from leverframe.model.errors import Conflict, NotFound
@@ -16,6 +15,7 @@ from tests.fakes.github import FakeGithub
 from tests.fakes.github_setup import Key, an_app, new_key, on_github
 from tests.fakes.gitlab import FakeGitlab
 from tests.fakes.gitlab_setup import on_gitlab
+from tests.fakes.stores import store_at
 
 ADA = Author(kind="person", name="ada")
 HEAD, NEXT, LANDED = "a" * 40, "b" * 40, "c" * 40
@@ -65,7 +65,7 @@ def app_key() -> Key:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_store(f"sqlite:///{tmp_path}/store.db")
+    engine = store_at(tmp_path / "store.db")
     yield engine
     engine.dispose()
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from activities.backends.changes_gitlab import GitlabChanges
-from activities.backends.store_sql import metadata, open_store
+from activities.backends.store_sql import metadata
 from activities.failures import as_application_error
 from leverframe.model.changes import Author, ChangeSpec, CheckResult, Priority
 from leverframe.model.errors import (
@@ -23,6 +23,7 @@ from leverframe.model.errors import (
 from tests.fakes.git_world import GitWorld, passed
 from tests.fakes.gitlab import FakeGitlab, Fault
 from tests.fakes.gitlab_setup import PROJECTS, account, declared, on_gitlab
+from tests.fakes.stores import store_at
 from tests.fakes.tracks import compose, land, track_at
 
 AGENT = Author(kind="agent", name="sentry_spike")
@@ -34,7 +35,7 @@ FORGED = (
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = open_store(f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db")
+    engine = store_at(tmp_path_factory.mktemp("store") / "store.db")
     yield engine
     engine.dispose()
 

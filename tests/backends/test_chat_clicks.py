@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from activities.backends.chat_clicks import StoreClicks
-from activities.backends.store_sql import open_store
 from activities.forms import Click
 from leverframe.model.errors import Unavailable
 from tests.fakes.asks import NOON
+from tests.fakes.stores import store_at
 
 
 def click(number: int) -> Click:
@@ -45,7 +45,7 @@ def test_what_waits_comes_oldest_first_and_what_is_done_never_again(engine: Engi
 
 
 def test_a_store_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
-    gone = open_store(f"sqlite:///{tmp_path}/store.db")
+    gone = store_at(tmp_path / "store.db")
     with gone.begin() as connection:
         connection.execute(text("DROP TABLE slack_clicks"))
     with pytest.raises(Unavailable):

@@ -10,7 +10,6 @@ from sqlalchemy import Engine
 
 from activities.backends.chat_slack import SlackChat
 from activities.backends.slack_blocks import MAX_ROWS
-from activities.backends.store_sql import open_store
 from leverframe.model.errors import BadConfiguration, BadInput, NotFound, Refused, Unavailable
 from policies.people import SlackAccount
 from policies.question import VoteLine
@@ -19,6 +18,7 @@ from tests.fakes.asks import NOON
 from tests.fakes.slack import NOTICES, ONCALL, TEAM, FakeSlack, Fault, running
 from tests.fakes.slack_desk import APPROVED, DIFFERENCE, REVERT, asked, slack_chat
 from tests.fakes.slack_rules import controls
+from tests.fakes.stores import store_at
 
 GROUP = "sre-oncall"
 
@@ -41,7 +41,7 @@ def slack(workspace: FakeSlack) -> FakeSlack:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    opened = store_at(tmp_path / "store.db")
     yield opened
     opened.dispose()
 

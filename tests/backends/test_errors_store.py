@@ -18,6 +18,7 @@ from leverframe.model.errors import NotFound, Unavailable
 from leverframe.model.facts import FlagObservation, ReleaseObservation
 from leverframe.model.untrusted import Untrusted
 from tests.fakes.gateway import SHA, event
+from tests.fakes.stores import store_at
 
 POSTGRES = os.environ.get("LEVERFRAME_TEST_POSTGRES_URL", "")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -27,7 +28,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ErrorsStore]:
     if request.param == "postgres" and not POSTGRES:
         pytest.skip("LEVERFRAME_TEST_POSTGRES_URL is not set")
-    engine = open_store(f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite" else POSTGRES)
+    engine = store_at(tmp_path / "store.db") if request.param == "sqlite" else open_store(POSTGRES)
     yield ErrorsStore(engine)
     engine.dispose()
 
@@ -197,7 +198,7 @@ def test_a_payload_that_cannot_be_read_leaves_the_columns_to_speak(store: Errors
 
 
 def test_a_database_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
-    engine = open_store(f"sqlite:///{tmp_path}/store.db")
+    engine = store_at(tmp_path / "store.db")
     store = ErrorsStore(engine)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE error_events")

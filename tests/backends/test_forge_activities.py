@@ -10,7 +10,6 @@ from temporalio.exceptions import ApplicationError
 from activities.backends.builder_local import LocalBuilder
 from activities.backends.builds_store import StoreBuilds
 from activities.backends.changes_store import ChangesStore
-from activities.backends.store_sql import open_store
 from activities.backends.track_git import GitTrack
 from activities.build import BuildActivities
 from activities.forge import (
@@ -29,6 +28,7 @@ from leverframe.model.topology import Build
 from policies.decision import Allowed, Reservation, ReserveRequest
 from tests.fakes.git_world import AT, FIRST_SHA, OVERLAY, GitWorld, passed
 from tests.fakes.rides import composed, landed, looked
+from tests.fakes.stores import store_at
 
 RUN = "run/sentry_spike/shop/SHOP-1/1"
 NEW_SHA = "b" * 40
@@ -61,7 +61,7 @@ class Forge:
 
     def __init__(self, root: Path) -> None:
         self.root, self.world = root, GitWorld(root)
-        self.engine = open_store(f"sqlite:///{root}/store.db")
+        self.engine = store_at(root / "store.db")
         self.changes = ChangesStore(self.engine)
         self.track = GitTrack(mirrors=root / "mirrors", artifacts=root / "artifacts")
         self.builds = StoreBuilds(self.engine)

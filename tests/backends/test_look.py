@@ -14,7 +14,6 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.backends.changes_store import ChangesStore
 from activities.backends.flags_flagd import FlagdFlags
-from activities.backends.store_sql import open_store
 from activities.forge import ForgeActivities, RevertRequest, RollBackRequest
 from activities.look import Look, LookActivities, Sighted
 from leverframe.model.changes import Author, Change, ChangeSpec
@@ -23,6 +22,7 @@ from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
 from policies.decision import Allowed, Reservation, ReserveRequest
 from tests.fakes.git_world import AT, FIRST_SHA, KUSTOMIZATION, OVERLAY, GitWorld
 from tests.fakes.servers import running_server
+from tests.fakes.stores import store_at
 from tests.fakes.tracks import NEW_SHA, compose, land, track_at
 
 SINCE = datetime.now(UTC) - timedelta(minutes=1)
@@ -39,7 +39,7 @@ class World:
         self.git = GitWorld(root)
         self.repository = self.git.repository
         self.track = track_at(root)
-        self.engine = open_store(f"sqlite:///{root}/store.db")
+        self.engine = store_at(root / "store.db")
         self.changes = ChangesStore(self.engine)
         self.flags = FlagdFlags(root / "flags.json")
         (root / "flags.json").write_text(

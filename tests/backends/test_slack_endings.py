@@ -13,10 +13,10 @@ from activities.backends.chat_cards import Cards
 from activities.backends.chat_slack import SlackChat
 from activities.backends.slack_api import SlackApi
 from activities.backends.slack_messages import Messages
-from activities.backends.store_sql import open_store
 from leverframe.model.errors import Unavailable
 from tests.fakes.slack import TEAM, FakeSlack, Fault, running
 from tests.fakes.slack_desk import APPROVED, asked, slack_chat
+from tests.fakes.stores import store_at
 
 GROUP = "sre-oncall"
 
@@ -29,7 +29,7 @@ def slack() -> Iterator[FakeSlack]:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    opened = store_at(tmp_path / "store.db")
     yield opened
     opened.dispose()
 

@@ -7,16 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, func, select, text, update
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from activities.backends.store_sql import (
+    MIGRATIONS,
     comments,
     from_micros,
     insert,
     metadata,
+    newest,
     open_store,
     reading,
     to_micros,
@@ -66,6 +71,29 @@ def _open_and_count(url: str, rounds: int) -> None:
 def test_migrations_lead_to_exactly_the_declared_tables(store: Engine) -> None:
     with store.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_newest_version_is_told_by_the_names_of_the_migrations_as_alembic_tells_it() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+    assert newest() == script.get_current_head()
+    assert len(list((MIGRATIONS / "versions").glob("*.py"))) == len(list(script.walk_revisions()))
+
+
+def test_a_store_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    older = create_engine(url)
+    with older.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+    older.dispose()
+    engine = open_store(url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
 
 
 def test_opening_a_store_again_keeps_its_rows(url: str) -> None:

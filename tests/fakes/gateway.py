@@ -17,7 +17,6 @@ from temporalio.client import Client
 
 from activities.backends.deployments_store import DeploymentsStore
 from activities.backends.errors_store import ErrorsStore
-from activities.backends.store_sql import open_store
 from activities.ports import Health, Metrics
 from leverframe.gateway.app import build_app
 from leverframe.gateway.counters import Counters
@@ -26,6 +25,7 @@ from leverframe.gateway.train_views import TrainViews
 from leverframe.model.errors import Unavailable
 from leverframe.model.releases import ERRORS, Count, HealthDocument, SignalCounts
 from leverframe.settings import Settings
+from tests.fakes.stores import store_at
 from workflows.queues import HANDS
 
 KEY = "5b1e6c0f2a7d4e3f9a8b7c6d5e4f3a2b"
@@ -121,7 +121,7 @@ async def gateway(
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     """The application, started; its loops end with the block."""
-    engine = open_store(f"sqlite:///{home}/store.db")
+    engine = store_at(home / "store.db")
     store, counters, still = ErrorsStore(engine), Counters(), StillMetrics()
     app = build_app(
         settings_for(home, **settings),

@@ -17,7 +17,6 @@ from activities.audit import AuditActivities
 from activities.backends.audit_store import StoreAudit
 from activities.backends.changes_store import ChangesStore
 from activities.backends.flags_flagd import FlagdFlags
-from activities.backends.store_sql import open_store
 from activities.chat import ChatActivities
 from activities.ledger import LedgerActivities, LedgerDoor
 from activities.look import LookActivities
@@ -32,6 +31,7 @@ from leverframe.settings import PolicySettings, Settings
 from policies.overview import LedgerOverview
 from policies.reservations import LedgerStart, LedgerState
 from tests.fakes.asks import ESCALATION, PEOPLE, document
+from tests.fakes.stores import store_at
 from tests.fakes.tracks import track_at
 from tests.fakes.workers import unversioned
 from workflows.housekeeping import HousekeepingWorkflow, Tidied
@@ -131,7 +131,7 @@ async def house(
     definition = {"state": "ENABLED", "defaultVariant": "on", "variants": {"on": True, "off": False}}
     (home / "flags.json").write_text(json.dumps({"flags": {FLAG: definition}}))
     flags, notices, source = FlagdFlags(home / "flags.json"), Notices(), Source()
-    store = open_store(f"sqlite:///{home}/store.db")
+    store = store_at(home / "store.db")
     door = LedgerDoor(client, organisation, task_queue=organisation, answer_within=timedelta(seconds=5))
     audit = StoreAudit(store)
     look = LookActivities(

@@ -17,7 +17,6 @@ from temporalio.client import Client
 from activities.backends.chat_slack import SlackChat
 from activities.backends.deployments_store import DeploymentsStore
 from activities.backends.errors_store import ErrorsStore
-from activities.backends.store_sql import open_store
 from leverframe.gateway.app import build_app
 from leverframe.gateway.counters import Counters
 from leverframe.model.differences import FileDelta, TreeDifference
@@ -28,6 +27,7 @@ from tests.fakes.approval_world import question as request
 from tests.fakes.asks import NOON
 from tests.fakes.gateway import StillMetrics, settings_for
 from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, NOTICES, ONCALL, SECRET, TEAM, FakeSlack
+from tests.fakes.stores import store_at
 
 PATIENCE = 20.0
 
@@ -112,7 +112,7 @@ class Desk:
 @asynccontextmanager
 async def desk(home: Path, client: Client, slack: FakeSlack, *, socket: bool = False) -> AsyncIterator[Desk]:
     """A gateway that takes Slack's interactions, by HTTP or by Socket Mode only."""
-    engine = open_store(f"sqlite:///{home}/store.db")
+    engine = store_at(home / "store.db")
     counters, chat = Counters(), slack_chat(engine, slack)
     chosen = SlackSettings(
         bot_token=SecretStr(BOT_TOKEN),

@@ -13,7 +13,6 @@ from temporalio.service import RPCError
 from temporalio.worker import Interceptor, Worker
 
 from activities.backends.changes_store import ChangesStore
-from activities.backends.store_sql import open_store
 from activities.backends.track_git import GitTrack
 from activities.forge import ForgeActivities
 from activities.infrastructure import InfrastructureActivities
@@ -28,6 +27,7 @@ from tests.fakes.forge_queue import ForgeQueue
 from tests.fakes.git_world import GitWorld
 from tests.fakes.receivers import CarReceiver, InstantRelease
 from tests.fakes.sandbox import FakeSandbox
+from tests.fakes.stores import store_at
 from tests.fakes.workers import unversioned
 from workflows.merge_train.car import CarWorkflow
 from workflows.merge_train.messages import QueuePlace, TrainStart
@@ -59,7 +59,7 @@ class Yard:
         self.queue = ForgeQueue(self.world)
         self.state = TrainState()
         """What the train knows when it begins."""
-        self.engine = open_store(f"sqlite:///{root}/store.db")
+        self.engine = store_at(root / "store.db")
         self.changes = ChangesStore(self.engine)
         self.artifacts = root / "artifacts"
         self.track = track(mirrors=root / "mirrors", artifacts=self.artifacts)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from activities.backends.store_sql import open_store
 from leverframe.model.topology import TrainRules
 from tests.fakes.git_world import GitWorld
+from tests.fakes.stores import store_at
 from tests.fakes.train_depot import Controller, Depot
 from tests.fakes.train_grounds import Ground, MemoryGround, declared, quick_root
 from tests.fakes.train_referee import Referee
@@ -24,7 +24,7 @@ def template() -> Iterator[GitWorld]:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return open_store(f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db")
+    return store_at(tmp_path_factory.mktemp("store") / "store.db")
 
 
 @pytest.fixture

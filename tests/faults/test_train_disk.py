@@ -17,11 +17,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.artifacts import unpack
 from activities.backends.git_process import Finished, Git, MirrorCorrupted
-from activities.backends.store_sql import open_store
 from activities.forge import ForgeActivities
 from activities.train import TrainActivities
 from leverframe.model.errors import DiskFull, Refused, Unavailable
 from tests.fakes.git_world import GitWorld
+from tests.fakes.stores import store_at
 from tests.fakes.tracks import compose, track_at
 from tests.fakes.train_depot import Controller, Depot
 from tests.fakes.train_grounds import GitGround, Ground
@@ -82,7 +82,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 class TestATrainWhoseDiskIsFull:
     @pytest.fixture
     def engine(self, disk: Disk) -> Engine:
-        return open_store(f"sqlite:///{disk.place}/store.db")
+        return store_at(disk.place / "store.db")
 
     @pytest.fixture
     def ground(self, template: GitWorld, tmp_path: Path, disk: Disk) -> Ground:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from activities.backends.store_sql import open_store
 from tests.fakes.git_world import GitWorld
+from tests.fakes.stores import store_at
 from tests.fakes.train_grounds import GitGround, Ground, MemoryGround, quick_root
 from tests.fakes.train_machine import TrainMachine
 
@@ -43,7 +43,7 @@ def lives(machine: type[TrainMachine], number: int, steps: int) -> None:
 
 def test_a_train_keeps_its_promises_in_any_order_of_events(root: Path) -> None:
     class InMemory(TrainMachine):
-        engine = open_store(f"sqlite:///{root}/store.db")
+        engine = store_at(root / "store.db")
 
         @staticmethod
         def make_ground() -> Ground:
@@ -57,7 +57,7 @@ def test_a_train_keeps_its_promises_on_a_real_repository(root: Path) -> None:
     template = GitWorld(root / "template")
 
     class OnGit(TrainMachine):
-        engine = open_store(f"sqlite:///{root}/store.db")
+        engine = store_at(root / "store.db")
 
         @staticmethod
         def make_ground() -> Ground:

@@ -1,33 +1,53 @@
 """The pulse of long activities, and how soon the engine misses a worker that was killed."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
-from activities.failures import typed_failures
 from activities.forge import ForgeActivities
-from activities.pulse import MISSED_AFTER, heartbeat_timeout, with_pulse
+from activities.pulse import MISSED_AFTER, Heart, heartbeat_timeout
 from activities.train import TrainActivities
 from tests.fakes.train_world import Yard
 
 
 def test_an_activity_with_a_pulse_heartbeats_while_it_is_busy() -> None:
-    beaten = threading.Event()
+    beaten, heart = threading.Semaphore(0), Heart(0.01)
 
-    @activity.defn
-    @typed_failures
-    @with_pulse
     def work() -> bool:
-        return beaten.wait(20)
+        with heart.beating():
+            return all(beaten.acquire(timeout=20) for _ in range(3))
 
     environment = ActivityEnvironment()
-    environment.on_heartbeat = lambda *_: beaten.set()
+    environment.on_heartbeat = lambda *_: beaten.release()
     assert environment.run(work)
+
+
+def test_the_hearts_of_others_go_on_when_one_can_not_be_told() -> None:
+    heart, told, may_end = Heart(0.01), threading.Event(), threading.Event()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("the activity is over")
+
+    def first() -> bool:
+        with heart.beating():
+            return may_end.wait(20)
+
+    def second() -> bool:
+        with heart.beating():
+            return told.wait(20)
+
+    one, two = ActivityEnvironment(), ActivityEnvironment()
+    one.on_heartbeat, two.on_heartbeat = broken, lambda *_: told.set()
+    with ThreadPoolExecutor(2) as threads:
+        busy = threads.submit(one.run, first)
+        assert threads.submit(two.run, second).result(20)
+        may_end.set()
+        assert busy.result(20)
 
 
 def test_only_what_has_a_pulse_may_be_missed_by_it() -> None:

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import Engine
 
 from activities.backends.changes_github import GithubChanges
-from activities.backends.store_sql import open_store
 from tests.fakes.github import FakeGithub
 from tests.fakes.github_asks import HEAD
 from tests.fakes.github_setup import Key, an_app, new_key, on_github
+from tests.fakes.stores import store_at
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def key() -> Key:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_store(f"sqlite:///{tmp_path}/store.db")
+    engine = store_at(tmp_path / "store.db")
     yield engine
     engine.dispose()
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from activities.backends.errors_store import ErrorsStore
-from activities.backends.store_sql import open_store
 from activities.inbox import AcceptedEvent, StoredBatch
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.inbox import CoalescingInbox, Pace, Sampler
 from leverframe.model.errors import BadConfiguration, Unavailable
 from leverframe.model.untrusted import Untrusted
+from tests.fakes.stores import store_at
 
 
 class FakeEngine:
@@ -75,7 +75,7 @@ def accepted(number: int, subject: str = "SHOP-1", **more: object) -> AcceptedEv
 
 @pytest.fixture
 def store(tmp_path: Path) -> ErrorsStore:
-    return ErrorsStore(open_store(f"sqlite:///{tmp_path}/store.db"))
+    return ErrorsStore(store_at(tmp_path / "store.db"))
 
 
 QUICK = Pace(coalesce=0.01, answer=20, redeliver=0.05)

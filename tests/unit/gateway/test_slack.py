@@ -16,7 +16,6 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.backends.chat_clicks import StoreClicks
-from activities.backends.store_sql import open_store
 from activities.forms import Click
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.slack_pump import LANES, ClickPump
@@ -26,12 +25,13 @@ from policies.rules import MAX_WINDOW
 from tests.fakes.slack import APP_TOKEN, ONCALL, FakeSlack, Posted, running
 from tests.fakes.slack_desk import APPROVED, Desk, asked, desk, until
 from tests.fakes.slack_pump import CARD, Engines, NotedForms
+from tests.fakes.stores import store_at
 from workflows.messages import Vote, VoteRefusal
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    opened = store_at(tmp_path / "store.db")
     yield opened
     opened.dispose()
 

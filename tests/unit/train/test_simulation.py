@@ -13,8 +13,8 @@ CASES = {
     "a busy train": (Demand(40, 30, failure=0.1, conflict=0.05, hours=0.5), TrainRules(runners=20)),
     "few runners": (Demand(10, 30, failure=0.1, conflict=0.03, hours=2), TrainRules(runners=3)),
     "lanes": (Demand(40, 30, failure=0.1, conflict=0.2, targets=8, hours=0.6), TrainRules(runners=12)),
-    "conflicts": (Demand(20, 30, failure=0.0, conflict=0.3, hours=2), TrainRules(runners=8)),
-    "nobody is good": (Demand(10, 30, failure=1.0, conflict=0.0, hours=2), TrainRules(runners=8)),
+    "conflicts": (Demand(20, 30, failure=0.0, conflict=0.3, hours=1.2), TrainRules(runners=8)),
+    "nobody is good": (Demand(10, 30, failure=1.0, conflict=0.0, hours=1.2), TrainRules(runners=8)),
 }
 
 
@@ -66,7 +66,7 @@ def teams(draw: st.DrawFn) -> Workload:
 
 
 @given(teams(), st.integers(1, 6), st.integers(0, 1), st.sampled_from([1, 4, 20]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_whoever_clashes_with_whom_every_strategy_lands_the_same_changes(
     workload: Workload, runners: int, confirmations: int, window: int
 ) -> None:
@@ -78,7 +78,7 @@ def test_whoever_clashes_with_whom_every_strategy_lands_the_same_changes(
 
 def flaky(strategy: Strategy, confirmations: int, flake: float) -> tuple[Outcome, set[int], set[int]]:
     """The outcome, who landed, and who would have without flakes."""
-    workload = Demand(10, 30, failure=0.05, conflict=0.0, flake=flake, hours=8, seed=4).drawn()
+    workload = Demand(10, 30, failure=0.05, conflict=0.0, flake=flake, hours=4, seed=4).drawn()
     outcome, tally = simulated(workload, strategy, TrainRules(runners=8, confirmations=confirmations))
     return outcome, set(tally.landed), landing(workload)
 
@@ -92,9 +92,9 @@ def test_flakes_cost_a_change_its_place_only_when_every_run_of_it_flakes(strateg
         assert outcome.false_rejections == len(good - landed)
         lost.append(outcome.false_rejections)
     once, twice, often = lost
-    # Of some 70 good changes 20 %, 4 % and 0.2 % are expected to be red in all of their runs.
-    assert 6 <= once <= 28
-    assert twice <= 8
+    # Of some 35 good changes 20 %, 4 % and 0.2 % are expected to be red in all of their runs.
+    assert 2 <= once <= 16
+    assert twice <= 5
     assert often <= 1
 
 
