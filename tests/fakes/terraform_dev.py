@@ -3,12 +3,13 @@
 import json
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from activities.backends.terraform_command import TerraformCommand
+from leverframe.model.changes import CheckResult
 from leverframe.model.topology import Infrastructure
 
 SHA = "a" * 40
@@ -102,3 +103,14 @@ class Dev:
 
 def beat() -> None:
     """A heartbeat that nobody listens to."""
+
+
+def applied(
+    dev: Dev, *, seconds: int = 60, heartbeat: Callable[[], None] = beat, **options: object
+) -> CheckResult:
+    infrastructure = dev.infrastructure.model_copy(update={"timeout_seconds": seconds})
+    return dev.terraform(**options).apply(infrastructure, tree=dev.tree, sha=SHA, heartbeat=heartbeat)
+
+
+def drifted(dev: Dev, **options: object) -> tuple[str, ...]:
+    return dev.terraform(**options).drift(dev.infrastructure, tree=dev.tree, sha=SHA, heartbeat=beat)
