@@ -198,7 +198,11 @@ class GithubQueue:
         if self._asked_for and self._account.app is not None:
             remedy = f'grant it, or set train.track = "built_in" for {", ".join(self._asked_for)}'
             return Health(ok=False, detail=detail, remedy=remedy)
-        return Health(ok=True, detail=f"{detail}; GitHub's own queue is not used")
+        return Health(
+            ok=True,
+            detail=f"{detail}: without it changes ride the built-in train, never GitHub's own queue",
+            remedy="grant it where a train is to use GitHub's queue; else nothing",
+        )
 
     def _of(self, repository: Repository, change: Change) -> tuple[Place, int]:
         at, number = self._places.named(change.id)

@@ -232,4 +232,7 @@ async def test_the_picture_in_the_documentation_can_be_taken_again(at_work: Stag
     async with new_page(viewport={"width": 960, "height": 1120}, device_scale_factor=1.25) as page:
         await page.goto(at_work.address)
         await page.locator(".car").first.wait_for()
+        assert len(await order(page)) == 6
+        below = "(each) => each.getBoundingClientRect().bottom <= innerHeight"
+        assert all([await each.evaluate(below) for each in await page.locator(".car").all()]), "it shows all"
         await picture(page, "train-page", whole=False)

@@ -349,6 +349,8 @@ class TestHealth:
         del github.permissions["merge_queues"]
         health = queue_on(github, an_app(key.private), track=track).health()
         assert (health.ok, "not granted: merge_queues: write" in health.detail) == (ok, True)
+        assert "grant it" in health.remedy
+        assert ("changes ride the built-in train" in health.detail) == ok
 
     def test_a_queue_that_the_app_may_not_use_carries_nothing_until_it_may(
         self, begun: GitWorld, key: Key
