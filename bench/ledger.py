@@ -12,6 +12,7 @@ SDK lets them, all at once.
 import argparse
 import asyncio
 import itertools
+import os
 import statistics
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+os.environ["LEVERFRAME_TEST_SANDBOXED"] = "1"  # as the product's workers
 
 from rich.console import Console  # noqa: E402 - after the path is set
 from rich.table import Table  # noqa: E402

@@ -13,6 +13,7 @@ Fails when a run of the train or the state that it hands to the next one grows w
 
 import argparse
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+os.environ["LEVERFRAME_TEST_SANDBOXED"] = "1"  # as the product's workers
 
 from temporalio.client import Client  # noqa: E402 - after the path is set
 

@@ -5,6 +5,7 @@ The remote holds the truth; a mirror can be thrown away at any time and is made 
 
 import fcntl
 import functools
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,9 @@ from leverframe.model.errors import BadConfiguration, DiskFull, NotFound
 from leverframe.model.topology import Repository
 
 REFSPECS = tuple(f"+refs/{name}/*:refs/{name}/*" for name in ("heads", "tags", "train"))
+
+MOST_LOOSE_REFS = 256
+"""With more of them in files of their own, git spends most of a fetch on opening these."""
 
 _ATTRIBUTES = "* -export-ignore -export-subst -text -ident -filter -working-tree-encoding !diff merge\n"
 """Highest precedence: what a tree says about itself can't change how it is merged, compared or exported."""
@@ -178,6 +182,8 @@ class Mirror:
             "fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head",
             "--no-recurse-submodules", "--", self.url, *REFSPECS, secret_settings=self._secrets(),
         )  # fmt: skip
+        if sum(len(files) for _, _, files in os.walk(self._directory / "refs")) > MOST_LOOSE_REFS:
+            self._git.run("pack-refs", "--all")
 
     def _begin(self) -> None:
         """An empty mirror, made beside its place, so that what is there is whole."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from activities.backends import track_mirror
 from activities.backends.git_process import Git
 from activities.backends.track_git import GitTrack
 from leverframe.model.errors import (
@@ -47,6 +48,24 @@ class TestTag:
 
 
 class TestMirror:
+    def test_many_refs_are_packed_and_their_moves_are_seen_all_the_same(
+        self,
+        world: GitWorld,
+        track: GitTrack,
+        shop: Repository,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(track_mirror, "MOST_LOOSE_REFS", 2)
+        heads = {name: world.commit(name, {f"{name}.py": "x\n"}) for name in ("one", "two", "three")}
+        assert track.tips(shop, heads.keys()) == heads
+        refs = tmp_path / "one/mirrors/shop.git"
+        assert "refs/heads/three" in (refs / "packed-refs").read_text()
+        assert not list((refs / "refs/heads").rglob("*"))
+        world.git("update-ref", "-d", "refs/heads/two")
+        newer = {"one": world.commit("one", {"more.py": "x\n"}), "three": heads["three"]}
+        assert track.tips(shop, heads.keys()) == newer
+
     @pytest.mark.parametrize("damage", ["HEAD", "objects", "stale lock", "half made"])
     def test_a_damaged_mirror_is_made_again(
         self, world: GitWorld, track: GitTrack, shop: Repository, tmp_path: Path, damage: str
