@@ -210,6 +210,9 @@ def _judged(history: History, seen: int, at: datetime, bounds: Bounds) -> Histor
             rate=rate,
             needed=healing.needed(rate, times, bounds),
             as_of=seen,
+            evidence=history.evidence,
+            evidence_as_of=history.as_of,
+            proven=strength(history.evidence),
             usual=Usual(most_failed=min(most, 0.95), most_only_failed=min(most, 0.95)),
         ),
         quarantines=times,
@@ -240,10 +243,20 @@ def _in_quarantine(
         history = history._replace(released_at=lifted)
     history = history._replace(quarantine=quarantine)
     if sight.both:
-        history = history._replace(discordant=history.discordant + 1, last=seen)
+        quarantine = _proven(quarantine, seen, conditions.noise)
+        history = history._replace(quarantine=quarantine, discordant=history.discordant + 1, last=seen)
         if new := masking.unmasked(quarantine, sight.signatures):
             history = _widened(history, quarantine, new, seen, conditions)
     return _released(history, sight.at)
+
+
+def _proven(quarantine: Quarantine, seen: int, noise: float) -> Quarantine:
+    """One more discordance of a quarantined test is evidence, too."""
+    quiet = after_quiet(quarantine.evidence, seen - quarantine.evidence_as_of)
+    evidence = after_discordance(quiet, noise)
+    return quarantine._replace(
+        evidence=evidence, evidence_as_of=seen + 1, proven=max(quarantine.proven, strength(evidence))
+    )
 
 
 def caught_up(quarantine: Quarantine, seen: int) -> Quarantine:

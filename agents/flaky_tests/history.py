@@ -81,6 +81,11 @@ class Quarantine(NamedTuple):
     """Clean units in a row that heal it."""
     as_of: int
     """The number of the test's counted runs that all of this holds; passes since then are folded later."""
+    evidence: Evidence = NONE
+    """That it is flaky, as of `evidence_as_of`: it goes on, for what needs more of it than a quarantine."""
+    evidence_as_of: int = 0
+    proven: float = 0.0
+    """The most that the evidence came to."""
     usual: Usual = Usual()
     mask: Mask = Mask.ON
     lifted_at: datetime | None = None
