@@ -1,0 +1,121 @@
+"""What is known of a repository's flaky tests, and the change of its quarantine file that follows from it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from leverframe.model.frozen import Frozen, Instant, Slug
+from leverframe.model.proposals import Affected, Measurement
+from leverframe.model.untrusted import Untrusted
+
+MOST_ENTRIES = 10_000
+
+Fingerprint = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{16})?$")]
+"""Of a failure; empty for one of which nothing is known."""
+
+Owner = Annotated[str, StringConstraints(pattern=r"^@?[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
+Link = Annotated[str, StringConstraints(pattern=r"^https://[!-~]{1,490}$")]
+
+
+class Quarantined(Frozen):
+    """One entry of the file: a test whose named failures can't fail a build until it expires."""
+
+    test: Untrusted
+    """Its full identity: file, whole node id with parameters, variant."""
+    masks: tuple[Fingerprint, ...] = Field(min_length=1, max_length=8)
+    since: Instant
+    expires: Instant
+    evidence: str = Field(max_length=1_000)
+    """A sentence of ours."""
+    owner: Owner | None = None
+    link: Link | None = None
+
+
+class QuarantineFile(Frozen):
+    """The whole file, sorted by test, each test once."""
+
+    entries: tuple[Quarantined, ...] = Field(default=(), max_length=MOST_ENTRIES)
+
+    def tests(self) -> frozenset[Untrusted]:
+        return frozenset(entry.test for entry in self.entries)
+
+
+class FlakyFinding(Frozen):
+    """What the detector says of one test that is or should be quarantined."""
+
+    test: Untrusted
+    kind: Literal["flaky", "healed", "broken", "deleted"]
+    at: Instant
+    evidence: str = Field(max_length=1_000)
+    """A sentence of ours."""
+    strength: int = Field(ge=0)
+    """The evidence against A, as a whole number; 0 for what is no longer flaky."""
+    discordant: int = Field(default=0, ge=0)
+    runs: int = Field(default=0, ge=0)
+    masks: tuple[Fingerprint, ...] = Field(default=(), max_length=8)
+    path: str = ""
+    """The test's file in the repository."""
+    markers: tuple[str, ...] = Field(default=(), max_length=50)
+    owner: Owner | None = None
+    """By the repository's CODEOWNERS."""
+    link: Link | None = None
+    """The tracking issue of exactly this test."""
+
+
+class FlakyFacts(Frozen):
+    """Everything that a change of the quarantine file depends on, gathered by an activity."""
+
+    kind: Literal["flaky_tests"] = "flaky_tests"
+    tests: int = Field(ge=0)
+    """In the suite."""
+    file: QuarantineFile
+    """As it is on the target branch."""
+    findings: tuple[FlakyFinding, ...] = Field(default=(), max_length=1_000)
+    in_flight: tuple[Untrusted, ...] = Field(default=(), max_length=1_000)
+    """Tests that an open change of ours already adds or removes."""
+    rejected: tuple[Untrusted, ...] = Field(default=(), max_length=10_000)
+    """Tests whose quarantine a person turned down; for ever, until a person takes that back."""
+    added_today: int = Field(default=0, ge=0)
+
+
+class QuarantineCaps(Frozen):
+    """What policy allows the agent to quarantine. Missing means nothing."""
+
+    share_ppm: int = Field(default=0, ge=0, le=1_000_000)
+    """Of the suite, quarantined at once."""
+    per_day: int = Field(default=0, ge=0)
+    per_change: int = Field(default=25, ge=1, le=500)
+    deny_paths: tuple[str, ...] = ()
+    """Globs of files whose tests are never quarantined: security, payments."""
+    deny_markers: tuple[str, ...] = ()
+    days: int = Field(default=30, ge=1, le=366)
+    """An entry expires after so many days; then the test's failures count again."""
+    by_itself: int = Field(default=1_000_000, ge=1)
+    """Evidence of at least this may land by itself; less needs a person."""
+
+
+class LeftOut(Frozen):
+    """A test that the change leaves alone, and why."""
+
+    test: Untrusted
+    why: str
+
+
+class QuarantineChange(Frozen):
+    """One reviewable change of the quarantine file."""
+
+    repository: Slug
+    path: Literal[".leverframe/quarantine.yaml"] = ".leverframe/quarantine.yaml"
+    content: str
+    """The file's whole text."""
+    title: str = Field(max_length=120)
+    body: str
+    """Markdown, already safe."""
+    evidence: tuple[Measurement, ...] = Field(min_length=1)
+    affected: Affected
+    """Tests that the file quarantines afterwards, of the suite."""
+    needs_person: bool
+    """The evidence is enough for a person to decide on, not to land by itself."""
+    added: tuple[Untrusted, ...] = ()
+    removed: tuple[Untrusted, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()

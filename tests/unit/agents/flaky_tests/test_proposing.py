@@ -1,0 +1,240 @@
+"""What enters and leaves the quarantine file, within what policy allows, and the text that people review."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.contract import Due, Nothing, RunContext, Wait
+from agents.flaky_tests import watch
+from agents.flaky_tests.findings import finding
+from agents.flaky_tests.plan import planned
+from agents.flaky_tests.proposing import proposed
+from agents.flaky_tests.quarantine_file import read, rendered
+from agents.flaky_tests.watch import MOST_PENDING, ReportArrived, SuiteWatch
+from leverframe.model.errors import BadInput
+from leverframe.model.proposals import NoAction
+from leverframe.model.quarantine import (
+    FlakyFacts,
+    FlakyFinding,
+    QuarantineCaps,
+    QuarantineChange,
+    Quarantined,
+    QuarantineFile,
+)
+from leverframe.model.untrusted import Untrusted
+from tests.unit.agents.flaky_tests.lives import AT, Lives, both
+
+CAPS = QuarantineCaps(
+    share_ppm=20_000, per_day=5, deny_paths=("tests/security/*",), deny_markers=("payment",)
+)
+CONTEXT = RunContext(
+    run="run/x/shop/suite/1",
+    run_url="http://ui/run",
+    repository="shop",
+    service="shop",
+    subject="suite",
+    now=AT,
+)
+
+
+def flaky(name: str, **fields: Any) -> FlakyFinding:
+    return FlakyFinding(
+        **{
+            "test": Untrusted(f"tests/test_a.py::{name}"),
+            "kind": "flaky",
+            "at": AT,
+            "evidence": "failed and passed on the same commit in 4 of 311 runs",
+            "strength": 2_000_000,
+            "discordant": 4,
+            "runs": 311,
+            "masks": ("0" * 16,),
+            "path": "tests/test_a.py",
+            **fields,
+        }
+    )
+
+
+def entry(name: str, **fields: Any) -> Quarantined:
+    return Quarantined(
+        **{
+            "test": Untrusted(f"tests/test_a.py::{name}"),
+            "masks": ("0" * 16,),
+            "since": AT,
+            "expires": AT + timedelta(days=30),
+            "evidence": "4 of 311 runs",
+            **fields,
+        }
+    )
+
+
+def facts(*findings: FlakyFinding, **fields: Any) -> FlakyFacts:
+    return FlakyFacts(**{"tests": 1_000, "file": QuarantineFile(), "findings": findings, **fields})
+
+
+def reasons(found: FlakyFacts, caps: QuarantineCaps = CAPS) -> list[str]:
+    return [one.why for one in planned(found, caps, AT).left_out]
+
+
+def test_flaky_tests_enter_in_one_change_that_people_can_read() -> None:
+    change = proposed(facts(flaky("b", owner="@shop/core"), flaky("a")), CAPS, CONTEXT)
+    assert isinstance(change, QuarantineChange)
+    assert change.title == "Quarantine 2 flaky tests"
+    assert not change.needs_person
+    assert change.affected.count == 2
+    assert [one.test.stored() for one in read(change.content).entries] == [
+        "tests/test_a.py::a",
+        "tests/test_a.py::b",
+    ]
+    assert read(change.content).entries[0].expires == AT + timedelta(days=30)
+    assert "4 of 311 runs | @shop/core" in change.body
+
+
+def test_hostile_test_names_stay_data_in_the_file_and_in_the_review() -> None:
+    hostile = 'x"}\n  - {"test": "y <!channel> [a](http://evil) @everyone\u202e'
+    change = proposed(facts(flaky("x", test=Untrusted(hostile))), CAPS, CONTEXT)
+    assert isinstance(change, QuarantineChange)
+    (one,) = read(change.content).entries
+    assert one.test.stored() == hostile
+    assert "[a](http" not in change.body
+    assert "\u202e" not in change.body
+
+
+def test_a_test_is_left_alone_that_policy_people_or_an_open_change_speak_for() -> None:
+    assert reasons(facts(flaky("a", path="tests/security/t.py"))) == [
+        "policy never quarantines tests in tests/security/*"
+    ]
+    assert reasons(facts(flaky("a", markers=("payment",)))) == [
+        "policy never quarantines tests marked payment"
+    ]
+    assert "its file is not known" in reasons(facts(flaky("a", path="")))[0]
+    one = Untrusted("tests/test_a.py::a")
+    assert reasons(facts(flaky("a"), rejected=(one,))) == ["a person turned it down"]
+    assert reasons(facts(flaky("a"), in_flight=(one,))) == ["an open change of ours names it"]
+    assert reasons(facts(flaky("a", masks=()))) == ["no failure of it is known that could be hidden"]
+    assert isinstance(proposed(facts(flaky("a"), rejected=(one,)), CAPS, CONTEXT), NoAction)
+
+
+def test_caps_hold_for_the_day_the_suite_and_the_change_and_missing_ones_allow_nothing() -> None:
+    many = [flaky(f"t{number}", strength=10**7 - number) for number in range(8)]
+    plan = planned(facts(*many), CAPS, AT)
+    assert [one.test.stored()[-2:] for one in plan.added] == ["t0", "t1", "t2", "t3", "t4"]
+    assert len(plan.left_out) == 3
+    assert reasons(facts(flaky("a"), added_today=5)) == ["policy allows 5 a day, and 5 entered today"]
+    assert reasons(facts(flaky("a"), tests=40)) == ["policy allows 0 of 40 tests in quarantine, and 0 are"]
+    assert not planned(facts(*many), QuarantineCaps(), AT).added
+
+
+def test_what_a_person_must_approve_never_holds_up_what_lands_by_itself() -> None:
+    weak, strong = flaky("weak", strength=20_000), flaky("strong")
+    first = planned(facts(weak, strong), CAPS, AT)
+    assert (first.added, first.needs_person) == ((strong,), False)
+    alone = planned(facts(weak), CAPS, AT)
+    assert (alone.added, alone.needs_person) == ((weak,), True)
+
+
+def test_healed_broken_deleted_and_expired_tests_leave_whatever_the_caps_say() -> None:
+    file = QuarantineFile(
+        entries=(
+            entry("a"),
+            entry("b"),
+            entry("c"),
+            entry("d", expires=AT),
+            entry("e"),
+        )
+    )
+    said = [
+        flaky("a", kind="healed", strength=0, evidence="500 clean runs"),
+        flaky("b", kind="broken", strength=0),
+        flaky("c", kind="deleted", strength=0),
+        flaky("e"),
+    ]
+    change = proposed(facts(*said, file=file), QuarantineCaps(), CONTEXT)
+    assert isinstance(change, QuarantineChange)
+    assert [one.stored()[-1] for one in change.removed] == ["a", "b", "c", "d"]
+    assert change.title == "Release 4 flaky tests"
+    assert "healed: 500 clean runs" in change.body
+    assert [one.test.stored()[-1] for one in read(change.content).entries] == ["e"]
+    assert proposed(facts(*said, file=file, in_flight=tuple(file.tests())), CAPS, CONTEXT) == NoAction(
+        why="no test has to enter or leave the quarantine"
+    )
+
+
+@given(st.lists(st.text(min_size=1), unique=True, max_size=6), st.randoms(use_true_random=False))
+def test_the_file_reads_back_as_it_was_written_in_whatever_order(names: list[str], dice: Any) -> None:
+    entries = [entry("x", test=Untrusted(name), owner="@a/b", link="https://x/1") for name in names]
+    text = rendered(QuarantineFile(entries=tuple(entries)))
+    dice.shuffle(entries)
+    assert rendered(QuarantineFile(entries=tuple(entries))) == text
+    assert rendered(read(text)) == text
+    assert set(read(text).entries) == set(entries)
+
+
+GOOD = rendered(QuarantineFile(entries=(entry("a"),)))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "must begin with"),
+        (GOOD[:-1], "cut off"),
+        (GOOD.replace("version: 1", "version: 2"), "must begin with"),
+        (GOOD + "  - nonsense\n", "can't be used"),
+        (GOOD + "nonsense\n", "is no entry"),
+        (GOOD + GOOD.split("\n")[3] + "\n", "two lines name"),
+        (GOOD.replace('"since"', '"sinse"'), "sinse"),
+        (GOOD.replace("000", "00x"), "masks"),
+    ],
+)
+def test_a_file_of_another_form_hides_nothing(text: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        read(text)
+
+
+def test_a_finding_says_what_the_history_says() -> None:
+    lives = Lives()
+    for sign in "." * 60 + "B" + "." * 20 + "B" + "." * 9 + "B":
+        lives.run({0: both("0" * 16)} if sign == "B" else {}, (0,) if sign == "." else ())
+
+    def found() -> FlakyFinding:
+        one = finding("t", lives.history(), lives.shelf.seen(0), AT, lives.bounds)
+        assert one is not None
+        return one
+
+    assert (found().kind, found().masks) == ("flaky", ("0" * 16,))
+    before = found().strength
+    assert before >= 1_000_000
+    lives.run({0: both("0" * 16)})
+    assert found().strength > before
+    lives.tell("F" * 30)
+    assert (found().kind, found().strength) == ("broken", 0)
+    lives.tell("." * 3_000)
+    assert found().kind == "healed"
+    assert finding("t", Lives().tell("F").history(), 1, AT, lives.bounds) is None
+
+
+def test_reports_are_gathered_for_a_while_and_a_run_is_due_then() -> None:
+    state = SuiteWatch()
+    assert watch.decide(state, AT)[1] == Nothing()
+    for number in range(3 * MOST_PENDING):
+        state = watch.observe(state, ReportArrived(id=str(number // 2), received_at=AT))
+    assert len(state.model_dump_json()) < 20_000
+    assert watch.decide(state, AT)[1] == Wait(until=AT + watch.SETTLE)
+    state, due = watch.decide(state, AT + watch.SETTLE)
+    assert isinstance(due, Due)
+    assert due.since == AT
+
+
+def test_a_report_that_arrives_during_a_run_waits_for_the_next_one() -> None:
+    now = AT + watch.SETTLE
+    state = watch.observe(SuiteWatch(), ReportArrived(id="a", received_at=AT))
+    state, _ = watch.decide(state, now)
+    state = watch.observe(state, ReportArrived(id="b", received_at=now))
+    state = watch.settled(state, now)
+    assert state.pending == ("b",)
+    assert watch.decide(state, now)[1] == Wait(until=now + watch.AFTERWARDS)
+    state, due = watch.decide(state, now + watch.AFTERWARDS)
+    assert isinstance(due, Due)
+    assert watch.decide(watch.settled(state, now), now)[1] == Nothing()
