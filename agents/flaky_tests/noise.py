@@ -35,7 +35,7 @@ class Noise:
         """The share of a healthy test's runs in which it fails and passes at one commit is at most this."""
         seen = max(self.isolated, 0.0)
         most = (seen + 2.4 * sqrt(seen + 1.0) + _NONE_SEEN - 2.4) / self.runs
-        noise = most
+        noise = min(most, MOST)
         for _ in range(_ROUNDS):
             # Noise has company by chance, too: what is isolated is a share of it.
             noise = min(most * exp(2.0 * ISOLATED * noise), MOST)

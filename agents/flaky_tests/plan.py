@@ -73,7 +73,7 @@ def _leaving(facts: FlakyFacts, now: datetime) -> Iterator[tuple[Untrusted, str]
         finding = said.get(entry.test)
         if finding is not None:
             yield entry.test, f"{finding.kind}: {finding.evidence}"
-        elif entry.expires <= now:
+        elif entry.expires <= now.date():
             yield entry.test, f"expired on {entry.expires:%Y-%m-%d} and was not healed: its owner decides"
 
 
@@ -107,6 +107,8 @@ def _denied(finding: FlakyFinding, caps: QuarantineCaps) -> str:
         return f"policy never quarantines tests marked {marker}"
     if caps.deny_paths and not finding.path:
         return "its file is not known, so policy's forbidden paths can't be checked"
+    if _owner(finding, caps) is None:
+        return "CODEOWNERS gives its file to nobody, and policy names nobody instead"
     return "" if finding.masks else "no failure of it is known that could be hidden"
 
 
@@ -119,13 +121,17 @@ def _full(facts: FlakyFacts, caps: QuarantineCaps, kept: int) -> str:
     return "this change is full: it waits for the next one"
 
 
+def _owner(finding: FlakyFinding, caps: QuarantineCaps) -> str | None:
+    return finding.owner or caps.fallback_owner
+
+
 def _entry(finding: FlakyFinding, caps: QuarantineCaps, now: datetime) -> Quarantined:
     return Quarantined(
         test=finding.test,
         masks=finding.masks,
-        since=now,
-        expires=now + timedelta(days=caps.days),
+        since=now.date(),
+        expires=now.date() + timedelta(days=caps.days),
         evidence=finding.evidence,
-        owner=finding.owner,
+        owner=_owner(finding, caps) or "",
         link=finding.link,
     )

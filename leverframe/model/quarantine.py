@@ -1,5 +1,6 @@
 """What is known of a repository's flaky tests, and the change of its quarantine file that follows from it."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -14,7 +15,8 @@ Fingerprint = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{16})?$")]
 """Of a failure; empty for one of which nothing is known."""
 
 Owner = Annotated[str, StringConstraints(pattern=r"^@?[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
-Link = Annotated[str, StringConstraints(pattern=r"^https://[!-~]{1,490}$")]
+Link = Annotated[str, StringConstraints(pattern=r"^(https://[!-~]{1,490})?$")]
+"""Of the issue that tracks the repair; empty for none."""
 
 
 class Quarantined(Frozen):
@@ -23,12 +25,13 @@ class Quarantined(Frozen):
     test: Untrusted
     """Its full identity: file, whole node id with parameters, variant."""
     masks: tuple[Fingerprint, ...] = Field(min_length=1, max_length=8)
-    since: Instant
-    expires: Instant
+    since: date
+    expires: date
+    """The first day on which its failures count again."""
     evidence: str = Field(max_length=1_000)
     """A sentence of ours."""
-    owner: Owner | None = None
-    link: Link | None = None
+    owner: Owner
+    link: Link = ""
 
 
 class QuarantineFile(Frozen):
@@ -58,7 +61,7 @@ class FlakyFinding(Frozen):
     markers: tuple[str, ...] = Field(default=(), max_length=50)
     owner: Owner | None = None
     """By the repository's CODEOWNERS."""
-    link: Link | None = None
+    link: Link = ""
     """The tracking issue of exactly this test."""
 
 
@@ -88,6 +91,8 @@ class QuarantineCaps(Frozen):
     deny_paths: tuple[str, ...] = ()
     """Globs of files whose tests are never quarantined: security, payments."""
     deny_markers: tuple[str, ...] = ()
+    fallback_owner: Owner | None = None
+    """Whose a test is that CODEOWNERS gives to nobody; without one such a test is never quarantined."""
     days: int = Field(default=30, ge=1, le=366)
     """An entry expires after so many days; then the test's failures count again."""
     by_itself: int = Field(default=1_000_000, ge=1)

@@ -18,7 +18,7 @@ from agents.flaky_tests.evidence import (
     strength,
 )
 from agents.flaky_tests.gate import Gate
-from agents.flaky_tests.noise import ASSUMED, LEAST, Noise
+from agents.flaky_tests.noise import ASSUMED, LEAST, MOST, Noise
 
 
 def step(evidence: Evidence, discordant: bool, noise: float) -> Evidence:
@@ -134,6 +134,10 @@ def test_the_learned_noise_bounds_the_true_one_though_noise_has_company_by_chanc
             last[test] = (run, alone)
         noise = noise.after(runs=1_000, isolated=isolated)
     assert true <= noise.bound <= 5 * true
+
+
+def test_noise_beyond_belief_is_bounded_too() -> None:
+    assert Noise().after(runs=10, isolated=10**9).bound == MOST
 
 
 def _poisson(mean: float, dice: random.Random) -> int:
