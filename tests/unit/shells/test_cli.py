@@ -65,7 +65,12 @@ def test_a_read_with_json_prints_json_and_nothing_else_on_stdout(home: Path) -> 
 def test_a_person_switches_a_flag_and_doing_it_again_changes_nothing(home: Path) -> None:
     switch = ("flags", "set", "new-pricing", "off", "--reason", "errors", "--json")
     first, second = leverframe(home, *switch), leverframe(home, *switch)
-    assert json.loads(first.stdout) == {"flag": "new-pricing", "on": False, "changed": True}
+    assert json.loads(first.stdout) == {
+        "flag": "new-pricing",
+        "on": False,
+        "changed": True,
+        "restore_at": None,
+    }
     assert json.loads(second.stdout)["changed"] is False
 
 
