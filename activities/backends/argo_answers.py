@@ -54,14 +54,18 @@ class Template(Answer):
 
     spec: PodSpec = PodSpec()
 
-    def sha(self, container: str) -> str | None:
-        """The commit that the image's tag names: of the container of that name, or of the only one."""
+    def of(self, container: str) -> Container | None:
+        """The container of that name, or the only one."""
         found = [each for each in self.spec.containers if each.name == container]
         if not found and len(self.spec.containers) == 1:
             found = list(self.spec.containers)
-        if not found:
+        return found[0] if found else None
+
+    def sha(self, container: str) -> str | None:
+        """The commit that the tag of the container's image names; None for a tag that is no commit."""
+        if (found := self.of(container)) is None:
             return None
-        tag = found[0].image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+        tag = found.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
         return tag if _SHA.fullmatch(tag) else None
 
 

@@ -47,6 +47,11 @@ def _problems(
         except NotFound as error:
             yield str(error), f"let the overlay of {environment} make it"
             continue
+        if rollout.spec.template.of(places.container_of(service)) is None:
+            yield (
+                f"the Rollout of {environment} has no container {places.container_of(service)!r}",
+                "set delivery.kubernetes.container; a template by workloadRef can't be read",
+            )
         if environment == "production":
             yield from _unlike(rollout, plan)
 

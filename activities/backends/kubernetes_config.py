@@ -217,7 +217,7 @@ def _from_plugin(path: Path, plugin: _Plugin) -> str:
     try:
         done = subprocess.run(
             [command, *(plugin.args or ())],
-            env={**os.environ, **variables, "KUBERNETES_EXEC_INFO": json.dumps(asked)},
+            env={**_not_ours(), **variables, "KUBERNETES_EXEC_INFO": json.dumps(asked)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=True,
@@ -234,6 +234,11 @@ def _from_plugin(path: Path, plugin: _Plugin) -> str:
     except (ValueError, KeyError, TypeError) as error:
         raise BadConfiguration(f"{path}: the plugin {plugin.command!r} printed no token") from error
     return str(token)
+
+
+def _not_ours() -> dict[str, str]:
+    """The machine's variables, which clouds' plugins log in with, without those that hold our secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LEVERFRAME_")}
 
 
 def _decoded(data: str) -> bytes:

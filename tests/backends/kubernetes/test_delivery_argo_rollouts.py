@@ -286,6 +286,15 @@ def test_probes_go_to_the_declared_origin(world: ArgoWorld) -> None:
         ({"dynamicStableScale": True}, {}, "makes an abort wait"),
         ({"trafficRouting": None}, {}, r"10 pods can't make \[1, 25\] %"),
         ({}, {"rollbackWindow": {"revisions": 0}}, "would climb all the steps"),
+        (
+            {},
+            {
+                "template": {
+                    "spec": {"containers": [{"name": "a", "image": "a"}, {"name": "b", "image": "b"}]}
+                }
+            },
+            "has no container 'shop'",
+        ),
     ],
 )
 def test_the_doctor_finds_a_rollout_that_is_not_like_the_plan(

@@ -84,9 +84,13 @@ def test_an_authority_stands_inside_the_file_or_the_server_is_not_trusted(files:
     files.cluster = {"server": files.server, "certificate-authority": "ca.crt"}
 
 
-def test_a_plugin_prints_the_token(files: Files) -> None:
+def test_a_plugin_prints_the_token_and_sees_no_secret_of_ours(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEVERFRAME_TEMPORAL__API_KEY", "secret")
     program = (
-        "import json, os; assert json.loads(os.environ['KUBERNETES_EXEC_INFO'])['spec'];"
+        "import json, os; assert 'LEVERFRAME_TEMPORAL__API_KEY' not in os.environ;"
+        "assert json.loads(os.environ['KUBERNETES_EXEC_INFO'])['spec'];"
         "print(json.dumps({'status': {'token': os.environ['SECRET']}}))"
     )
     variables = [{"name": "SECRET", "value": TOKEN}]
