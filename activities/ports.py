@@ -49,6 +49,8 @@ Kind = Literal[
     "sandbox",
     "audit",
     "deployments",
+    "eyes",
+    "arms",
     "policy_source",
     "terraform",
     "builder",

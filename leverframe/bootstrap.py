@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from activities.build_ports import Builds
+from activities.eyes_port import ArmAddresses, Eyes
 from activities.inbox import Inbox
 from activities.notes_port import Notes
 from activities.ports import (
@@ -172,6 +173,25 @@ def build_delivery(settings: Settings) -> Delivery:
         return build_cluster_delivery(settings)
     ports = {"production": chosen.production_port, "dev": chosen.dev_port}
     return cast(Delivery, build("delivery", chosen.backend, admin_url=chosen.admin_url, ports=ports))
+
+
+def build_eyes(settings: Settings) -> Eyes:
+    """The browser of the eyes-on check. Raises BadConfiguration when a setting is missing."""
+    chosen = settings.eyes
+    if chosen.backend == "none":
+        declared = [each.service.name for each in settings.repositories if each.service.eyes]
+        return cast(Eyes, build("eyes", "none", declared=declared))
+    told = {"program": chosen.chromium, "sandbox": chosen.browser_sandbox, "seconds": chosen.seconds}
+    return cast(Eyes, build("eyes", chosen.backend, **told))
+
+
+def build_arms(settings: Settings) -> ArmAddresses:
+    """Where the eyes-on check finds stable and canary. Raises BadConfiguration."""
+    chosen = settings.eyes
+    if not (chosen.stable_url or chosen.canary_url):
+        return cast(ArmAddresses, build("arms", "local", admin_url=settings.delivery.admin_url))
+    urls = {"stable_url": chosen.stable_url, "canary_url": chosen.canary_url}
+    return cast(ArmAddresses, build("arms", "urls", **urls))
 
 
 def build_gitops(settings: Settings) -> Gitops:

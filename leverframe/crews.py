@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from temporalio.client import Client
 
-from leverframe.bootstrap import build_delivery, build_ports, build_sandbox, build_terraform, by_name
+from leverframe.bootstrap import (
+    build_arms,
+    build_delivery,
+    build_eyes,
+    build_ports,
+    build_sandbox,
+    build_terraform,
+    by_name,
+)
 from leverframe.builders import build_builders
 from leverframe.forges import build_checks, build_queue, build_track
 from leverframe.settings import Settings
@@ -73,11 +81,16 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
 
 
 def sandbox_activities(settings: Settings) -> list[Activity]:
-    """What the sandbox queue can do: run repository code in the jail. Builds no other port."""
+    """What the sandbox queue can do, without credentials: run repository code in the jail, see its pages."""
+    from activities.eyes import EyesActivities  # noqa: PLC0415 - the activities load in workers only
     from activities.sandbox import SandboxActivities  # noqa: PLC0415 - the activities load in workers only
 
     sandbox = build_sandbox(settings)
-    return _methods(SandboxActivities(sandbox, by_name(settings), settings.artifacts))
+    declared = by_name(settings)
+    return _methods(
+        SandboxActivities(sandbox, declared, settings.artifacts),
+        EyesActivities(build_eyes(settings), build_arms(settings), declared, settings.home / "pictures"),
+    )
 
 
 def build_activities(settings: Settings) -> list[Activity]:

@@ -165,6 +165,21 @@ class SandboxSettings(Section):
     disk_mb: int = 256
 
 
+class EyesSettings(Section):
+    """The browser of the eyes-on check, where the sandbox worker runs."""
+
+    backend: Literal["none", "chromium"] = "none"
+    chromium: str = "/usr/bin/chromium"
+    """The program."""
+    browser_sandbox: bool = True
+    """Chromium's own sandbox, which root can't have."""
+    seconds: int = Field(default=15, ge=1, le=120)
+    """How long a page may take."""
+    stable_url: str = ""
+    """Where stable answers, `{service}` replaced; empty asks the router."""
+    canary_url: str = ""
+
+
 def _not_ours(name: str) -> str:
     if name.startswith(("LEVERFRAME_", "TF_CLI_", "TF_REATTACH_")):
         raise ValueError(f"{name} is not for other programs: it holds our secrets, or changes what runs")
@@ -322,6 +337,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     sandbox: SandboxSettings = SandboxSettings()
     release: ReleaseSettings = ReleaseSettings()
+    eyes: EyesSettings = EyesSettings()
     builder: BuilderSettings = BuilderSettings()
     terraform: TerraformSettings = TerraformSettings()
     policies: PolicySettings = PolicySettings()

@@ -16,4 +16,4 @@ def names(file: str) -> list[str]:
 class RequirementFiles(MetadataHookInterface):
     def update(self, metadata: dict) -> None:
         metadata["dependencies"] = names("runtime.in")
-        metadata["optional-dependencies"] = {"dev": names("dev.in")}
+        metadata["optional-dependencies"] = {"dev": names("dev.in"), "browser": names("browser.in")}

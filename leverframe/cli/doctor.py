@@ -161,7 +161,12 @@ def _queue(queue: str, *, polled: bool) -> Finding:
 
 def _backends(settings: Settings) -> Iterator[Finding]:
     """The health of every configured backend, and the permissions it needs."""
-    from leverframe.bootstrap import chat_builders, port_builders  # noqa: PLC0415 - load when they are used
+    from leverframe.bootstrap import (  # noqa: PLC0415 - load when they are used
+        build_arms,
+        build_eyes,
+        chat_builders,
+        port_builders,
+    )
     from leverframe.builders import builder_builders  # noqa: PLC0415
     from leverframe.forges import build_checks, build_queue  # noqa: PLC0415
 
@@ -170,8 +175,11 @@ def _backends(settings: Settings) -> Iterator[Finding]:
         "queue": functools.partial(build_queue, settings),
     }
     builders = {f"builder {name}": build for name, build in builder_builders(settings).items()}
+    eyes: dict[str, Callable[[], Any]] = {"eyes": functools.partial(build_eyes, settings)}
+    if settings.eyes.backend != "none":
+        eyes["arms"] = functools.partial(build_arms, settings)
     chats = {f"chat {name}": build for name, build in chat_builders(settings).items()}
-    for kind, build in (port_builders(settings) | forge | builders | chats).items():
+    for kind, build in (port_builders(settings) | forge | builders | eyes | chats).items():
         try:
             port = build()
             if port is None:

@@ -7,6 +7,7 @@ POST /reconcile/{service}               read the overlays now
 POST /suspend/{service}/{environment}   {"reason"}: keep what runs; /resume/… follows the overlay again
 POST /weight/{service}                  {"sha", "percent"}
 POST /promote/{service}, /abort/{service}   {"sha"}
+GET  /arms/{service}                    {"ports": {sha: port}}: where each instance answers, past the router
 GET  /health/release/{service}          a HealthDocument
 GET  /health/flag/{service}/{flag}      a FlagHealthDocument
 GET  /health/live                       204
@@ -122,6 +123,10 @@ class Admin:
             state = deployment.abort(body.sha)
         return _json(state)
 
+    async def get_arms(self, request: web.Request) -> web.Response:
+        deployment = self._reconciler.deployment(request.match_info["service"], "production")
+        return web.json_response({"ports": deployment.ports()})
+
     async def get_release_health(self, request: web.Request) -> web.Response:
         return _json(self._reconciler.health(request.match_info["service"]))
 
@@ -197,6 +202,7 @@ def application(reconciler: Reconciler) -> web.Application:
             web.post("/weight/{service}", admin.post_weight),
             web.post("/promote/{service}", admin.post_promote),
             web.post("/abort/{service}", admin.post_abort),
+            web.get("/arms/{service}", admin.get_arms),
             web.get("/health/release/{service}", admin.get_release_health),
             web.get("/health/flag/{service}/{flag}", admin.get_flag_health),
             web.get("/health/live", admin.get_live),

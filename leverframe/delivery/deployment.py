@@ -119,6 +119,10 @@ class Deployment:
         """What happened on one SHA: its requests, and the seconds in which its process died."""
         return {**self.route.counts.signals(sha), RESTARTS: self._lifetimes.count(sha)}
 
+    def ports(self) -> dict[str, int]:
+        """Where each healthy instance answers, whatever share of the requests it gets."""
+        return {sha: instance.port for sha, instance in self._instances.items() if instance.healthy}
+
     def in_use(self) -> frozenset[str]:
         """SHAs whose trees must stay."""
         named = (*self.arms.stables, self.arms.canary, self._wanted)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from leverframe.model.eyes import EyesPlan
 from leverframe.model.frozen import Frozen, Slug
 from leverframe.model.ids import short_hash
 from leverframe.model.paths import all_match, any_match
@@ -328,6 +329,8 @@ class Service(Frozen):
     probes: tuple[Probe, ...] = ()
     canary: CanaryPlan
     flag_rollout: RolloutPlan = RolloutPlan()
+    eyes: EyesPlan | None = None
+    """The pages that are looked at before a canary gets its first request."""
 
 
 class Repository(Frozen):

@@ -12,15 +12,17 @@ with workflow.unsafe.imports_passed_through():
     from activities.build import BuildActivities, BuildApartActivities
     from activities.delivery import DeliveryActivities, SlotRequest, WaitRequest
     from activities.engine import EngineActivities
+    from activities.eyes import EyesActivities
     from activities.forge import RELEASE_MACHINERY, ForgeActivities, OverlayRequest
     from activities.marking import MarkActivities, MarkRequest
     from activities.pulse import heartbeat_timeout
     from leverframe.model.changes import Change, Enqueue, Priority
+    from leverframe.model.eyes import EyesPlan, EyesReport, EyesRequest
     from leverframe.model.release_notes import Marked
     from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
     from leverframe.model.topology import Repository
     from workflows.queues import BUILD as BUILDERS
-    from workflows.queues import HANDS
+    from workflows.queues import HANDS, SANDBOX
     from workflows.release.state import ReleaseState
     from workflows.release.stop import Stop
 
@@ -28,6 +30,8 @@ R = TypeVar("R")
 
 ANSWER = timedelta(seconds=30)
 """How long one attempt of a short call may take."""
+A_PICTURE = timedelta(seconds=40)
+"""How long a browser may take to start, to show a page, and two pictures to be compared."""
 BUILD = timedelta(minutes=10)
 HEARTBEAT = timedelta(seconds=15)
 SLOT = timedelta(days=7)
@@ -279,6 +283,20 @@ class Calls:
             attempt=timedelta(minutes=2),
             patience=PATIENCE,
             summary=f"Send the smoke requests to {environment}",
+        )
+
+    async def look_at_pages(self, stable: str, plan: EyesPlan) -> EyesReport:
+        """What the declared pages look like on both arms. Raises ActivityError."""
+        pictures = 3 * len(plan.pages) * len(plan.viewports)
+        attempt = pictures * A_PICTURE
+        return await self._ask(
+            EyesActivities.look,
+            EyesRequest(repository=self._repository, stable=stable, canary=self._sha),
+            queue=SANDBOX,
+            attempt=attempt,
+            patience=attempt + ANSWER,
+            retry=TWICE,
+            summary=f"Look at {len(plan.pages)} pages of {self._short}, beside stable's",
         )
 
     async def set_weight(self, service: str, percent: int, patience: timedelta) -> None:

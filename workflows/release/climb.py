@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.release.book import Book
     from workflows.release.calls import Calls
     from workflows.release.canary import Ladder, Move
+    from workflows.release.eyes import EyesOn
     from workflows.release.pager import Pager
     from workflows.release.pages import standing_still
     from workflows.release.stop import Stop
@@ -32,6 +33,7 @@ class Climb:
 
     def __init__(self, book: Book, calls: Calls, pager: Pager, stop: Stop) -> None:
         self._book, self._calls, self._pager, self._stop = book, calls, pager, stop
+        self._eyes = EyesOn(book, calls, pager)
 
     async def to_its_end(self) -> Move:
         """Look, judge and move until a move ends it.
@@ -44,6 +46,9 @@ class Climb:
         book, canary = self._book, self._book.service.canary
         ladder = book.state.ladder
         if ladder is None:
+            if (ended := await self._eyes.before()) is not None:
+                book.tell_move(ended)
+                return ended
             ladder = Ladder.at_the_foot(book.sha, canary, workflow.now())
             await self._weigh(ladder)
         while True:
@@ -53,6 +58,7 @@ class Climb:
             document = await self._calls.release_health(book.service.name)
             self._stop.heed()
             ladder, move = ladder.observed(document, workflow.now(), held=book.helm.paused is not None)
+            move = self._eyes.minded(ladder, move, workflow.now())
             if move.kind == "hold" and book.helm.leaves:
                 move = ladder.left(move, book.helm.leaving_reason())
             book.tell_move(move)

@@ -4,6 +4,7 @@ import math
 from datetime import timedelta
 
 from leverframe.model.changes import Receipt
+from leverframe.model.eyes import EyesReport
 from leverframe.model.frozen import Instant
 from leverframe.model.releases import ERRORS, ReleaseOutcome
 from workflows.release.canary import Ladder
@@ -31,6 +32,24 @@ def standing_still(progress: Progress, ladder: Ladder, standstill: Standstill, *
             f'leverframe release abort {named} --reason "…"',
             f'leverframe release promote {named} --reason "…" (two people, neither of them the author)',
             f"leverframe release explain {named}",
+        ]
+    )
+
+
+def pages_differ(progress: Progress, report: EyesReport, *, hold_seconds: float) -> str:
+    """Pages look different on the canary: people have to look at the pictures."""
+    service, short = progress.service, progress.sha[:12]
+    named = f"{service} --sha {short}"
+    pictures = [path for look in report.differing for path in look.pictures]
+    hold = _length(timedelta(seconds=hold_seconds))
+    return "\n".join(
+        [
+            f"{service} {short} looks different from what is stable: {report.words()}.",
+            "Stable, canary and difference, where the sandbox worker runs:",
+            *pictures,
+            f"It stays on its first step until people have looked, and goes back by itself after {hold}.",
+            f'leverframe release promote {named} --reason "…" (two people, neither of them the author)',
+            f'leverframe release abort {named} --reason "…"',
         ]
     )
 

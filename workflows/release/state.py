@@ -1,6 +1,7 @@
 """All that a release knows, in one value: with it, its history can begin anew between two looks. Pure."""
 
 from leverframe.model.deployments import Moments
+from leverframe.model.eyes import EyesReport
 from leverframe.model.frozen import Frozen, Sha
 from leverframe.model.releases import Artifact, GateVerdict, ReleaseRequest
 from leverframe.model.topology import Repository
@@ -29,6 +30,8 @@ class ReleaseState(Frozen):
     promoted: bool = False
     verdicts: tuple[GateVerdict, ...] = ()
     """The deciding verdict of each step."""
+    eyes: EyesReport | None = None
+    """What its pages looked like; None: nobody looked yet, or there are none to look at."""
     moments: Moments = Moments()
     """When it came how far."""
     paged: tuple[str, ...] = ()
