@@ -1,15 +1,20 @@
 """Deployments in the store: one row a release, one a hand that moved production's overlay."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Engine, RowMapping, func, select
-from sqlalchemy.exc import DBAPIError
 
-from activities.backends.store_sql import deployments, from_micros, insert, reading, repointings, to_micros
+from activities.backends.store_sql import (
+    answering,
+    deployments,
+    from_micros,
+    insert,
+    reading,
+    repointings,
+    to_micros,
+)
 from activities.ports import Backend, Health
 from leverframe.model.deployments import DeploymentHistory, DeploymentRecord, Repointing
 from leverframe.model.errors import Conflict, Unavailable
@@ -55,18 +60,18 @@ class DeploymentsStore:
             set_={name: row[name] for name in _ON_ITS_WAY},
             where=deployments.c.ended_at.is_(None),
         )
-        with _answering(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             connection.execute(kept)
 
     def keep_repointing(self, moved: Repointing) -> None:
         """Keep it by the commit that moved the overlay."""
         written = insert(self._engine, repointings).values(_row(moved))
-        with _answering(), self._engine.begin() as connection:
+        with answering(), self._engine.begin() as connection:
             connection.execute(written.on_conflict_do_nothing())
 
     def history(self) -> DeploymentHistory:
         """All of it. Raises Conflict for a row that is no record any more."""
-        with _answering(), reading(self._engine) as connection:
+        with answering(), reading(self._engine) as connection:
             kept = connection.execute(select(deployments)).mappings().all()
             moved = connection.execute(select(repointings)).mappings().all()
         try:
@@ -80,7 +85,7 @@ class DeploymentsStore:
     def health(self) -> Health:
         """Whether the store answers."""
         try:
-            with _answering(), reading(self._engine) as connection:
+            with answering(), reading(self._engine) as connection:
                 count = connection.execute(select(func.count()).select_from(deployments)).scalar_one()
         except Unavailable as error:
             return Health(ok=False, detail=str(error), remedy="Check store.url and that the store runs.")
@@ -106,14 +111,6 @@ def _fields(row: RowMapping) -> dict[str, Any]:
     author = {"kind": fields.pop("author_kind"), "name": fields.pop("author_name")}
     fields["change"] = fields.pop("change_id")
     return {**fields, "author": author}
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        raise Unavailable(f"the store did not answer: {error.orig}") from error
 
 
 BACKEND = Backend(kind="deployments", name="store", scopes=(), build=DeploymentsStore)

@@ -5,7 +5,7 @@ The referee trusts nothing that the train says of itself where the world can be 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from activities.train import LandCars
@@ -39,6 +39,10 @@ class Referee:
     outcomes: list[CarOutcome] = field(default_factory=list)
     refs: dict[str, str] = field(default_factory=dict)
     overtakers: dict[int, set[int]] = field(default_factory=dict)
+    seen: dict[int, datetime] = field(default_factory=dict)
+    """When each change was first in line."""
+    pinned: set[int] = field(default_factory=set)
+    """Changes that have waited so long that nobody but a hotfix may pass them."""
     stopped: list[tuple[int, ...]] = field(default_factory=list)
     used: int = 0
     """Tests begun and cars composed in this step."""
@@ -255,7 +259,7 @@ class Referee:
         self.every_commit_of_the_target_is_receipted_or_a_persons()
         self.refs_of_cars_and_receipts_never_change()
         self.runners_and_window_are_kept(by)
-        self.no_change_is_overtaken_more_often_than_the_rules_say(by)
+        self.no_change_is_overtaken_more_often_or_later_than_the_rules_say(by)
         self.the_plan_depends_on_nothing_but_the_snapshot(by)
         self.cars_of_open_changes_stay_on_the_remote(by)
         self.a_runner_taken_is_a_runner_used(by)
@@ -298,13 +302,21 @@ class Referee:
         ]
         assert not strays or not by.between_steps, f"the tests of {strays} go on, and nobody waits for them"
 
-    def no_change_is_overtaken_more_often_than_the_rules_say(self, by: Controller) -> None:
-        rules = by.book.rules
-        for at, item in enumerate(by.state.queue.items):
-            for ahead in by.state.queue.items[:at]:
-                if ahead.sequence > item.sequence and ahead.priority is not Priority.HOTFIX:
-                    self.overtakers.setdefault(item.sequence, set()).add(ahead.sequence)
-            assert len(self.overtakers.get(item.sequence, ())) <= rules.max_overtaken
+    def no_change_is_overtaken_more_often_or_later_than_the_rules_say(self, by: Controller) -> None:
+        """Waiting is counted from when the change was first seen in line, by the world's own clock."""
+        rules, now, items = by.book.rules, self.depot.now, by.state.queue.items
+        for at, item in enumerate(items):
+            known = self.overtakers.setdefault(item.sequence, set())
+            passed = {
+                ahead.sequence
+                for ahead in items[:at]
+                if ahead.sequence > item.sequence and ahead.priority is not Priority.HOTFIX
+            }
+            assert item.sequence not in self.pinned or passed <= known, f"{item.change} had waited enough"
+            known |= passed
+            assert len(known) <= rules.max_overtaken
+            if now - self.seen.setdefault(item.sequence, now) >= timedelta(minutes=rules.max_wait_minutes):
+                self.pinned.add(item.sequence)
 
     def the_plan_depends_on_nothing_but_the_snapshot(self, by: Controller) -> None:
         seen = sighting.snapshot(by.state, self.depot.now)
