@@ -7,7 +7,7 @@ from agents.flaky_tests.history import History
 
 
 class MemoryShelf:
-    """Four bytes for a test that only ever passes; a history for each of the others."""
+    """Eight bytes for a test that only ever passes; a history for each of the others."""
 
     def __init__(self) -> None:
         self._seen = array("L")
