@@ -54,7 +54,7 @@ class StoreBuilds:
                 count = connection.execute(select(func.count()).select_from(builds)).scalar_one()
         except DBAPIError as error:
             return Health(ok=False, detail=str(_unavailable(error)), remedy="check store.url")
-        return Health(ok=True, detail=f"{count} commits are recorded with what they were built as")
+        return Health(ok=True, detail=f"commits recorded with what they were built as: {count}")
 
 
 def _said(artifact: Artifact) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from activities.backends.probes import sent
 from activities.backends.router_door import RouterDoor
 from activities.ports import Backend, Health
+from leverframe.model.errors import Refused
 from leverframe.model.releases import Artifact, DeliveryState, Environment
 from leverframe.model.topology import Probe, Repository
 
@@ -17,7 +18,12 @@ class LocalDelivery:
         self._ports = ports
 
     def deploy_artifact(self, repository: Repository, artifact: Artifact) -> None:
-        """The router unpacks it from the shared artifact directory."""
+        """The router unpacks it from the shared artifact directory. Raises Refused for an image."""
+        if artifact.image:
+            raise Refused(
+                f"the local delivery runs trees, not images such as {artifact.image}: build {repository.name}"
+                ' by "local", or set another delivery.backend'
+            )
         self._door.call(
             "PUT",
             f"/artifacts/{artifact.service}/{artifact.sha}",

@@ -62,7 +62,7 @@ class NotesStore:
                 count = connection.execute(select(func.count()).select_from(release_notes)).scalar_one()
         except DBAPIError as error:
             return Health(ok=False, detail=str(_unavailable(error)), remedy="check store.url")
-        return Health(ok=True, detail=f"the notes of {count} releases are kept")
+        return Health(ok=True, detail=f"releases whose notes are kept: {count}")
 
 
 def _unavailable(error: DBAPIError) -> Unavailable:

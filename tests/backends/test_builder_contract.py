@@ -12,6 +12,7 @@ import pytest
 from activities.backends.builder_command import CommandBuilder
 from activities.backends.builder_forge import ForgeBuilder
 from activities.backends.builder_local import LocalBuilder
+from activities.backends.delivery_local import LocalDelivery
 from activities.backends.oci_registry import Registries
 from activities.build_ports import Builder
 from activities.ports import Health
@@ -167,6 +168,13 @@ def test_a_command_gets_the_named_variables_an_empty_home_and_shows_no_secret(
     for name in ("HOME", "LC_ALL", "PATH", "REGISTRY_TOKEN", "SOURCE_DATE_EPOCH"):
         assert f"'{name}'" in said
     assert "GONE" in builder.health().detail
+
+
+def test_the_local_delivery_refuses_an_image_before_it_asks_anybody() -> None:
+    delivery = LocalDelivery(admin_url="http://127.0.0.1:1", ports={})
+    image = Artifact(service="shop", sha=SHA, digest=PUSHED, image=IMAGE)
+    with pytest.raises(Refused, match=r"runs trees, not images such as registry\.example/acme/shop"):
+        delivery.deploy_artifact(repository(), image)
 
 
 def test_a_program_that_is_not_there_is_bad_configuration(source: Artifact, builder: CommandBuilder) -> None:

@@ -26,7 +26,7 @@ def test_a_build_is_found_by_its_repository_and_commit_and_by_nothing_else(build
         assert builds.keep("shop", artifact) == artifact
     assert (builds.find("shop", SHA), builds.find("shop", OTHER)) == (TAR, IMAGE)
     assert (builds.find("till", SHA), builds.find("shop", "c" * 40)) == (None, None)
-    assert "2 commits" in builds.health().detail
+    assert builds.health().detail.endswith(": 2")
 
 
 def test_a_second_build_of_a_commit_is_a_conflict_and_the_first_one_stands(builds: Builds) -> None:
