@@ -60,6 +60,12 @@ async def test_the_canary_gets_exactly_its_share_and_is_counted_apart(world: Del
     async with world.router():
         await world.canary_at(0)
         assert await asked(world, 100) == {A: 100}
+        async with httpx.AsyncClient(trust_env=False) as direct:  # a look, which is counted nowhere
+            for arm, sha in (("stable", A), ("canary", B)):
+                origin = await asyncio.to_thread(world.arms.origin, "shop", arm, sha)
+                assert (await direct.get(f"{origin}/sha")).text == sha
+        with pytest.raises(NotFound, match="does not run in production"):
+            await asyncio.to_thread(world.arms.origin, "shop", "canary", C)
         await asyncio.to_thread(world.delivery.set_weight, "shop", sha=B, percent=5)
         answers = await asked(world, 150, "/sha")
         answers += await asked(world, 50, "/fail")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from activities.backends.arms_local import LocalArms
 from activities.backends.delivery_local import LocalDelivery
 from activities.backends.flag_metrics_http import HttpFlagMetrics
 from activities.backends.gitops_local import LocalGitops
@@ -96,6 +97,7 @@ class DeliveryWorld:
         }
         self.delivery = LocalDelivery(admin_url=delivery.admin_url, ports=self.ports)
         self.gitops = LocalGitops(admin_url=delivery.admin_url)
+        self.arms = LocalArms(admin_url=delivery.admin_url)
         self.metrics = HttpMetrics(url_template=f"{delivery.admin_url}/health/release/{{service}}")
         by_flag = f"{delivery.admin_url}/health/flag/{{service}}/{{flag}}"
         self.flag_metrics = HttpFlagMetrics(url_template=by_flag)

@@ -225,7 +225,7 @@ def whole(history: DeploymentHistory) -> Report:
     return report(history, since=MONDAY, until=at(60))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(histories(), st.randoms(use_true_random=False))
 def test_the_order_and_the_repetition_of_records_change_no_figure(
     history: DeploymentHistory, random: object
@@ -241,7 +241,7 @@ def test_the_order_and_the_repetition_of_records_change_no_figure(
         assert whole(again) == whole(history)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(histories(), st.integers(1, 40))
 def test_adjoining_times_count_each_deployment_once(history: DeploymentHistory, cut: int) -> None:
     parts = [
@@ -264,7 +264,7 @@ def test_adjoining_times_count_each_deployment_once(history: DeploymentHistory, 
     assert counts(total) == tuple(map(sum, zip(*map(counts, parts), strict=True)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(histories())
 def test_what_is_counted_is_a_part_of_what_there_is(history: DeploymentHistory) -> None:
     total = whole(history).total
