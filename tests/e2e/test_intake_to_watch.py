@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -47,6 +48,9 @@ from tests.fakes.servers import running_server
 from tests.fakes.workers import unversioned
 from workflows.messages import WatchStart
 from workflows.watch import EVENTS_PER_RUN, WatchWorkflow
+
+STORM = int(os.environ.get("LEVERFRAME_TEST_STORM", "5000"))
+"""Events of one group, at once."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -310,10 +314,10 @@ async def post(app: Starlette, body: bytes) -> int:
 
 
 @pytest.mark.slow
-async def test_twenty_thousand_events_of_one_group_are_one_watch_one_run_an_exact_count_and_bounded_history(
+async def test_thousands_of_events_of_one_group_are_one_watch_one_run_an_exact_count_and_bounded_history(
     client: Client, tmp_path: Path, queue: str
 ) -> None:
-    total, senders = 20_000, 1000
+    total, senders = STORM, 1000
     async with (
         gateway(
             tmp_path,
