@@ -114,7 +114,7 @@ def verdict(history: History | None, seen: int) -> Verdict:
     if quarantine is not None:
         return Verdict.FLAKY
     recent = history.last is not None and seen - history.last < SUSPECT
-    if recent or seen < LIKELY_HEALTHY or _red_at_once(history):
+    if recent or seen < LIKELY_HEALTHY or _red_at_once(history) or alternates(history, seen):
         return Verdict.UNKNOWN
     return Verdict.HEALTHY
 
@@ -124,6 +124,11 @@ def isolated(before: History | None, after: History) -> int:
     if before is None:
         return int(after.alone)
     return int(after.alone) - int(before.alone) if before.last != after.last else 0
+
+
+def alternates(history: History, seen: int) -> bool:
+    """Red again and again at single commits of main, never executed twice there: nobody can tell."""
+    return history.lone_reds >= 2 and seen - history.lone_red_as_of < SUSPECT
 
 
 def _red_at_once(history: History) -> bool:
@@ -161,6 +166,8 @@ def _streak(history: History, run: Run, attempts: Attempts, seen: int) -> Histor
     if not attempts.failures:
         kept = history.failed_at if seen - history.failed_as_of <= _COMMITS_FORGOTTEN else ()
         kept = tuple(one for one in kept if one[0] != run.sha)
+        if len(history.streak) == 1 and history.streak[0][2] and history.passed_once:
+            history = history._replace(lone_reds=history.lone_reds + 1, lone_red_as_of=seen)
         return history._replace(streak=(), streak_began=None, failed_at=kept, passed_once=True)
     if attempts.passes:
         kept = tuple(one for one in history.failed_at if one[0] != run.sha)

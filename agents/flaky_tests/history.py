@@ -120,6 +120,9 @@ class History(NamedTuple):
     streak: tuple[tuple[str, str, bool], ...] = ()
     """(commit, branch, main) of what it only failed at since it last passed."""
     streak_began: datetime | None = None
+    lone_reds: int = 0
+    """Commits of main at which it only failed, though it passed at those around."""
+    lone_red_as_of: int = 0
     passed_once: bool = False
     probes: int = 0
     """Fresh jobs that were run since the last discordance."""

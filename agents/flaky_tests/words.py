@@ -1,7 +1,7 @@
 """What the agent knows of a test, in a sentence of ours: numbers and times, no text from outside."""
 
 from agents.flaky_tests.bounds import Bounds
-from agents.flaky_tests.detector import caught_up, verdict
+from agents.flaky_tests.detector import alternates, caught_up, verdict
 from agents.flaky_tests.evidence import after_quiet, strength
 from agents.flaky_tests.history import MOST_COMMITS, History, Mask, Quarantine, Verdict
 
@@ -46,6 +46,11 @@ def _undecided(history: History, seen: int, bounds: Bounds) -> str:
     if history.last is not None:
         return (
             f"that is {evidence:,.0f} of the {bounds.runs_to_false_quarantine:,.0f} that a quarantine needs"
+        )
+    if alternates(history, seen):
+        return (
+            f"it only failed at {history.lone_reds:,} commits of main and passed at those around: a second "
+            "execution at such a commit would tell whether it is flaky"
         )
     if history.streak:
         return "it only failed at the last commit: the next one, or another run of it, will tell"

@@ -57,6 +57,13 @@ def test_a_test_that_never_passed_is_broken_after_two_commits_of_one_branch() ->
     assert Lives().tell("FF", branch="change").verdict() is Verdict.BROKEN
 
 
+def test_a_test_that_is_never_executed_twice_at_a_commit_is_not_called_healthy_while_it_alternates() -> None:
+    lives = Lives().tell("....F" * 6 + "....")
+    assert lives.verdict() is Verdict.UNKNOWN
+    assert "only failed at 6 commits of main and passed at those around" in lives.words()
+    assert lives.tell("." * 100).verdict() is Verdict.HEALTHY
+
+
 def test_a_young_test_is_unknown_and_an_older_one_healthy() -> None:
     assert Lives().tell("." * 9).verdict() is Verdict.UNKNOWN
     assert Lives().tell("." * 10).verdict() is Verdict.HEALTHY
