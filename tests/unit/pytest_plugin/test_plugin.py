@@ -36,6 +36,7 @@ SUITE = """
     @pytest.mark.skip
     def test_skipped(): pass
 """
+PLUGIN = ("-p", "leverframe_pytest.plugin", "--leverframe-results=out.jsonl")
 USD = "test_shop.py::test_total[usd]"
 LUCKY = "test_shop.py::test_second_time_lucky"
 DATABASE = "test_shop.py::test_needs_the_database"
@@ -48,7 +49,7 @@ def of_a_known_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ran(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return pytester.runpytest_inprocess("-p", "no:asyncio", "--leverframe-results=out.jsonl", *arguments)
+    return pytester.runpytest_inprocess("-p", "no:asyncio", *PLUGIN, *arguments)
 
 
 def attempts(pytester: pytest.Pytester) -> list[dict[str, Any]]:
@@ -186,7 +187,7 @@ def test_a_file_that_cannot_be_read_forgives_nothing_and_says_so(
 def test_workers_forgive_the_same_and_the_main_process_writes(pytester: pytest.Pytester) -> None:
     found = known(pytester)
     quarantine(pytester, {USD: found[USD], LUCKY: found[LUCKY], DATABASE: found[DATABASE]})
-    result = pytester.runpytest_subprocess("-n1", "--leverframe-results=out.jsonl")
+    result = pytester.runpytest_subprocess("-n1", *PLUGIN)
     assert result.ret == 0
     assert len(attempts(pytester)) == 6
     assert signatures(pytester) == found
@@ -205,7 +206,7 @@ DEADLY = """
 
 def test_a_dead_process_and_a_timeout_stay_red(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_shop=DEADLY)
-    arguments = ("-n1", "--max-worker-restart=1", "--leverframe-results=out.jsonl")
+    arguments = ("-n1", "--max-worker-restart=1", *PLUGIN)
     pytester.runpytest_subprocess(*arguments)
     found = signatures(pytester)
     assert len(found) == 2
