@@ -207,6 +207,7 @@ def build_metrics(settings: Settings) -> Metrics:
     building: dict[str, Callable[[], Any]] = {
         "http": lambda: build("metrics", "http", url_template=_health_documents(settings)),
         "prometheus": lambda: _prometheus(settings),
+        "flows": lambda: _flow_counts(settings),
     }
     sources = {name: building[name]() for name in chosen.backends}
     if len(sources) == 1:
@@ -217,6 +218,13 @@ def build_metrics(settings: Settings) -> Metrics:
 
 def _health_documents(settings: Settings) -> str:
     return settings.metrics.url or settings.delivery.admin_url.rstrip("/") + "/health/release/{service}"
+
+
+def _flow_counts(settings: Settings) -> Any:
+    gateway = settings.gateway
+    own = f"http://{gateway.host}:{gateway.port}/health/flows/{{service}}"
+    remedy = "start the gateway, or check metrics.flows_url"
+    return build("metrics", "http", url_template=settings.metrics.flows_url or own, remedy=remedy)
 
 
 def _prometheus(settings: Settings) -> Any:

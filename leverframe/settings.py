@@ -18,6 +18,7 @@ from leverframe.model.flags import InternalUsers
 from leverframe.model.queries import ServiceQueries
 from leverframe.model.topology import Repository
 from leverframe.settings_delivery import DeliverySettings
+from leverframe.settings_gateway import GatewaySettings
 from leverframe.settings_section import Section
 from policies.protected import covers_folder
 
@@ -40,32 +41,6 @@ class StoreSettings(Section):
 
     url: str = "sqlite:///{home}/store.db"
     """A SQLAlchemy URL; `{home}` is replaced. `postgresql+psycopg://…` in production."""
-
-
-class GatewaySettings(Section):
-    """The door for events and webhooks."""
-
-    host: str = "127.0.0.1"
-    port: int = 8400
-    max_body_bytes: int = 1_048_576
-    """Larger bodies are refused, compressed or decompressed."""
-    max_pending_events: int = 50_000
-    """Accepted events not yet in the engine; past it the gateway answers 503."""
-    coalesce_ms: int = 200
-    sentry_projects: dict[str, str] = Field(default_factory=dict)
-    """Sentry project id → service."""
-    sentry_keys: dict[str, SecretStr] = Field(default_factory=dict)
-    """Sentry project id → the public key of its DSN."""
-    sentry_webhook_secret: SecretStr | None = None
-    """Client secret of the Sentry integration; without it the webhook is off."""
-    github_webhook_secret: SecretStr | None = None
-    """Signs what GitHub's webhooks send; without it they are off."""
-    gitlab_webhook_secret: SecretStr | None = None
-    """Secret token that GitLab's webhooks send; without it and a signing token they are off."""
-    flagger_secret: SecretStr | None = None
-    """Flagger sends it with each question; needed with `delivery.backend = "flagger"`."""
-    gitlab_signing_token: SecretStr | None = None
-    """`whsec_…` of GitLab's webhooks: the key that signs them. With it, a secret token is not enough."""
 
 
 OwnerRepo = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")]
@@ -148,11 +123,19 @@ class PrometheusSettings(Section):
 class MetricsSettings(Section):
     """What feeds the gate of releases."""
 
-    backends: tuple[Literal["http", "prometheus"], ...] = Field(default=("http",), min_length=1)
+    backends: tuple[Literal["http", "prometheus", "flows"], ...] = Field(default=("http",), min_length=1)
     """Each adds its signals; of a signal that several report the first one's is taken."""
     url: str = ""
     """With `http`: the address of the health document, with `{service}` in it; empty: the router's."""
     prometheus: PrometheusSettings = PrometheusSettings()
+    flows_url: str = ""
+    """With `flows`: where the gateway's counts of flows are; empty: `gateway.host` and `gateway.port`."""
+
+    @model_validator(mode="after")
+    def _some_source_of_errors(self) -> "MetricsSettings":
+        if set(self.backends) == {"flows"}:
+            raise ValueError("flows tell nothing of `errors`: name http or prometheus, too")
+        return self
 
 
 class SandboxSettings(Section):

@@ -19,7 +19,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from leverframe.model.errors import BadConfiguration, LeverframeError
 from leverframe.model.untrusted import Untrusted
-from leverframe.settings import GatewaySettings, Settings, TelemetrySettings
+from leverframe.settings import Settings, TelemetrySettings
+from leverframe.settings_gateway import GatewaySettings
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint

@@ -13,8 +13,9 @@ TIMEOUT_SECONDS = 5
 class HttpMetrics:
     """The port `Metrics` over GET. The template has `{service}` in it."""
 
-    def __init__(self, *, url_template: str) -> None:
+    def __init__(self, *, url_template: str, remedy: str = "start it: leverframe router") -> None:
         self._template = url_template
+        self._remedy = remedy
         self._client = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
 
     def release_health(self, service: str) -> HealthDocument:
@@ -47,7 +48,7 @@ class HttpMetrics:
             self._client.get(self._template.format(service="-"))
         except httpx.HTTPError as error:
             detail = f"{self._template} does not answer: {type(error).__name__}"
-            return Health(ok=False, detail=detail, remedy="start it: leverframe router")
+            return Health(ok=False, detail=detail, remedy=self._remedy)
         return Health(ok=True, detail=f"{self._template} answers")
 
 

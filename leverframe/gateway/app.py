@@ -21,6 +21,7 @@ from leverframe.clusters import build_permits
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.dora_pages import DoraPages
 from leverframe.gateway.flagger import FlaggerDoor
+from leverframe.gateway.flow_door import FlowDoor
 from leverframe.gateway.github import GithubWebhook
 from leverframe.gateway.gitlab import GitlabWebhook
 from leverframe.gateway.health import HealthPages
@@ -35,7 +36,8 @@ from leverframe.gateway.train_pages import TrainPages
 from leverframe.gateway.train_views import TrainViews
 from leverframe.gateway.watches import Watches
 from leverframe.model.errors import BadConfiguration, BadInput, Unavailable
-from leverframe.settings import GatewaySettings, Settings
+from leverframe.settings import Settings
+from leverframe.settings_gateway import GatewaySettings
 from workflows.queues import HANDS
 
 MAX_CONNECTIONS = 4000
@@ -56,6 +58,7 @@ def build_app(
     pace: Pace | None = None,
     trains: TrainViews | None = None,
     gate: tuple[Delivery, Permits] | None = None,
+    flows: FlowDoor | None = None,
     task_queue: str = HANDS,
     agents: Sequence[str] | None = None,
 ) -> Starlette:
@@ -72,13 +75,16 @@ def build_app(
         pace: to override what the settings say.
         trains: to override how fresh the trains' pages are.
         gate: what Flagger's questions are answered by; None when something else delivers.
+        flows: what browsers tell of users' flows; None when none is declared.
         task_queue: where watches run.
         agents: to override which enabled agents watch errors.
 
     Raises:
-        BadConfiguration: a project has no key, or its service is not declared.
+        BadConfiguration: a project has no key, or a service is not declared.
     """
     _check_projects(settings)
+    for service in settings.gateway.flows.declared:
+        settings.repository_of(service)
     counters = counters or Counters()
     watches = Watches(
         settings, client, counters, task_queue=task_queue, agents=None if agents is None else tuple(agents)
@@ -114,6 +120,7 @@ def build_app(
             *GitlabWebhook(settings, client, counters).routes(),
             *(slack.door.routes() if slack else []),
             *(_flagger(settings, gate, counters).routes() if gate else []),
+            *(flows.routes() if flows else []),
             *TrainPages(settings, trains or TrainViews(client, settings.repositories), counters).routes(),
             *DoraPages(deployments, counters).routes(),
             *pages.routes(),
@@ -178,6 +185,7 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     client = await connect(settings, lazy=True)
+    counters = Counters()
     app = build_app(
         settings,
         client=client,
@@ -185,7 +193,9 @@ async def _serve(settings: Settings) -> None:
         metrics=build_metrics(settings),
         deployments=build_deployments(settings),
         forms=build_forms(settings),
+        counters=counters,
         gate=_gate(settings),
+        flows=_flows(settings, counters),
     )
     config = uvicorn.Config(
         app,
@@ -205,6 +215,12 @@ def _gate(settings: Settings) -> tuple[Delivery, Permits] | None:
     if settings.delivery.backend != "flagger":
         return None
     return build_delivery(settings), build_permits(settings)
+
+
+def _flows(settings: Settings, counters: Counters) -> FlowDoor | None:
+    if not settings.gateway.flows.declared:
+        return None
+    return FlowDoor(settings.gateway.flows, build_delivery(settings), counters)
 
 
 def _pace(settings: GatewaySettings) -> Pace:

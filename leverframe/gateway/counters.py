@@ -27,6 +27,12 @@ class Counters:
             "leverframe_gateway_unavailable", "Requests answered with 503", registry=self.registry
         )
         self._batches = Counter("leverframe_gateway_batches", "Batches stored", registry=self.registry)
+        self._flow_events = Counter(
+            "leverframe_gateway_flow_events",
+            "What became of events of users' flows",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._signals = Counter(
             "leverframe_gateway_signals", "Signals to the engine", ["result"], registry=self.registry
         )
@@ -53,6 +59,9 @@ class Counters:
 
     def batches(self, count: int) -> None:
         self._batches.inc(count)
+
+    def flow_events(self, outcome: str, count: int) -> None:
+        self._flow_events.labels(outcome).inc(count)
 
     def signal(self, *, acknowledged: bool) -> None:
         self._signals.labels("acknowledged" if acknowledged else "failed").inc()

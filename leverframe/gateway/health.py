@@ -32,8 +32,10 @@ _INDEX = """<!doctype html>
 <li><a href="/health/ready">/health/ready</a> store and engine answer</li>
 <li><a href="/metrics">/metrics</a> for Prometheus</li>
 <li><code>/health/release/&lt;service&gt;</code> what the canary's gate reads and says</li>
+<li><code>/health/flows/&lt;service&gt;</code> flows of real users: abandoned of all that ended</li>
 <li><code>POST /api/&lt;project&gt;/envelope/</code> for Sentry SDKs</li>
 <li><code>POST /webhooks/sentry</code> for Sentry itself</li>
+<li><code>POST /rum/&lt;service&gt;</code> for browsers that tell of flows</li>
 <li><code>POST /slack/interactions</code> for Slack, when people answer there</li>
 </ul></html>
 """

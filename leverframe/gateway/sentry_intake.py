@@ -22,7 +22,7 @@ from leverframe.gateway.inbox import CoalescingInbox, Sampler
 from leverframe.gateway.replies import Refusal
 from leverframe.gateway.sentry_event import canonical_event_id, read_event
 from leverframe.model.errors import BadInput
-from leverframe.settings import GatewaySettings
+from leverframe.settings_gateway import GatewaySettings
 
 _AUTH_KEY = re.compile(r"(?:^|[\s,])sentry_key\s*=\s*([^\s,]{1,200})")
 

@@ -28,7 +28,7 @@ from leverframe.model.errors import BadInput
 from leverframe.model.ids import short_hash
 from leverframe.model.signals import SecondCount
 from leverframe.model.untrusted import Untrusted
-from leverframe.settings import GatewaySettings
+from leverframe.settings_gateway import GatewaySettings
 
 
 def _digits(value: object) -> object:

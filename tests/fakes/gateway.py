@@ -20,6 +20,7 @@ from activities.backends.errors_store import ErrorsStore
 from activities.ports import Health, Metrics
 from leverframe.gateway.app import build_app
 from leverframe.gateway.counters import Counters
+from leverframe.gateway.flow_door import FlowDoor
 from leverframe.gateway.inbox import Pace
 from leverframe.gateway.train_views import TrainViews
 from leverframe.model.errors import Unavailable
@@ -118,6 +119,7 @@ async def gateway(
     agents: Sequence[str] | None = None,
     trains: TrainViews | None = None,
     metrics: Metrics | None = None,
+    flows: FlowDoor | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     """The application, started; its loops end with the block."""
@@ -134,6 +136,7 @@ async def gateway(
         task_queue=task_queue,
         agents=agents,
         trains=trains,
+        flows=flows,
     )
     made = Gateway(app, store, engine, counters)
     made.metrics = still

@@ -18,7 +18,8 @@ from sentry_sdk.utils import event_from_exception
 
 from leverframe import telemetry
 from leverframe.model.errors import BadConfiguration, NotFound
-from leverframe.settings import GatewaySettings, Settings, TelemetrySettings
+from leverframe.settings import Settings, TelemetrySettings
+from leverframe.settings_gateway import GatewaySettings
 
 SECRET = "correct-horse-battery"
 

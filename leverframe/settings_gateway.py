@@ -1,0 +1,67 @@
+"""Settings of the gateway and of its doors."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
+
+from leverframe.model.flows import FlowName, FlowSeconds
+from leverframe.model.frozen import Slug
+from leverframe.settings_section import Section
+
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$")]
+"""As browsers send it: scheme, host and port, in lower case and without a path."""
+
+
+class FlowsSettings(Section):
+    """What browsers may tell of the flows of real users. Off without a declared flow."""
+
+    declared: dict[Slug, Annotated[dict[FlowName, FlowSeconds], Field(max_length=20)]] = Field(
+        default_factory=dict
+    )
+    """Service → flow → the seconds after which a flow that was not completed is abandoned."""
+    origins: tuple[Origin, ...] = ()
+    """Whose pages may send."""
+    secret: SecretStr | None = None
+    """With it each start must be signed by the service that served the page."""
+    starts_a_second: int = Field(default=50, ge=1, le=10_000)
+    """Of each service; more are refused."""
+
+    @field_validator("secret")
+    @classmethod
+    def _hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value()) < 16:
+            raise ValueError("it has fewer than 16 characters: openssl rand -hex 32 makes one")
+        return secret
+
+    @model_validator(mode="after")
+    def _pages_that_may_send(self) -> "FlowsSettings":
+        if self.declared and not self.origins:
+            raise ValueError("flows are declared, but no origin whose pages may tell of them")
+        return self
+
+
+class GatewaySettings(Section):
+    """The door for events and webhooks."""
+
+    host: str = "127.0.0.1"
+    port: int = 8400
+    max_body_bytes: int = 1_048_576
+    """Larger bodies are refused, compressed or decompressed."""
+    max_pending_events: int = 50_000
+    """Accepted events not yet in the engine; past it the gateway answers 503."""
+    coalesce_ms: int = 200
+    sentry_projects: dict[str, str] = Field(default_factory=dict)
+    """Sentry project id → service."""
+    sentry_keys: dict[str, SecretStr] = Field(default_factory=dict)
+    """Sentry project id → the public key of its DSN."""
+    sentry_webhook_secret: SecretStr | None = None
+    """Client secret of the Sentry integration; without it the webhook is off."""
+    github_webhook_secret: SecretStr | None = None
+    """Signs what GitHub's webhooks send; without it they are off."""
+    gitlab_webhook_secret: SecretStr | None = None
+    """Secret token that GitLab's webhooks send; without it and a signing token they are off."""
+    flagger_secret: SecretStr | None = None
+    """Flagger sends it with each question; needed with `delivery.backend = "flagger"`."""
+    gitlab_signing_token: SecretStr | None = None
+    """`whsec_…` of GitLab's webhooks: the key that signs them. With it, a secret token is not enough."""
+    flows: FlowsSettings = FlowsSettings()
