@@ -1,6 +1,7 @@
 """`leverframe release plan` and `release replay`: what the gate can see, and what it would have said."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,8 @@ from leverframe.cli.output import AsJson, print_fields, print_json, print_table,
 from leverframe.cli.session import given, lines_of
 from leverframe.gateway.documents import parse_as
 from leverframe.model.errors import BadInput
-from leverframe.model.topology import HARMS, GateRules
+from leverframe.model.releases import ERRORS
+from leverframe.model.topology import HARMS, GateRules, SignalRules
 from workflows.release.judge import Poll
 
 if TYPE_CHECKING:
@@ -27,6 +29,14 @@ Beta = Annotated[float, typer.Option(help="How often a harm may pass a step as e
 R0 = Annotated[float, typer.Option("--r0", help="So many times stable's rate is tolerated.")]
 Excludes = Annotated[float, typer.Option(help="A step is green when so many times is excluded.")]
 WarmUp = Annotated[int, typer.Option(help="Polls that don't count after a change of the weight.")]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weight",
+        metavar="NAME=N",
+        help="What a signal counts for, as in canary.signals; repeat it. Default: 1.",
+    ),
+]
 
 
 def plan(
@@ -42,18 +52,22 @@ def plan(
     r0: R0 = 1.25,
     excludes: Excludes = 2.0,
     warm_up: WarmUp = 2,
+    weight: Weights = None,
     as_json: AsJson = False,
 ) -> None:
     """Say before a rollout what the gate can see at this traffic, and how long each step needs.
 
-    The times are those within which nine of ten rollouts are decided.
+    The times are those within which nine of ten rollouts are decided, by errors alone: `--weight` names the
+    other signals, beside which errors have a smaller share in the evidence for harm.
     """
     from workflows.release.foresight import Traffic, outlook  # noqa: PLC0415 - loads when it is used
 
     rules = _rules(alpha, beta, r0, excludes, warm_up)
     weights = tuple(step or (1.0, 5.0, 25.0, 50.0))
     traffic = given(Traffic, rps=rps, base_error=base_error, weights=weights, poll_seconds=poll_seconds)
-    found = outlook(rules, traffic, excludes=excludes)
+    signals = {ERRORS: SignalRules()} | _weighed(weight or ())
+    share = signals[ERRORS].weight / math.fsum(each.weight for each in signals.values())
+    found = outlook(rules, traffic, excludes=excludes, share=share)
     if as_json:
         print_json(found)
         return
@@ -84,6 +98,7 @@ def replay(
     r0: R0 = 1.25,
     excludes: Excludes = 2.0,
     warm_up: WarmUp = 2,
+    weight: Weights = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge a past rollout again: where the gate would have decided, how, and why.
@@ -94,7 +109,11 @@ def replay(
     from workflows.release.back_test import back_test  # noqa: PLC0415 - loads when it is used
 
     rules = _rules(alpha, beta, r0, excludes, warm_up)
-    signals, steps = _outline(trace)
+    weighed = _weighed(weight or ())
+    names, steps = _outline(trace)
+    if unknown := sorted(weighed.keys() - set(names)):
+        raise BadInput(f"--weight: {trace} names no signal {unknown[0]!r}; there are: {', '.join(names)}")
+    signals = dict.fromkeys(names, SignalRules()) | weighed
     found = back_test(rules, _polls(trace), signals, steps=steps, excludes=excludes)
     if as_json:
         print_json(found)
@@ -114,6 +133,19 @@ def replay(
 def _rules(alpha: float, beta: float, r0: float, excludes: float, warm_up: int) -> GateRules:
     levels = tuple(sorted({*HARMS, excludes}, reverse=True))
     return given(GateRules, alpha=alpha, beta=beta, r0=r0, levels=levels, warm_up=warm_up)
+
+
+def _weighed(weights: Sequence[str]) -> dict[str, SignalRules]:
+    """The signals of `NAME=N`. Raises BadInput."""
+    found = dict[str, SignalRules]()
+    for said in weights:
+        name, equals, weight = said.rpartition("=")
+        if not equals or not name:
+            raise BadInput(f"--weight: {said!r} is not NAME=N, such as errors=2")
+        if name in found:
+            raise BadInput(f"--weight: {name!r} has two")
+        found[name] = given(SignalRules, weight=weight)
+    return found
 
 
 def _outline(trace: Path) -> tuple[tuple[str, ...], int]:

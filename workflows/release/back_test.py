@@ -1,6 +1,6 @@
 """Past rollouts judged again: a trace of polls in, the first verdict that decides out. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from leverframe.model.frozen import Frozen, Instant
@@ -29,17 +29,17 @@ class BackTest(Frozen):
 def back_test(
     rules: GateRules,
     polls: Iterable[tuple[int, Poll]],
-    signals: tuple[str, ...],
+    signals: Mapping[str, SignalRules],
     *,
     steps: int,
     excludes: float,
 ) -> BackTest:
     """Judge numbered polls in the order of time.
 
-    `signals` are all that the trace names, of equal weight; `steps` is how often its weight changes, the
-    first one included; `excludes` the level of the rules that makes a step green.
+    `signals` are all that the trace names, with what each counts for; `steps` is how often its weight
+    changes, the first one included; `excludes` the level of the rules that makes a step green.
     """
-    state = begin(rules, dict.fromkeys(signals, SignalRules()), steps=steps)
+    state = begin(rules, signals, steps=steps)
     cleared: tuple[int, Poll, Judgement] | None = None
     last: tuple[int, Poll, Judgement] | None = None
     for line, poll in polls:

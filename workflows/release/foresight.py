@@ -67,15 +67,21 @@ class Outlook(Frozen):
     traffic: Traffic
     rules: GateRules
     excludes: float
+    share: float
+    """Of the signal in the average of the evidence for harm."""
     steps: tuple[StepOutlook, ...]
     minutes: float | None
     """How long a good release takes from the first step to the last; None when a step can't be cleared."""
     advice: tuple[str, ...]
 
 
-def outlook(rules: GateRules, traffic: Traffic, *, excludes: float) -> Outlook:
-    """What the gate can see at each step. `excludes` is the level of the rules that each must exclude."""
-    steps = tuple(_step(rules, traffic, weight) for weight in traffic.weights)
+def outlook(rules: GateRules, traffic: Traffic, *, excludes: float, share: float = 1.0) -> Outlook:
+    """What the gate can see at each step.
+
+    `excludes` is the level of the rules that each must exclude; `share` that of the signal in the average, of
+    which the others say nothing.
+    """
+    steps = tuple(_step(rules, traffic, weight, share) for weight in traffic.weights)
     waits = [sight.minutes for step in steps for sight in step.green if sight.ratio == excludes]
     known = [minutes for minutes in waits if minutes is not None]
     total = round(math.fsum(known), 1) if len(known) == len(waits) else None
@@ -85,16 +91,18 @@ def outlook(rules: GateRules, traffic: Traffic, *, excludes: float) -> Outlook:
         steps=steps,
         minutes=total,
         excludes=excludes,
+        share=share,
         advice=_advice(excludes, steps),
     )
 
 
-def _step(rules: GateRules, traffic: Traffic, weight: float) -> StepOutlook:
+def _step(rules: GateRules, traffic: Traffic, weight: float, counts_for: float) -> StepOutlook:
     share, base = weight / 100, traffic.base_error
     per_minute = traffic.rps * share * 60
     poll = traffic.poll_seconds / 60
     warm_up = rules.warm_up * poll
-    saturated = rules.looks(len(traffic.weights)) - rules.warm_up
+    saturated = rules.looks(len(traffic.weights), counts_for) - rules.warm_up
+    enough = -math.log(rules.alpha) - math.log(counts_for)
 
     def sight(ratio: float, requests: float | None, polls: int) -> Sight:
         if requests is None:
@@ -105,7 +113,9 @@ def _step(rules: GateRules, traffic: Traffic, weight: float) -> StepOutlook:
     return StepOutlook(
         weight=weight,
         canary_rps=traffic.rps * share,
-        red=tuple(sight(ratio, _until_red(rules, share, base, ratio), saturated) for ratio in FORETOLD),
+        red=tuple(
+            sight(ratio, _until_red(rules, share, base, ratio, enough), saturated) for ratio in FORETOLD
+        ),
         green=tuple(
             sight(level, _until_clear(rules, test, share, base), 1)
             for level, test in zip(rules.levels, rule_tests(rules).clearances, strict=True)
@@ -113,12 +123,10 @@ def _step(rules: GateRules, traffic: Traffic, weight: float) -> StepOutlook:
     )
 
 
-def _until_red(rules: GateRules, share: float, base: float, ratio: float) -> float | None:
+def _until_red(rules: GateRules, share: float, base: float, ratio: float, enough: float) -> float | None:
     if ratio <= rules.r0 or base == 0:
         return None
-    return _least(
-        lambda requests: _log_at(rule_tests(rules).harm, requests, share, base, ratio), -math.log(rules.alpha)
-    )
+    return _least(lambda requests: _log_at(rule_tests(rules).harm, requests, share, base, ratio), enough)
 
 
 def _until_clear(rules: GateRules, test: Mixture, share: float, base: float) -> float | None:

@@ -14,6 +14,7 @@ from workflows.release.sequential import Exposure
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 RULES = GateRules()
+ERRORS = {"errors": SignalRules()}
 
 
 def exposed(canary: tuple[int, int], stable: tuple[int, int]) -> Exposure:
@@ -156,7 +157,7 @@ exposures = st.builds(exposed, counts, counts)
 def test_verdicts_replay_bit_for_bit_also_through_a_store(steps: list[tuple[float, Exposure]]) -> None:
     polls = trace(*[(weight, {"errors": seen}) for weight, seen in steps])
     _, said = judged(polls)
-    state, again = begin(RULES, {"errors": SignalRules()}, steps=4), list[Judgement]()
+    state, again = begin(RULES, ERRORS, steps=4), list[Judgement]()
     for poll in polls:
         state = GateState.model_validate_json(state.model_dump_json())
         state, judgement = observe(RULES, state, Poll.model_validate_json(poll.model_dump_json()), 2.0)
@@ -166,7 +167,7 @@ def test_verdicts_replay_bit_for_bit_also_through_a_store(steps: list[tuple[floa
 
 def test_a_back_test_tells_where_it_would_have_been_red() -> None:
     polls = [*errors(GOOD, 20, weight=1), *errors(FIVE_TIMES, 20)]
-    found = back_test(RULES, enumerate(polls, start=1), ("errors",), steps=2, excludes=2.0)
+    found = back_test(RULES, enumerate(polls, start=1), ERRORS, steps=2, excludes=2.0)
     assert (found.verdict, found.weight) == ("red", 5)
     assert found.decided_line is not None
     assert 25 <= found.decided_line <= 35
@@ -175,31 +176,31 @@ def test_a_back_test_tells_where_it_would_have_been_red() -> None:
 
 def test_a_back_test_is_green_only_when_the_last_step_was_cleared() -> None:
     whole = [*errors(GOOD, 20, weight=1), *errors(GOOD, 20)]
-    found = back_test(RULES, enumerate(whole, start=1), ("errors",), steps=2, excludes=2.0)
+    found = back_test(RULES, enumerate(whole, start=1), ERRORS, steps=2, excludes=2.0)
     assert (found.verdict, found.weight) == ("green", 5)
     assert found.decided_line is not None
     assert found.decided_line > 22
-    short = back_test(RULES, enumerate(whole[:24], start=1), ("errors",), steps=2, excludes=2.0)
+    short = back_test(RULES, enumerate(whole[:24], start=1), ERRORS, steps=2, excludes=2.0)
     assert (short.verdict, short.decided_line, short.weight) == ("inconclusive", None, 5)
 
 
 def test_full_traffic_at_the_end_leaves_what_was_cleared() -> None:
     alone = exposed((100, 20_000), (0, 0))
     polls = [*errors(GOOD, 20, weight=50), *errors(alone, 5, weight=100)]
-    found = back_test(RULES, enumerate(polls, start=1), ("errors",), steps=2, excludes=2.0)
+    found = back_test(RULES, enumerate(polls, start=1), ERRORS, steps=2, excludes=2.0)
     assert (found.verdict, found.weight) == ("green", 50)
 
 
 def test_at_full_traffic_harm_shows_against_what_stable_did_before() -> None:
     broken = exposed((900, 20_000), (0, 0))
     polls = [*errors(GOOD, 20, weight=50), *errors(broken, 10, weight=100)]
-    found = back_test(RULES, enumerate(polls, start=1), ("errors",), steps=2, excludes=2.0)
+    found = back_test(RULES, enumerate(polls, start=1), ERRORS, steps=2, excludes=2.0)
     assert (found.verdict, found.weight) == ("red", 100)
     assert "stable in the earlier steps 1,710 of 342,000 (0.5 %)" in found.explanation
 
 
 def test_nothing_is_inconclusive() -> None:
-    assert back_test(RULES, [], ("errors",), steps=2, excludes=2.0).verdict == "inconclusive"
+    assert back_test(RULES, [], ERRORS, steps=2, excludes=2.0).verdict == "inconclusive"
 
 
 def test_the_evidence_is_the_average_of_the_signals_by_their_weights() -> None:

@@ -93,6 +93,40 @@ def test_a_stricter_alpha_decides_later_and_a_higher_tolerance_never() -> None:
     assert replayed(trace, "--r0", "6")["verdict"] != "red"
 
 
+def test_harm_in_a_signal_of_little_weight_is_red_later() -> None:
+    quiet = {"canary": {"bad": 0, "total": 80}, "stable": {"bad": 0, "total": 1520}}
+    lines = [poll(number, 5, (2, 80), (8, 1520)) for number in range(60)]
+    for line in lines:
+        line["signals"] = {**line["signals"], "abandoned checkout": quiet}  # type: ignore[dict-item]
+    trace = written(*lines)
+    heavy, light = (
+        replayed(trace, "--weight", f"errors={weight}", "--weight", "abandoned checkout=1")
+        for weight in ("9", "0.01")
+    )
+    assert (heavy["verdict"], light["verdict"]) == ("red", "red")
+    assert heavy["decided_line"] < light["decided_line"]  # type: ignore[operator]
+    assert replayed(trace) == replayed(trace, "--weight", "errors=1")
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (("errors",), "is not NAME=N"),
+        (("=2",), "is not NAME=N"),
+        (("errors=0",), "weight"),
+        (("errors=nan",), "weight"),
+        (("errors=much",), "weight"),
+        (("errors=1", "errors=2"), "has two"),
+        (("restarts=1",), "names no signal 'restarts'; there are: errors"),
+    ],
+)
+def test_a_weight_that_says_nothing_is_refused(weights: tuple[str, ...], said: str) -> None:
+    options = [word for weight in weights for word in ("--weight", weight)]
+    done = run("replay", written(*GOOD), *options)
+    assert isinstance(done.exception, BadInput)
+    assert said in str(done.exception)
+
+
 def test_a_rollout_without_traffic_is_inconclusive() -> None:
     found = replayed(written(*[poll(number, 1, (0, 0), (0, 0)) for number in range(50)]))
     assert (found["verdict"], found["decided_at"], found["decided_line"]) == ("inconclusive", None, None)
@@ -148,6 +182,19 @@ def test_a_plan_tells_each_step_and_what_is_out_of_reach() -> None:
     told = run("plan", "--rps", "10", "--base-error", "0.001").stdout
     assert "2x EXCLUDED IN" in told
     assert "never surely" not in told
+
+
+def test_a_plan_with_other_signals_needs_more_to_see_harm_in_errors() -> None:
+    options = ("plan", "--rps", "100", "--base-error", "0.005", "--json")
+    alone, beside = (
+        json.loads(run(*options, *more).stdout)
+        for more in ((), ("--weight", "restarts=1", "--weight", "errors=3"))
+    )
+    assert (alone["share"], beside["share"]) == (1.0, 0.75)
+    for before, after in zip(alone["steps"], beside["steps"], strict=True):
+        needed = [[sight["canary_requests"] for sight in step["red"]] for step in (before, after)]
+        assert all(one < other for one, other in zip(*needed, strict=True))
+        assert before["green"] == after["green"]
 
 
 @pytest.mark.parametrize(
