@@ -92,6 +92,7 @@ class CoalescingInbox:
         self._arrived = asyncio.Event()
         self._flights: dict[str, _Flight] = {}
         self._lanes = asyncio.Semaphore(pace.lanes)
+        self._storing = 0
         self._backlog = 0
 
     async def accept(self, event: AcceptedEvent) -> None:
@@ -101,7 +102,7 @@ class CoalescingInbox:
             Unavailable: too much is pending, or store or engine did not answer. The event may be stored;
                 sending it again is safe and counts once.
         """
-        if self._backlog + len(self._arrivals) >= self._pace.max_pending:
+        if self._backlog + self._storing + len(self._arrivals) >= self._pace.max_pending:
             raise Unavailable(f"{self._pace.max_pending} events wait for the engine already")
         arrival = _Arrival(event, asyncio.get_running_loop().create_future())
         self._arrivals.append(arrival)
@@ -145,12 +146,15 @@ class CoalescingInbox:
         firsts = [same[0].event for same in by_key.values()]
         batch_ids: defaultdict[Group, str] = defaultdict(lambda: secrets.token_hex(8))
         placed = [(event, batch_ids[_group(event)]) for event in firsts]
+        self._storing = len(arrivals)
         try:
             places = await asyncio.to_thread(self._store.accept, placed)
         except Exception as error:  # whatever broke, every waiting sender gets an answer
             _log.error("events not stored", events=len(firsts), exc_info=error)
             _settle(arrivals, Unavailable("the store did not accept the event"))
             return []
+        finally:
+            self._storing = 0
         fresh: defaultdict[str, list[AcceptedEvent]] = defaultdict(list)
         for event, batch in placed:
             place = places[event.key]

@@ -1,6 +1,7 @@
 """The inbox: stores once, signals rarely, answers truthfully, and delivers what was left behind."""
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,6 +56,18 @@ class BrokenStore(ErrorsStore):
 
     def accept(self, events: object) -> dict[tuple[str, str], object]:  # type: ignore[override]
         raise Unavailable("disk full")
+
+
+class SlowStore(ErrorsStore):
+    """A store that writes when it is told to."""
+
+    writing = threading.Event()
+    go = threading.Event()
+
+    def accept(self, events: object) -> dict[tuple[str, str], object]:  # type: ignore[override]
+        self.writing.set()
+        self.go.wait(20)
+        return super().accept(events)  # type: ignore[arg-type, return-value]
 
 
 def accepted(number: int, subject: str = "SHOP-1", **more: object) -> AcceptedEvent:
@@ -226,6 +239,19 @@ async def _insist(inbox: CoalescingInbox, event: AcceptedEvent) -> None:
             return await inbox.accept(event)
         except Unavailable:
             await asyncio.sleep(0.02)
+
+
+async def test_events_that_are_being_written_count_for_the_bound(tmp_path: Path) -> None:
+    store, engine = SlowStore(store_at(tmp_path / "store.db")), FakeEngine()
+    async with running(store, engine, Pace(coalesce=0.01, max_pending=10)) as inbox:
+        kept = [asyncio.create_task(inbox.accept(accepted(n))) for n in range(10)]
+        await asyncio.to_thread(store.writing.wait, 20)
+        with pytest.raises(Unavailable, match="10 events wait"):
+            await inbox.accept(accepted(11))
+        store.go.set()
+        await asyncio.gather(*kept)
+        await inbox.accept(accepted(12))
+    assert engine.total == 11
 
 
 async def test_past_the_bound_events_are_refused_and_neither_stored_nor_kept_in_memory(
