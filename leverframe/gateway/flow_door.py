@@ -196,6 +196,9 @@ def _read(body: bytes) -> tuple[FlowEvent, ...]:
         return _EVENTS.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        # The place may be a key of the sender's own, so only its number is told.
-        place = next((f" {part + 1}" for part in first["loc"] if isinstance(part, int)), "s")
-        raise BadInput(f"the message is no list of flow events: event{place}: {first['msg']}") from error
+        # The place may be a key of the sender's own: those are not told.
+        place = [
+            str(part) for part in first["loc"] if isinstance(part, int) or part in FlowEvent.model_fields
+        ]
+        where = ".".join(["events", *place])
+        raise BadInput(f"the message is no list of flow events: {where}: {first['msg']}") from error

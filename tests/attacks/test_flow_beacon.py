@@ -21,7 +21,7 @@ MALFORMED: dict[str, Any] = {
     "a key twice": '[{"id": "1", "id": "2"}]',
     "NaN": "[NaN]",
     "too many": [started(number) for number in range(MOST_EVENTS + 1)],
-    "a field more": [started(1, more="1")],
+    "a field more": [started(1, passwd="1")],
     "a field less": [{"flow": "checkout"}],
     "no such event": [started(1) | {"event": "abandoned"}],
     "a short id": [started(1) | {"id": "1"}],
@@ -42,6 +42,11 @@ async def test_a_malformed_message_is_refused_whole_and_not_echoed(body: Any) ->
     assert not any(word in answer.text for word in ("script", "passwd", "abc"))
     pages.now = SECONDS
     assert await pages.counts() == {STABLE: (0, 0), CANARY: (0, 0)}
+
+
+async def test_a_developer_is_told_which_field_of_which_event_is_wrong() -> None:
+    told = await Pages().send([started(0), started(1, "abc")])
+    assert "events.1.sha: String should match pattern" in told.text
 
 
 async def test_what_nobody_declared_or_runs_is_refused_and_leaves_no_name_behind() -> None:
