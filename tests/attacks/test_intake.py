@@ -4,7 +4,7 @@ import gzip
 import hmac
 import json
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -74,18 +74,18 @@ BOMB = b" " * (LIMIT * 1000)
 
 
 @pytest.mark.parametrize(
-    ("encoding", "body"),
+    ("encoding", "packed"),
     [
-        ("identity", b" " * (LIMIT + 1)),
-        ("gzip", gzip.compress(BOMB)),
-        ("deflate", zlib.compress(BOMB)),
-        ("br", brotli.compress(BOMB, quality=1)),
+        ("identity", lambda bomb: bomb[: LIMIT + 1]),
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("br", lambda bomb: brotli.compress(bomb, quality=1)),
     ],
 )
 async def test_a_large_body_and_a_decompression_bomb_are_a_413(
-    door: Gateway, env: WorkflowEnvironment, encoding: str, body: bytes
+    door: Gateway, env: WorkflowEnvironment, encoding: str, packed: Callable[[bytes], bytes]
 ) -> None:
-    reply = await door.send(body, Content_Encoding=encoding)
+    reply = await door.send(packed(BOMB), Content_Encoding=encoding)
     assert reply.status_code == 413
     await assert_untouched(door, env, "too_large")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import uuid
 from pathlib import Path
 
@@ -13,7 +14,14 @@ from leverframe.demo.stage import SENTRY_PROJECT, Stage
 from leverframe.demo.view import until
 from workflows.messages import WatchStart
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(
+        "LEVERFRAME_TEST_KILL_SEEDS" not in os.environ,
+        reason="LEVERFRAME_TEST_KILL_SEEDS is not set: make test-kills",
+    ),
+]
 
 EVENTS = 600
 

@@ -49,7 +49,7 @@ from tests.fakes.workers import unversioned
 from workflows.messages import WatchStart
 from workflows.watch import EVENTS_PER_RUN, WatchWorkflow
 
-STORM = int(os.environ.get("LEVERFRAME_TEST_STORM", "5000"))
+STORM = int(os.environ.get("LEVERFRAME_TEST_STORM", "3000"))
 """Events of one group, at once."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

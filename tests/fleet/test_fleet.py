@@ -78,7 +78,7 @@ def _doctor(stage: Stage) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_fleet_comes_up_heals_and_stops(stage: Stage, fleet: subprocess.Popen[str]) -> None:
-    """All is green but unsigned markers, a killed worker is replaced, a second fleet is refused, nothing stays behind."""
+    """Only markers are yellow, a killed worker is replaced, a second fleet is refused, nothing stays."""
     assert any(stage.ui_url in line for line in _ready(fleet))
     first = stage.pids()
     assert set(first) == PARTS

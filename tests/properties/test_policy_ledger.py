@@ -10,4 +10,4 @@ class CoreMachine(LedgerMachine):
 
 
 TestPolicyLedger = CoreMachine.TestCase
-TestPolicyLedger.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestPolicyLedger.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROOT = Path(__file__).resolve().parents[2]
 THREE_FLIPS = "{id: flips, levers: [flip_flag], max: 3, window: 1h}"
 AT_ONCE = 4
-EFFECTS = 40
+EFFECTS = 24
 FOUR_AT_ONCE = f"{{id: at-once, max: {AT_ONCE}, hold: until_settled}}"
 
 T = TypeVar("T")
@@ -153,7 +153,7 @@ async def test_a_worker_killed_in_a_burst_neither_exceeds_a_limit_nor_leaks_a_pl
         burst = Burst(door)
         effects = asyncio.gather(*(burst.effect(number) for number in range(EFFECTS)))
         for kills in range(1, 3):
-            while burst.settled < 12 * kills:  # noqa: ASYNC110 - the effects run in this loop, too
+            while burst.settled < 7 * kills:  # noqa: ASYNC110 - the effects run in this loop, too
                 await asyncio.sleep(0.01)
             await worker.kill()
             await worker.start()

@@ -203,7 +203,7 @@ class WorkflowMachine(LedgerMachine):
 
 TestLedgerWorkflow = WorkflowMachine.TestCase
 TestLedgerWorkflow.settings = settings(
-    max_examples=3,
+    max_examples=2,
     stateful_step_count=20,
     deadline=None,
     phases=[Phase.generate],
