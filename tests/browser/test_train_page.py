@@ -229,7 +229,7 @@ async def test_the_list_of_trains_leads_to_each(at_work: Stage, new_page: NewPag
 
 async def test_the_picture_in_the_documentation_can_be_taken_again(at_work: Stage, new_page: NewPage) -> None:
     await at_work.shows(busy())
-    async with new_page(viewport={"width": 960, "height": 1120}, device_scale_factor=1.25) as page:
+    async with new_page(viewport={"width": 960, "height": 1280}, device_scale_factor=1.25) as page:
         await page.goto(at_work.address)
         await page.locator(".car").first.wait_for()
         assert len(await order(page)) == 6
