@@ -30,8 +30,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.permit import Permit
     from workflows.pulled import reversibility
     from workflows.queues import HANDS
-    from workflows.release.calls import reason
     from workflows.release.helm import Order
+    from workflows.release.reasons import reason
     from workflows.run_ledger import RunLedger
 
 AGENT = "flag_restore"

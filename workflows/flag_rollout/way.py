@@ -17,8 +17,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.flag_rollout.leave import leave
     from workflows.flag_rollout.story import Ending, RolloutProgress, RolloutStart, RolloutState
     from workflows.permit import Permit
-    from workflows.release.calls import is_a, reason
     from workflows.release.helm import Helm, Order
+    from workflows.release.reasons import is_a, reason
     from workflows.release.story import State
     from workflows.run_ledger import RunLedger
 

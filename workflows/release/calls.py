@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.build import BuildActivities, BuildApartActivities
@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.topology import Repository
     from workflows.queues import BUILD as BUILDERS
     from workflows.queues import HANDS, SANDBOX
+    from workflows.release.reasons import is_a, reason
     from workflows.release.state import ReleaseState
     from workflows.release.stop import Stop
 
@@ -47,18 +48,6 @@ UNTIL_IT_WORKS = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=15)
 )
 TWICE = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=2)
-
-
-def reason(error: BaseException) -> str:
-    """Why a call failed, in the words of who refused it."""
-    cause = error.cause if isinstance(error, ActivityError) else error
-    return cause.message if isinstance(cause, ApplicationError) else str(cause or error)
-
-
-def is_a(error: BaseException, kind: str) -> bool:
-    """Whether a call failed with this error of ours, by its class name."""
-    cause = error.cause if isinstance(error, ActivityError) else None
-    return isinstance(cause, ApplicationError) and cause.type == kind
 
 
 class Calls:

@@ -13,10 +13,11 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.frozen import Instant
     from leverframe.model.releases import GateVerdict
     from workflows.release.book import Book
-    from workflows.release.calls import Calls, reason
+    from workflows.release.calls import Calls
     from workflows.release.canary import Ladder, Move
     from workflows.release.pager import Pager
     from workflows.release.pages import pages_differ
+    from workflows.release.reasons import reason
 
 
 class EyesOn:

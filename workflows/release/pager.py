@@ -12,7 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.chat import ChatActivities
     from workflows.queues import HANDS
     from workflows.release.book import Book
-    from workflows.release.calls import ANSWER, UNTIL_IT_WORKS, reason
+    from workflows.release.calls import ANSWER, UNTIL_IT_WORKS
+    from workflows.release.reasons import reason
 
 R = TypeVar("R")
 

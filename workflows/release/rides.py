@@ -10,7 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.frozen import Frozen
     from leverframe.model.releases import Environment
     from workflows.release.book import Book
-    from workflows.release.calls import Calls, reason
+    from workflows.release.calls import Calls
+    from workflows.release.reasons import reason
     from workflows.release.stop import Stop
 
 SILENCE = timedelta(minutes=5)

@@ -15,11 +15,12 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.changes import Priority
     from leverframe.model.releases import Environment, ReleaseOutcome
     from workflows.release.book import Book
-    from workflows.release.calls import Calls, is_a, reason
+    from workflows.release.calls import Calls
     from workflows.release.canary import Move
     from workflows.release.climb import Climb, begin_anew_when_long
     from workflows.release.pager import Pager
     from workflows.release.pages import overlay_not_back, requests_not_back
+    from workflows.release.reasons import is_a, reason
     from workflows.release.rides import RIDES, Ride, Rides
     from workflows.release.stop import Stop
 
