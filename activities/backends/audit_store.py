@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 from sqlalchemy import Engine, select
 
-from activities.backends.store_sql import answering, audit, insert, policy_snapshots, reading
+from activities.backends.store_sql import answering, insert, reading
+from activities.backends.store_tables import audit, policy_snapshots
 from activities.ports import Backend, Health
 from leverframe.model.errors import Conflict, NotFound, Unavailable
 from policies.audit import BEGINNING, Head, Record, broken_at

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, RowMapping, func, select
 from sqlalchemy.exc import DBAPIError
 
-from activities.backends.store_sql import builds, insert, reading, to_micros
+from activities.backends.store_sql import insert, reading, to_micros
+from activities.backends.store_tables import builds
 from activities.ports import Backend, Health
 from leverframe.model.errors import Conflict, Unavailable
 from leverframe.model.releases import Artifact

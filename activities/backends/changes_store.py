@@ -4,16 +4,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, RowMapping, func, select, update
 
-from activities.backends.store_sql import (
-    answering,
-    changes,
-    checks,
-    comments,
-    from_micros,
-    insert,
-    reading,
-    to_micros,
-)
+from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
+from activities.backends.store_tables import changes, checks, comments
 from activities.ports import Backend, Health
 from leverframe.model.changes import Author, Change, ChangeSpec, CheckResult, Priority
 from leverframe.model.errors import Conflict, NotFound, Unavailable

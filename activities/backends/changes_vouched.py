@@ -4,7 +4,8 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, Engine, RowMapping, select
 
-from activities.backends.store_sql import answering, insert, reading, vouched_changes
+from activities.backends.store_sql import answering, insert, reading
+from activities.backends.store_tables import vouched_changes
 from leverframe.model.changes import Author, Change, Priority
 from leverframe.model.frozen import Frozen, Sha
 

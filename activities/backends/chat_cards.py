@@ -10,16 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable, Row, Select, select, update
 
-from activities.backends.store_sql import (
-    answering,
-    chat_cards,
-    chat_notices,
-    from_micros,
-    insert,
-    reading,
-    slack_messages,
-    to_micros,
-)
+from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
+from activities.backends.store_tables import chat_cards, chat_notices, slack_messages
 from leverframe.model.errors import NotFound
 from leverframe.model.frozen import Frozen, Instant
 from policies.question import Ending, Question

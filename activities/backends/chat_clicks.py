@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import Engine, select, update
 
 from activities.backends.chat_cards import is_new
-from activities.backends.store_sql import answering, insert, reading, slack_clicks, to_micros
+from activities.backends.store_sql import answering, insert, reading, to_micros
+from activities.backends.store_tables import slack_clicks
 from activities.forms import Click
 
 

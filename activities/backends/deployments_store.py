@@ -6,15 +6,8 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Engine, RowMapping, func, select
 
-from activities.backends.store_sql import (
-    answering,
-    deployments,
-    from_micros,
-    insert,
-    reading,
-    repointings,
-    to_micros,
-)
+from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
+from activities.backends.store_tables import deployments, repointings
 from activities.ports import Backend, Health
 from leverframe.model.deployments import DeploymentHistory, DeploymentRecord, Repointing
 from leverframe.model.errors import Conflict, Unavailable

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Engine, Row, and_, func, select, text, update
 
-from activities.backends.store_sql import answering, error_events, from_micros, insert, reading, to_micros
+from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
+from activities.backends.store_tables import error_events
 from activities.inbox import AcceptedEvent, EventKey, Place, StoredBatch
 from activities.ports import Backend, ErrorGroup, Health
 from leverframe.model.error_events import ErrorEvent

@@ -4,7 +4,8 @@ from pydantic import ValidationError
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
-from activities.backends.store_sql import insert, reading, release_notes, to_micros
+from activities.backends.store_sql import insert, reading, to_micros
+from activities.backends.store_tables import release_notes
 from activities.ports import Backend, Health
 from leverframe.model.errors import BadInput, Conflict, Unavailable
 from leverframe.model.release_notes import Marked

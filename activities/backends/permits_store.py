@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from sqlalchemy import Engine, case, func, literal, select, update
 from sqlalchemy.exc import DBAPIError
 
-from activities.backends.store_sql import from_micros, insert, permits, reading, to_micros
+from activities.backends.store_sql import from_micros, insert, reading, to_micros
+from activities.backends.store_tables import permits
 from activities.ports import Backend, Health
 from leverframe.model.errors import Unavailable
 from leverframe.model.permits import Permit

@@ -10,14 +10,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, Engine, func, or_, select, update
 
 from activities.backends.chat_cards import Card
-from activities.backends.store_sql import (
-    answering,
-    chat_cards,
-    from_micros,
-    reading,
-    slack_messages,
-    to_micros,
-)
+from activities.backends.store_sql import answering, from_micros, reading, to_micros
+from activities.backends.store_tables import chat_cards, slack_messages
 from leverframe.model.errors import NotFound
 from leverframe.model.frozen import Frozen, Instant
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from activities.backends.store_sql import metadata, open_store
+from activities.backends.store_sql import open_store
+from activities.backends.store_tables import metadata
 from activities.backends.track_git import GitTrack
 from leverframe.model.topology import Repository
 from tests.fakes.git_world import GitWorld

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, delete, text, update
 
 from activities.audit import AuditActivities, AuditBatch
 from activities.backends.audit_store import StoreAudit
-from activities.backends.store_sql import audit, metadata, policy_snapshots
+from activities.backends.store_tables import audit, metadata, policy_snapshots
 from activities.ports import AuditLog
 from leverframe.model.errors import Conflict, NotFound, Unavailable
 from policies.audit import Head, Record, broken_at, chain

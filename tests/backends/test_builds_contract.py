@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from activities.backends.builds_store import StoreBuilds
-from activities.backends.store_sql import metadata
+from activities.backends.store_tables import metadata
 from activities.build_ports import Builds
 from leverframe.model.errors import Conflict, LeverframeError, Unavailable
 from leverframe.model.releases import Artifact

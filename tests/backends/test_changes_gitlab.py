@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from activities.backends.changes_gitlab import GitlabChanges
-from activities.backends.store_sql import metadata
+from activities.backends.store_tables import metadata
 from activities.failures import as_application_error
 from leverframe.model.changes import Author, ChangeSpec, CheckResult, Priority
 from leverframe.model.errors import (

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from activities.backends.store_sql import open_store, permits
+from activities.backends.store_sql import open_store
+from activities.backends.store_tables import permits
 from leverframe.model.errors import Conflict, Refused, Unavailable
 from leverframe.model.releases import Artifact
 from tests.fakes.flagger_world import SECRET, A, B, C, FlaggerWorld

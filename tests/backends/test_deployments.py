@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.backends.changes_store import ChangesStore
 from activities.backends.deployments_store import DeploymentsStore
-from activities.backends.store_sql import deployments
+from activities.backends.store_tables import deployments
 from activities.backends.track_git import GitTrack
 from activities.deployments import DeploymentActivities, rework
 from activities.forge import ForgeActivities

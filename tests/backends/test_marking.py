@@ -11,7 +11,8 @@ from temporalio.exceptions import ApplicationError
 from activities.backends.builds_store import StoreBuilds
 from activities.backends.changes_store import ChangesStore
 from activities.backends.notes_store import NotesStore
-from activities.backends.store_sql import open_store, release_notes
+from activities.backends.store_sql import open_store
+from activities.backends.store_tables import release_notes
 from activities.backends.track_git import GitTrack
 from activities.backends.track_markers import SshKey
 from activities.marking import MarkActivities, MarkRequest, made_again

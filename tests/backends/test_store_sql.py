@@ -17,15 +17,14 @@ from sqlalchemy.exc import IntegrityError
 
 from activities.backends.store_sql import (
     MIGRATIONS,
-    comments,
     from_micros,
     insert,
-    metadata,
     newest,
     open_store,
     reading,
     to_micros,
 )
+from activities.backends.store_tables import comments, metadata
 from leverframe.model.errors import BadConfiguration, Unavailable
 
 POSTGRES = os.environ.get("LEVERFRAME_TEST_POSTGRES_URL", "")

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.backends.changes_store import ChangesStore
-from activities.backends.store_sql import changes, checks, comments
+from activities.backends.store_tables import changes, checks, comments
 from activities.forge import ForgeActivities
 from activities.train import TrainActivities
 from leverframe.model.changes import Author, CarOutcome, Change, ChangeSpec, Enqueue, Priority, Receipt

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from activities.backends.store_sql import metadata
+from activities.backends.store_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
