@@ -10,7 +10,16 @@ from datetime import datetime
 from agents.flaky_tests import healing, masking
 from agents.flaky_tests.bounds import Bounds, upper
 from agents.flaky_tests.evidence import NONE, after_discordance, after_job, after_quiet, strength
-from agents.flaky_tests.history import MOST_COMMITS, History, Mask, Quarantine, Rate, Usual, Verdict
+from agents.flaky_tests.history import (
+    MOST_COMMITS,
+    MOST_SIGNATURES,
+    History,
+    Mask,
+    Quarantine,
+    Rate,
+    Usual,
+    Verdict,
+)
 from agents.flaky_tests.noise import ISOLATED
 from agents.flaky_tests.observation import Attempts, Run
 
@@ -179,7 +188,7 @@ def _streak(history: History, run: Run, attempts: Attempts, seen: int) -> Histor
     return history._replace(
         streak=(*streak[:1], *streak[1:][-(MOST_COMMITS - 1) :]),
         streak_began=history.streak_began or run.at,
-        failed_at=(*failed_at, (run.sha, attempts.signatures))[-MOST_COMMITS:],
+        failed_at=(*failed_at, (run.sha, attempts.signatures[-MOST_SIGNATURES:]))[-MOST_COMMITS:],
         failed_as_of=seen,
     )
 

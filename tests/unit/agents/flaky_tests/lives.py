@@ -8,7 +8,7 @@ from agents.flaky_tests.detector import verdict
 from agents.flaky_tests.history import History, Verdict
 from agents.flaky_tests.observation import Attempts, Run
 from agents.flaky_tests.shelf import MemoryShelf
-from agents.flaky_tests.suite import Suite, fold
+from agents.flaky_tests.suite import Shelf, Suite, fold
 from agents.flaky_tests.words import explained
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -31,9 +31,9 @@ SIGNS = {"F": only_failed(), "B": both()}
 class Lives:
     """A suite of BULK healthy tests, and of those whose lives are told; the first of these is test 0."""
 
-    def __init__(self, bounds: Bounds | None = None) -> None:
+    def __init__(self, bounds: Bounds | None = None, shelf: Shelf | None = None) -> None:
         self.bounds = bounds or Bounds()
-        self.suite, self.shelf, self.number = Suite(), MemoryShelf(), 0
+        self.suite, self.shelf, self.number = Suite(), shelf or MemoryShelf(), 0
 
     def tell(self, *lives: str, sha: str = "", branch: str = "main") -> "Lives":
         """So many runs, one for each character of the lives."""
