@@ -1,13 +1,14 @@
 """Which rule quarantines what is flaky, and what it hides on the way.
 
     python -m bench.flaky [--seeds 4] [--first 1] [--worlds calm,outage,stress]
+        [--rules all|ours|peers]
 
 Ours is the product's own fold, probes, masks and healing plan; the peers' rules are written from their
 documentation in `flaky_peers`, on the same tests, runs and reruns. One seed of one world takes one to two
-minutes of a core; `--seeds 1 --worlds outage` is a look. The failure rates are those of 811 real tests
-(`flaky_rates`); everything else of the world is made up (`flaky_world`), so this compares rules: it is no
-precision on real suites, for which no labelled stream of runs is public. `leverframe flaky replay` tries ours
-on your own history.
+minutes of a core; `--seeds 1 --worlds outage --rules ours` is a look. The failure rates are those of 811
+real tests (`flaky_rates`); everything else of the world is made up (`flaky_world`), so this compares rules:
+it is no precision on real suites, for which no labelled stream of runs is public. `leverframe flaky replay`
+tries ours on your own history.
 
 Columns: median runs from the onset of a flake until quarantine, for tests that fail in at least 5 %, and in 1
 to 5 %, of executions; the share of 0.2 to 1 % flakes found within 1,000 runs; quarantines of 1,000 quiet
@@ -15,15 +16,17 @@ healthy tests (and of active ones, which changes break) in 100 days; the share o
 broke a healthy test, or the change under test a quarantined one; tests that really broke while quarantined,
 masked for more than 10 runs; runs until a rise to 70 % failures is no longer masked; releases while flaky in
 1,000 quarantined runs; quarantined again within 14 days of a release; from a fix until release the median in
-runs, and the share within 600; red runs of nothing but flakiness among those with no pass; fresh executions
-for each quarantined test and day, probes included.
+runs, and the share within 600; red runs of nothing but flakiness among those with no pass; minutes a day that
+one flaky test keeps main red while it is not broken, counted from its onset, and that one broken test leaves
+main green; fresh executions for each quarantined test and day, probes included.
 """
 
 import argparse
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from statistics import median
 
 from agents.flaky_tests.bounds import BY_A_PERSON, BY_ITSELF, Bounds
@@ -217,6 +220,19 @@ def peer(world: World, name: str) -> Found:
     return Found(intervals={test: PEERS[name](found) for test, found in events.items()})
 
 
+def _ours(world: World, level: float) -> Found:
+    return Ours(world, Bounds(runs_to_false_quarantine=level)).judged()
+
+
+RULES: dict[str, dict[str, Callable[[World], Found]]] = {
+    "peers": {name: partial(peer, name=name) for name in PEERS},
+    "ours": {
+        "ours, A = 1e4": partial(_ours, level=BY_A_PERSON),
+        "ours, A = 1e6": partial(_ours, level=BY_ITSELF),
+    },
+}
+
+
 @dataclass
 class Measured:
     """The counts of one rule in one world, over all seeds."""
@@ -238,6 +254,10 @@ class Measured:
     heals: list[int] = field(default_factory=list)
     flake_red: list[bool] = field(default_factory=list)
     """Runs in which a quarantined, merely flaky test had no pass at first: was it red?"""
+    main_flaky: list[bool] = field(default_factory=list)
+    """Runs of main with a flaky test that is not broken: did it make main red?"""
+    main_broken: list[bool] = field(default_factory=list)
+    """Runs of main with a broken test: did it leave main green?"""
     executions: int = 0
 
     def add(self, world: World, found: Found) -> None:
@@ -253,6 +273,7 @@ class Measured:
             self.broken_by_change += [
                 found.masked(truth.number, run) for run in truth.breaks if found.covering(truth.number, run)
             ]
+            self._main(truth, world, found)
         for number, run in enumerate(world.runs):
             for test, attempts in run.items():
                 truth = world.truths[test]
@@ -260,6 +281,16 @@ class Measured:
                     continue
                 if truth.flaky and found.covering(test, number) and number < truth.turns:
                     self.flake_red.append((test, number) in found.red)
+
+    def _main(self, truth: Truth, world: World, found: Found) -> None:
+        """What main shows of a test: each of its runs counts until the next one, but those in an outage."""
+        for number in range(0, RUNS, MAIN_EVERY):
+            if truth.broken_at(number):
+                self.main_broken.append(found.masked(truth.number, number))
+            elif truth.flaky and truth.onset <= number < truth.turns and number not in world.outages:
+                seen = world.runs[number].get(truth.number)
+                only_failed = seen is not None and not seen.passes
+                self.main_flaky.append(only_failed and not found.masked(truth.number, number))
 
     def _flaky(self, truth: Truth, held: list[Interval], found: Found) -> None:
         first = next((start for start, _ in held if start > truth.onset), RUNS)
@@ -301,6 +332,7 @@ class Measured:
             _share([True] * self.requarantined + [False] * (self.releases - self.requarantined)),
             f"{_middle(self.heals)} / {_share([runs <= 600 for runs in self.heals])}",
             _share(self.flake_red),
+            f"{_minutes(self.main_flaky)} / {_minutes(self.main_broken)}",
             f"{A_DAY * self.executions / max(self.quarantined_runs, 1):.1f}",
         ]
 
@@ -317,6 +349,7 @@ COLUMNS = (
     "back in 14 d",
     "heal / in 600",
     "flake red",
+    "main red / hidden",
     "executions",
 )
 
@@ -328,6 +361,11 @@ def _middle(values: list[int]) -> str:
     return "> 1,000" if middle > 1000 else f"{middle:.0f}"
 
 
+def _minutes(values: list[bool]) -> str:
+    """Of a day, at the share of the runs."""
+    return f"{24 * 60 * sum(values) / len(values):.1f}" if values else "–"
+
+
 def _share(values: list[bool]) -> str:
     return f"{100 * sum(values) / len(values):.3g} %" if values else "–"
 
@@ -337,16 +375,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--worlds", default=",".join(OUTAGES))
+    parser.add_argument("--rules", choices=("peers", "ours", "all"), default="all")
     options = parser.parse_args()
     for name in options.worlds.split(","):
         measured: dict[str, Measured] = {}
         for seed in range(options.first, options.first + options.seeds):
             world = made(seed, name)
-            for rule in PEERS:
-                measured.setdefault(rule, Measured()).add(world, peer(world, rule))
-            for level, label in ((BY_A_PERSON, "ours, A = 1e4"), (BY_ITSELF, "ours, A = 1e6")):
-                ours = Ours(world, Bounds(runs_to_false_quarantine=level)).judged()
-                measured.setdefault(label, Measured()).add(world, ours)
+            for kind in RULES if options.rules == "all" else (options.rules,):
+                for rule, judge in RULES[kind].items():
+                    measured.setdefault(rule, Measured()).add(world, judge(world))
         print(f"\n{name}: {options.seeds} seeds\n\n| rule | " + " | ".join(COLUMNS) + " |")
         print("|---|" + "---|" * len(COLUMNS))
         for rule, counts in measured.items():

@@ -165,6 +165,7 @@ def posterior(events: Events) -> list[Interval]:
 
 
 PEERS: dict[str, Rule] = {
+    "nothing": lambda events: [],
     "once, 7-day heal (Trunk)": passed_on_retry(1, 1, WEEK),
     "… with its broken monitor": with_broken_monitor,
     "once, 100-run heal (Buildkite)": passed_on_retry(1, 1, 100),
