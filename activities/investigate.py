@@ -1,4 +1,4 @@
-"""Facts about an error group: what the events say, checked against git and the flag backend.
+"""Facts: of an error group, what the events say, checked against git and the flag backend.
 
 Everything in an event can be forged, so nothing of it is a fact until a source of ours agrees: a path is
 kept if the live commit has such a file, a flag if the backend knows it, a line if git can blame it.
@@ -6,24 +6,29 @@ kept if the live commit has such a file, a flag if the backend knows it, a line 
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Protocol
 
 from temporalio import activity
 
 from activities.failures import typed_failures
 from activities.ports import Changes, ErrorGroup, Errors, Flags
+from activities.pulse import with_pulse
 from activities.track_port import Track
 from leverframe.model.changes import Change
-from leverframe.model.errors import NotFound
+from leverframe.model.errors import BadConfiguration, NotFound
 from leverframe.model.facts import (
     MAX_AUTHORS,
     ErrorFacts,
+    ErrorFactsRequest,
     Facts,
     FactsRequest,
     FlagObservation,
     FlagState,
+    FlakyFactsRequest,
     Frame,
     LandedCommit,
 )
+from leverframe.model.quarantine import FlakyFacts
 from leverframe.model.topology import Repository
 
 MAX_FRAMES = 5
@@ -32,6 +37,14 @@ _MAX_CANDIDATES = 30
 _MAX_PATH = 500
 _MAX_PARTS = 24
 _RECENT_CHANGES = 200
+
+
+class TestFacts(Protocol):
+    """Who knows a repository's tests: it folds the reports in that came, each once, and says what follows."""
+
+    def gather(self, request: FlakyFactsRequest) -> FlakyFacts:
+        """Without the caps of the policy, which are put in here. Raises NotFound, Unavailable."""
+        ...
 
 
 class InvestigateActivities:
@@ -44,21 +57,41 @@ class InvestigateActivities:
         changes: Changes,
         flags: Flags,
         repositories: Mapping[str, Repository],
+        *,
+        tests: TestFacts | None = None,
     ) -> None:
+        """Without `tests` nothing is known of any repository's tests."""
         self._errors = errors
         self._track = track
         self._changes = changes
         self._flags = flags
         self._repositories = repositories
+        self._tests = tests
 
     @activity.defn(name="gather")
     @typed_failures
+    @with_pulse
     def gather(self, request: FactsRequest) -> Facts:
-        """What is known of an error group, the live release and what landed lately.
+        """What an agent has asked for.
 
         Raises:
             NotFound: no such group, no such repository, or production's overlay names no commit.
+            BadConfiguration: nobody here knows anything of tests.
         """
+        match request:
+            case ErrorFactsRequest():
+                return self._of_errors(request)
+            case FlakyFactsRequest():
+                return self._of_tests(request)
+
+    def _of_tests(self, request: FlakyFactsRequest) -> FlakyFacts:
+        if self._tests is None:
+            raise BadConfiguration("no store of test reports is set up, so nothing is known of tests")
+        self._repository(request.repository)
+        return self._tests.gather(request)
+
+    def _of_errors(self, request: ErrorFactsRequest) -> ErrorFacts:
+        """What is known of an error group, the live release and what landed lately."""
         repository = self._repository(request.repository)
         group = self._errors.group(
             service=request.service,

@@ -5,10 +5,11 @@ from typing import Literal, Protocol, TypeVar
 
 from pydantic import Field
 
+from leverframe.model.errors import BadInput
 from leverframe.model.facts import Facts, FactsRequest
 from leverframe.model.frozen import Frozen, Instant
 from leverframe.model.proposals import Lever, Measurement, NoAction, Proposal
-from leverframe.model.signals import Signal
+from leverframe.model.signals import ErrorBatch, ReportArrived, Signal
 
 
 class Due(Frozen):
@@ -49,15 +50,27 @@ class RunContext(Frozen):
 
 
 StateT = TypeVar("StateT", bound=Frozen)
+KindT = TypeVar("KindT", bound=Frozen)
+
+
+def of_kind(value: Frozen, kind: type[KindT]) -> KindT:
+    """A signal or facts as the kind that the agent watches or has asked for. Raises BadInput."""
+    if not isinstance(value, kind):
+        raise BadInput(f"it takes {kind.__name__}, not {type(value).__name__}")
+    return value
 
 
 class Agent(Protocol[StateT]):
     """Watches one kind of signal. Every method is a pure function of its arguments."""
 
     name: str
-    watches: type[Signal]
     may_propose: frozenset[Lever]
     state_type: type[StateT]
+
+    @property
+    def watches(self) -> type[ErrorBatch] | type[ReportArrived]:
+        """The one kind of signal that it is given."""
+        ...
 
     def initial(self, tuning: dict[str, int]) -> StateT:
         """The state of a subject never seen before. `tuning` holds the agent's settings, all integers."""

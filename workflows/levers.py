@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.sandbox import ProbeOutcome, ProbeRequest, SandboxActivities
     from leverframe.model.changes import Author, Change, Enqueue, Priority
     from leverframe.model.differences import TreeDifference
-    from leverframe.model.facts import ErrorFacts
+    from leverframe.model.facts import ErrorFacts, Facts
     from leverframe.model.outcomes import Outcome
     from leverframe.model.proposals import Effect, FlipFlag, Proposal, RevertChange, RollBack
     from leverframe.model.releases import ReleaseOutcome
@@ -52,7 +52,7 @@ class Levers:
 
     request: RunRequest
     proposal: Proposal
-    facts: ErrorFacts
+    facts: Facts
     mailbox: Mailbox
     _described: Repository | None = None
 
@@ -317,7 +317,12 @@ class Levers:
         return self._described
 
     async def _seen_quiet(self, said: str, timings: dict[str, int]) -> Pulled:
-        """Wait for a window without errors; the lever failed when none comes."""
+        """Wait for a window without errors; the lever failed when none comes.
+
+        Of what does not err, nothing but the effect itself is to be seen.
+        """
+        if not isinstance(self.facts, ErrorFacts):
+            return Pulled(result="done", detail=said, outcome=Outcome.LANDED)
         window = quiet_window(self.facts, self.request.due.since, self.request.detected_at)
         errors = 0
         for _ in range(QUIET_WINDOWS):

@@ -23,6 +23,7 @@ from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.investigate import InvestigateActivities
+    from activities.pulse import heartbeat_timeout
     from agents.contract import RunContext
     from agents.registry import agent
     from leverframe.model.changes import CarOutcome
@@ -108,8 +109,9 @@ class RemediationWorkflow:
             InvestigateActivities.gather,
             responsible.needs(self._request.due, context),
             task_queue=HANDS,
-            start_to_close_timeout=timedelta(seconds=30),
+            start_to_close_timeout=timedelta(minutes=10),
             schedule_to_close_timeout=timedelta(minutes=30),
+            heartbeat_timeout=heartbeat_timeout(InvestigateActivities.gather),
             summary=f"gather facts about {self._request.subject}",
         )
         answer = responsible.propose(self._request.due, facts, context)

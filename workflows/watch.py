@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from agents.contract import Due, Nothing, Wait
     from agents.registry import agent
     from leverframe.model.ids import run_id
-    from leverframe.model.signals import ErrorBatch
+    from leverframe.model.signals import Signal
     from workflows import attributes
     from workflows.messages import RunRequest, RunSettled, WatchStart
 
@@ -75,19 +75,24 @@ class WatchWorkflow:
                 workflow.continue_as_new(self.snapshot())
             await self._sleep(wake_at)
 
-    @workflow.signal(description="Events of this subject, coalesced by the gateway")
-    def observe(self, batch: ErrorBatch) -> None:
-        """Fold one batch in; the same batch again changes nothing."""
-        if batch.id in self._seen:
+    @workflow.signal(description="What was seen of this subject, as the gateway tells it")
+    def observe(self, signal: Signal) -> None:
+        """Fold one signal in; the same one again, or one that the agent does not watch, changes nothing."""
+        if signal.id in self._seen:
             return
-        self._seen[batch.id] = None
+        if not isinstance(signal, self._agent.watches):
+            workflow.logger.warning(
+                "%s does not watch signals of the kind %s", self._start.agent, signal.kind
+            )
+            return
+        self._seen[signal.id] = None
         if len(self._seen) > SEEN:
             del self._seen[next(iter(self._seen))]
-        self._state = self._agent.observe(self._state, batch)
-        self._title = batch.title
-        self._events += batch.total
+        self._state = self._agent.observe(self._state, signal)
+        self._title = signal.title
+        self._events += signal.total
         self._batches += 1
-        self._escalations += batch.escalating
+        self._escalations += signal.escalating
         self._quiet_since = workflow.now()
         self._awake = True
 
@@ -207,9 +212,9 @@ class WatchWorkflow:
         active = f"[{self._active_run}]({self._link(self._active_run)})" if self._active_run else "none"
         due = self._due.reason if self._due else "nothing is due"
         rows = (
-            ("error", self._title.for_markdown()),
-            ("events", f"{self._events:,} in {self._batches:,} batches"),
-            ("escalations by the tracker", str(self._escalations)),
+            ("the newest", self._title.for_markdown()),
+            (f"{self._agent.watches.noun}s", f"{self._events:,} in {self._batches:,} signals"),
+            ("escalations", str(self._escalations)),
             ("last signal", f"{self._quiet_since:%Y-%m-%d %H:%M:%S} UTC"),
             ("the agent says", due),
             ("runs started", str(self._runs)),

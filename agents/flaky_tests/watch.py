@@ -11,6 +11,7 @@ from pydantic import Field
 from agents.contract import Due, Nothing, Wait
 from leverframe.model.frozen import Frozen, Instant
 from leverframe.model.proposals import Measurement
+from leverframe.model.signals import ReportArrived
 
 MOST_PENDING = 500
 """Reports that are named; more are only counted, since a run folds in whatever the store has."""
@@ -18,14 +19,6 @@ SETTLE = timedelta(minutes=10)
 """From the first report that waits until a run: reports of one hour become one change."""
 AFTERWARDS = timedelta(hours=1)
 """From the end of a run until the next."""
-
-
-class ReportArrived(Frozen):
-    """One uploaded test report is in the store."""
-
-    id: str = Field(min_length=1, max_length=200)
-    """Idempotency key: the same report, announced twice, is one."""
-    received_at: Instant
 
 
 class SuiteWatch(Frozen):

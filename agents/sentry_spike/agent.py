@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from math import ceil
 
-from agents.contract import Due, Nothing, RunContext, Wait
+from agents.contract import Due, Nothing, RunContext, Wait, of_kind
 from agents.sentry_spike import detector, report
 from agents.sentry_spike.baseline import DAY
 from agents.sentry_spike.detector import MIN_EXCESS, MIN_RATIO, WINDOW, Reading, Stream, Tuning
 from agents.sentry_spike.origins import lineage, requesters
 from agents.sentry_spike.suspects import Suspects, made_by_agent, rank, short
-from leverframe.model.facts import ErrorFacts, Facts, FactsRequest
+from leverframe.model.facts import ErrorFacts, ErrorFactsRequest, Facts, FactsRequest
 from leverframe.model.frozen import Frozen, Instant
 from leverframe.model.proposals import (
     FlipFlag,
@@ -54,8 +54,9 @@ class SentrySpike:
 
     def observe(self, state: SpikeState, signal: Signal) -> SpikeState:
         """Count the batch's events in the ticks they came in; none may lie after the batch itself."""
-        now = _second(signal.received_at)
-        counts = [(min(max(c.second, now - DAY), now), c.count) for c in signal.counts]
+        batch = of_kind(signal, ErrorBatch)
+        now = _second(batch.received_at)
+        counts = [(min(max(c.second, now - DAY), now), c.count) for c in batch.counts]
         stream = state.stream or detector.begin(min(second for second, _ in counts), state.tuning)
         stream = detector.advance(detector.add(stream, counts, state.tuning), now, state.tuning)
         escalating = state.escalating or signal.escalating
@@ -94,12 +95,13 @@ class SentrySpike:
 
     def needs(self, due: Due, context: RunContext) -> FactsRequest:
         """The events since the spike began, and the commits that may have brought it."""
-        return FactsRequest(
+        return ErrorFactsRequest(
             repository=context.repository, service=context.service, subject=context.subject, since=due.since
         )
 
     def propose(self, due: Due, facts: Facts, context: RunContext) -> Proposal | NoAction:
         """Stop the harm with the fastest lever that has a strong suspect, then undo the suspect commit."""
+        facts = of_kind(facts, ErrorFacts)
         if facts.sampled < MIN_SAMPLED:
             return NoAction(why=f"only {facts.sampled} events to look at; {MIN_SAMPLED} are needed")
         suspects = rank(facts)

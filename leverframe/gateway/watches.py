@@ -1,4 +1,4 @@
-"""The way from the gateway into the engine: one batch becomes one signal-with-start per watching agent."""
+"""The way from the gateway into the engine: a signal becomes one signal-with-start per watching agent."""
 
 import uuid
 from datetime import timedelta
@@ -17,7 +17,7 @@ from agents.registry import agent
 from leverframe.gateway.counters import Counters
 from leverframe.model.errors import Unavailable
 from leverframe.model.ids import watch_id
-from leverframe.model.signals import ErrorBatch
+from leverframe.model.signals import ErrorBatch, Signal
 from leverframe.settings import Settings
 from workflows import attributes
 from workflows.messages import WatchStart
@@ -31,7 +31,7 @@ _tracer = trace.get_tracer("leverframe.gateway")
 
 
 class Watches:
-    """Signals the watches of every enabled agent that watches errors."""
+    """Signals the watches of every enabled agent that watches signals of the kind."""
 
     def __init__(
         self,
@@ -42,13 +42,12 @@ class Watches:
         task_queue: str = HANDS,
         agents: tuple[str, ...] | None = None,
     ) -> None:
-        """`agents` overrides which of the enabled agents watch errors, which the registry knows."""
+        """`agents` overrides which of the enabled agents watch it, which the registry knows by its kind."""
         self._settings = settings
         self._client = client
         self._counters = counters
         self._task_queue = task_queue
-        watching = (name for name in settings.agents if agent(name).watches is ErrorBatch)
-        self._agents = tuple(watching) if agents is None else agents
+        self._agents = agents
 
     async def send(self, batch: StoredBatch, *, escalating: bool = False) -> None:
         """Return when the engine has the batch for every agent. Idempotent by the batch's id.
@@ -68,13 +67,26 @@ class Watches:
             escalating=escalating,
             received_at=batch.received_at,
         )
-        for name in self._agents:
+        await self.tell(signal)
+
+    async def tell(self, signal: Signal) -> None:
+        """Return when the engine has the signal for every agent that watches its kind. Idempotent by its id.
+
+        Raises:
+            Unavailable: the engine did not take it.
+        """
+        for name in self._watching(signal):
             with _tracer.start_as_current_span(
-                "leverframe.gateway.signal", attributes={"batch": batch.id, "events": signal.total}
+                "leverframe.gateway.signal", attributes={"batch": signal.id, "events": signal.total}
             ):
                 await self._signal(name, signal)
 
-    async def _signal(self, name: str, signal: ErrorBatch) -> None:
+    def _watching(self, signal: Signal) -> tuple[str, ...]:
+        if self._agents is not None:
+            return self._agents
+        return tuple(name for name in self._settings.agents if isinstance(signal, agent(name).watches))
+
+    async def _signal(self, name: str, signal: Signal) -> None:
         request = await self._request(name, signal)
         try:
             await self._client.workflow_service.signal_with_start_workflow_execution(
@@ -85,7 +97,7 @@ class Watches:
             raise Unavailable(f"the engine answered {error.status.name}") from error
         self._counters.signal(acknowledged=True)
 
-    async def _request(self, name: str, signal: ErrorBatch) -> SignalWithStartWorkflowExecutionRequest:
+    async def _request(self, name: str, signal: Signal) -> SignalWithStartWorkflowExecutionRequest:
         """Built by hand, since the SDK's own call makes a new request id each time."""
         start = WatchStart(
             agent=name,

@@ -1,19 +1,24 @@
-"""Facts: what an agent asked for and an activity gathered. Agents see facts, never the world."""
+"""Facts: what an agent asked for and an activity gathered. Agents see facts, never the world.
 
-from typing import Literal
+Those about tests are in `leverframe.model.quarantine`.
+"""
+
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
+from leverframe.model.quarantine import FlakyFacts
 from leverframe.model.untrusted import Untrusted
 
 MAX_AUTHORS = 20
 """People named per landed commit."""
 
 
-class FactsRequest(Frozen):
-    """What an agent needs to know before it can propose."""
+class ErrorFactsRequest(Frozen):
+    """What an agent needs to know of an error group before it can propose."""
 
+    kind: Literal["errors"] = "errors"
     repository: Slug
     service: Slug
     subject: str
@@ -21,6 +26,22 @@ class FactsRequest(Frozen):
     """Only events accepted from here on count."""
     max_events: int = Field(default=200, ge=1, le=1000)
     max_commits: int = Field(default=20, ge=1, le=200)
+
+
+class FlakyFactsRequest(Frozen):
+    """What an agent needs to know of a repository's tests before it can propose."""
+
+    kind: Literal["flaky_tests"]
+    """Written out: a request without a kind is of the time when all asked for errors."""
+    repository: Slug
+    service: Slug
+    subject: str
+    since: Instant
+    """When the first of the reports came that are to be folded in."""
+
+
+FactsRequest = ErrorFactsRequest | FlakyFactsRequest
+"""Every kind of question for facts."""
 
 
 class Frame(Frozen):
@@ -112,5 +133,5 @@ class ErrorFacts(Frozen):
     commits: tuple[LandedCommit, ...] = ()
 
 
-Facts = ErrorFacts
-"""Every kind of facts; a union discriminated by `kind` as kinds are added."""
+Facts = Annotated[ErrorFacts | FlakyFacts, Field(discriminator="kind")]
+"""Every kind of facts."""

@@ -65,24 +65,8 @@ class FlakyFinding(Frozen):
     """The tracking issue of exactly this test."""
 
 
-class FlakyFacts(Frozen):
-    """Everything that a change of the quarantine file depends on, gathered by an activity."""
-
-    kind: Literal["flaky_tests"] = "flaky_tests"
-    tests: int = Field(ge=0)
-    """In the suite."""
-    file: QuarantineFile
-    """As it is on the target branch."""
-    findings: tuple[FlakyFinding, ...] = Field(default=(), max_length=1_000)
-    in_flight: tuple[Untrusted, ...] = Field(default=(), max_length=1_000)
-    """Tests that an open change of ours already adds or removes."""
-    rejected: tuple[Untrusted, ...] = Field(default=(), max_length=10_000)
-    """Tests whose quarantine a person turned down; for ever, until a person takes that back."""
-    added_today: int = Field(default=0, ge=0)
-
-
 class QuarantineCaps(Frozen):
-    """What policy allows the agent to quarantine. Missing means nothing."""
+    """What policy allows an agent to quarantine. Missing means nothing."""
 
     share_ppm: int = Field(default=0, ge=0, le=1_000_000)
     """Of the suite, quarantined at once."""
@@ -97,6 +81,24 @@ class QuarantineCaps(Frozen):
     """An entry expires after so many days; then the test's failures count again."""
     by_itself: int = Field(default=1_000_000, ge=1)
     """Evidence of at least this may land by itself; less needs a person."""
+
+
+class FlakyFacts(Frozen):
+    """Everything that a change of the quarantine file depends on, gathered by an activity."""
+
+    kind: Literal["flaky_tests"] = "flaky_tests"
+    tests: int = Field(ge=0)
+    """In the suite."""
+    file: QuarantineFile
+    """As it is on the target branch."""
+    findings: tuple[FlakyFinding, ...] = Field(default=(), max_length=1_000)
+    in_flight: tuple[Untrusted, ...] = Field(default=(), max_length=1_000)
+    """Tests that an open change of ours already adds or removes."""
+    rejected: tuple[Untrusted, ...] = Field(default=(), max_length=10_000)
+    """Tests whose quarantine a person turned down; for ever, until a person takes that back."""
+    added_today: int = Field(default=0, ge=0)
+    caps: QuarantineCaps = QuarantineCaps()
+    """What policy allows by now."""
 
 
 class LeftOut(Frozen):

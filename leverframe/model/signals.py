@@ -1,11 +1,14 @@
 """Signals: observed facts with an idempotency key. A gateway makes them, a watch folds them."""
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.untrusted import Untrusted
+
+SUITE: Literal["SUITE"] = "SUITE"
+"""The one subject of a repository's tests: they share one file, and so one run at a time."""
 
 
 class SecondCount(Frozen):
@@ -32,11 +35,40 @@ class ErrorBatch(Frozen):
     """The error tracker itself says that the group escalates."""
     received_at: Instant
 
+    noun: ClassVar[str] = "event"
+    """What `total` counts, for people."""
+
     @property
     def total(self) -> int:
         """Events in the batch."""
         return sum(bin_.count for bin_ in self.counts)
 
 
-Signal = ErrorBatch
-"""Every kind of signal; a union discriminated by `kind` as kinds are added."""
+class ReportArrived(Frozen):
+    """One report of a repository's tests is in the store; what it says stays there."""
+
+    kind: Literal["test_report"] = "test_report"
+    id: str = Field(min_length=1, max_length=200)
+    """Idempotency key: the same report, announced twice, is one."""
+    repository: Slug
+    service: Slug
+    subject: Literal["SUITE"] = SUITE
+    title: Untrusted
+    """Which job told it, and of which branch."""
+    received_at: Instant
+
+    noun: ClassVar[str] = "test report"
+
+    @property
+    def total(self) -> int:
+        """Each is one."""
+        return 1
+
+    @property
+    def escalating(self) -> bool:
+        """A report says nothing of urgency."""
+        return False
+
+
+Signal = Annotated[ErrorBatch | ReportArrived, Field(discriminator="kind")]
+"""Every kind of signal. All have an id, a repository, a service, a subject, a title, a total and a time."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from activities.backends.track_git import GitTrack
 from activities.investigate import InvestigateActivities
-from leverframe.model.facts import FactsRequest
+from leverframe.model.facts import ErrorFactsRequest
 from tests.fakes.git_world import FIRST_SHA, KUSTOMIZATION, OVERLAY, GitWorld
 from tests.fakes.remediation_world import BEGAN, FLAG, MemoryFlags
 from tests.unit.test_investigate import OneChange, OneGroup
@@ -21,7 +21,9 @@ def test_a_crash_in_a_deployed_file_is_blamed_on_the_commit_that_changed_its_lin
         MemoryFlags({FLAG: True}),
         {"shop": world.repository},
     )
-    facts = investigate.gather(FactsRequest(repository="shop", service="shop", subject="SHOP-1", since=BEGAN))
+    facts = investigate.gather(
+        ErrorFactsRequest(repository="shop", service="shop", subject="SHOP-1", since=BEGAN)
+    )
     assert (facts.live, facts.previous) == (suspect, FIRST_SHA)
     assert [(frame.path, frame.line, frame.blamed) for frame in facts.frames] == [("app.py", 2, suspect)]
     assert [commit.sha for commit in facts.commits][1] == suspect

@@ -26,7 +26,7 @@ from activities.train import CarFacts, TrainActivities
 from leverframe.gateway.grouping import group
 from leverframe.gateway.sentry_event import read_event
 from leverframe.model.changes import Change
-from leverframe.model.facts import ErrorFacts, FactsRequest
+from leverframe.model.facts import ErrorFacts, ErrorFactsRequest
 from leverframe.model.ids import run_id, watch_id
 from leverframe.model.outcomes import RunReport
 from policies.question import Question
@@ -200,7 +200,7 @@ async def carried_through(client: Client, ground: Ground, home: Path, text: str)
         )  # fmt: skip
         handle = await client.start_workflow(RemediationWorkflow.run, request, id=run, task_queue=HANDS)
         report = await handle.result()
-        wanted = FactsRequest(repository="shop", service="shop", subject=subject, since=since)
+        wanted = ErrorFactsRequest(repository="shop", service="shop", subject=subject, since=since)
         change = changes.list_changes("shop")[0]
         car = await asyncio.to_thread(composed, train, change, change.opened_at)
         yield Told(

@@ -8,7 +8,7 @@ import pytest
 from activities.investigate import InvestigateActivities, suffixes
 from activities.ports import ErrorGroup, Health
 from leverframe.model.changes import Author, Change, Priority
-from leverframe.model.facts import FactsRequest, FlagObservation, FlagState, LandedCommit
+from leverframe.model.facts import ErrorFactsRequest, FlagObservation, FlagState, LandedCommit
 from leverframe.model.topology import Repository
 from leverframe.model.untrusted import Untrusted
 from tests.fakes.remediation_world import BEGAN, FLAG, LIVE, PREVIOUS, SHOP, SUSPECT, MemoryFlags
@@ -105,7 +105,7 @@ def investigating(
     )
 
 
-REQUEST = FactsRequest(repository="shop", service="shop", subject="SHOP-1", since=BEGAN)
+REQUEST = ErrorFactsRequest(repository="shop", service="shop", subject="SHOP-1", since=BEGAN)
 
 
 @pytest.mark.parametrize(

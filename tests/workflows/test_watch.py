@@ -237,7 +237,7 @@ async def test_details_show_counts_and_the_active_run_with_hostile_text_inert(
         await watch.until(runs=1)
         details = ""
         async with asyncio.timeout(30):
-            while "| events | 1,234 in 1 batches |" not in details:  # written after the run was started
+            while "| events | 1,234 in 1 signals |" not in details:  # written after the run was started
                 metadata = await watch.handle.query("__temporal_workflow_metadata")
                 details = metadata.current_details
         assert f"[{watch.run(1).id}](http://ui/namespaces/default/workflows/run%2F" in details

@@ -1,6 +1,6 @@
 """What enters and leaves the quarantine file, within what policy allows, and the text that people review."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from agents.flaky_tests.findings import finding
 from agents.flaky_tests.plan import planned
 from agents.flaky_tests.proposing import proposed
 from agents.flaky_tests.quarantine_file import read, rendered
-from agents.flaky_tests.watch import MOST_PENDING, ReportArrived, SuiteWatch
+from agents.flaky_tests.watch import MOST_PENDING, SuiteWatch
 from leverframe.model.errors import BadInput
 from leverframe.model.proposals import NoAction
 from leverframe.model.quarantine import (
@@ -24,6 +24,7 @@ from leverframe.model.quarantine import (
     Quarantined,
     QuarantineFile,
 )
+from leverframe.model.signals import ReportArrived
 from leverframe.model.untrusted import Untrusted
 from tests.unit.agents.flaky_tests.lives import AT, Lives, both
 
@@ -215,11 +216,17 @@ def test_a_finding_says_what_the_history_says() -> None:
     assert finding("t", Lives().tell("F").history(), 1, AT, lives.bounds) is None
 
 
+def arrived(name: str, at: datetime = AT) -> ReportArrived:
+    return ReportArrived(
+        id=name, repository="shop", service="shop", title=Untrusted("tests of main"), received_at=at
+    )
+
+
 def test_reports_are_gathered_for_a_while_and_a_run_is_due_then() -> None:
     state = SuiteWatch()
     assert watch.decide(state, AT)[1] == Nothing()
     for number in range(3 * MOST_PENDING):
-        state = watch.observe(state, ReportArrived(id=str(number // 2), received_at=AT))
+        state = watch.observe(state, arrived(str(number // 2)))
     assert len(state.model_dump_json()) < 20_000
     assert watch.decide(state, AT)[1] == Wait(until=AT + watch.SETTLE)
     state, due = watch.decide(state, AT + watch.SETTLE)
@@ -229,9 +236,9 @@ def test_reports_are_gathered_for_a_while_and_a_run_is_due_then() -> None:
 
 def test_a_report_that_arrives_during_a_run_waits_for_the_next_one() -> None:
     now = AT + watch.SETTLE
-    state = watch.observe(SuiteWatch(), ReportArrived(id="a", received_at=AT))
+    state = watch.observe(SuiteWatch(), arrived("a"))
     state, _ = watch.decide(state, now)
-    state = watch.observe(state, ReportArrived(id="b", received_at=now))
+    state = watch.observe(state, arrived("b", at=now))
     state = watch.settled(state, now)
     assert state.pending == ("b",)
     assert watch.decide(state, now)[1] == Wait(until=now + watch.AFTERWARDS)
