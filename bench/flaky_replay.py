@@ -25,7 +25,8 @@ from agents.flaky_tests.shelf import MemoryShelf
 from agents.flaky_tests.suite import Suite, fold
 from bench.detector import seeded
 from leverframe.cli.session import lines_of
-from leverframe.simulation.attempt_rows import LONGEST, rows
+from leverframe.reports.lines import LONGEST
+from leverframe.simulation.attempt_rows import rows
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -62,7 +62,8 @@ def replay(
     """
     from agents.flaky_tests.bounds import Bounds  # noqa: PLC0415 - loads when it is used
     from agents.flaky_tests.replay import MAIN, Replay  # noqa: PLC0415
-    from leverframe.simulation.attempt_rows import LONGEST, rows  # noqa: PLC0415
+    from leverframe.reports.lines import LONGEST  # noqa: PLC0415
+    from leverframe.simulation.attempt_rows import rows  # noqa: PLC0415
 
     if not 100 <= ceiling <= 1e12:
         raise BadInput(f"--ceiling {ceiling:g}: give a number of runs from 100 to 1e12")

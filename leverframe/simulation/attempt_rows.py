@@ -1,16 +1,13 @@
 """Rows of a test history: one JSON line for each attempt, validated by hand since there are millions."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from agents.flaky_tests.observation import OUTCOMES
 from agents.flaky_tests.replay import Row
 from leverframe.model.errors import BadInput
+from leverframe.reports.lines import fields_of, instant, why
 
-LONGEST = 1_000_000
-"""Bytes of one line."""
 _MOST_TEST, _MOST_RUN, _MOST_SHA, _MOST_BRANCH = 2_000, 500, 100, 500
 """Characters."""
 _MOST_ATTEMPTS = 10_000
@@ -28,10 +25,10 @@ def rows(
         if line.isspace():
             continue
         try:
-            fields = _fields(line)
+            fields = fields_of(line)
             text = fields["at"]
             if text != last_text:
-                last_text, last = text, _instant(text)
+                last_text, last = text, instant(text)
             signature = fields.get("signature")
             row = Row(
                 fields["test"],
@@ -45,26 +42,12 @@ def rows(
             )
             _check(row)
         except (KeyError, ValueError, TypeError) as error:
-            sentence = f"{name}:{number}: {_why(error)}"
+            sentence = f"{name}:{number}: {why(error)}"
             if skipped is None:
                 raise BadInput(sentence) from error
             skipped(sentence)
         else:
             yield row
-
-
-def _fields(line: bytes) -> dict[str, Any]:
-    try:
-        fields = json.loads(line.decode())
-    except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8: byte {error.start + 1}") from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    except ValueError as error:
-        raise ValueError(f"it is not JSON: {error}") from error
-    if type(fields) is not dict:
-        raise ValueError("it is not a JSON object")
-    return fields
 
 
 def _check(row: Row) -> None:
@@ -83,22 +66,3 @@ def _check(row: Row) -> None:
         raise ValueError("outcome must be pass, fail, error or skip")
     if signature is not None and type(signature) is not str:
         raise ValueError("signature must be a text or null")
-
-
-def _instant(text: object) -> datetime:
-    """Without a time zone it is UTC."""
-    if not isinstance(text, str):
-        raise ValueError("at must be an ISO 8601 time such as 2026-11-22T18:00:00Z")
-    try:
-        found = datetime.fromisoformat(text)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"at is not an ISO 8601 time such as 2026-11-22T18:00:00Z: {text[:40]!r}") from error
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"it has no {error.args[0]}"
-    if isinstance(error, TypeError):
-        return "outcome must be pass, fail, error or skip"
-    return str(error)

@@ -1,0 +1,97 @@
+"""What is kept of a report: attempts within the bounds, numbered, and complaints about all else."""
+
+from collections import Counter
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from leverframe.model.errors import BadInput
+from leverframe.model.test_reports import MOST_ATTEMPT, MOST_NAME, MOST_TEST, Attempt, Outcome, Report
+from leverframe.reports.facts import Facts, unstorable
+
+MOST_ATTEMPTS = 250_000
+"""Of one report."""
+MOST_COMPLAINTS = 20
+LONGEST_COMPLAINT = 300
+"""Characters."""
+MOST_MILLISECONDS = 7 * 24 * 3600 * 1000
+
+
+class Gathering:
+    """Takes attempts in the order in which a test's attempts were made."""
+
+    def __init__(self, *, now: datetime, variant: str = "") -> None:
+        """`now`: no attempt is later."""
+        self._now = now
+        self._variant = f" ({variant})" if variant else ""
+        self._attempts: list[Attempt] = []
+        self._numbers: Counter[str] = Counter()
+        self._complaints: list[str] = []
+        self._more = 0
+        self._left_out: Counter[str] = Counter()
+
+    def add(
+        self,
+        test: str,
+        outcome: Outcome,
+        fingerprint: str,
+        *,
+        at: datetime | None,
+        duration_ms: int,
+        path: str,
+    ) -> None:
+        """One attempt more; one that can't be kept becomes part of a complaint."""
+        named = test + self._variant
+        if len(named) > MOST_TEST:
+            self._left_out[f"of tests whose names are longer than {MOST_TEST} characters"] += 1
+        elif unstorable(named):
+            self._left_out["of tests with characters in their names that can't be stored"] += 1
+        elif len(self._attempts) >= MOST_ATTEMPTS:
+            self._left_out[f"after the first {MOST_ATTEMPTS:,} of the report"] += 1
+        elif self._numbers[named] >= MOST_ATTEMPT:
+            self._left_out[f"after the first {MOST_ATTEMPT} of one test"] += 1
+        else:
+            self._numbers[named] += 1
+            self._attempts.append(
+                Attempt(
+                    test=named,
+                    attempt=self._numbers[named],
+                    outcome=outcome,
+                    fingerprint=fingerprint if outcome in ("fail", "error") else "",
+                    at=self._now if at is None else min(at, self._now),
+                    duration_ms=min(max(duration_ms, 0), MOST_MILLISECONDS),
+                    path=path if _is_place(path) else "",
+                )
+            )
+
+    def complain(self, sentence: str) -> None:
+        """Something of the report could not be used."""
+        if len(self._complaints) < MOST_COMPLAINTS:
+            self._complaints.append(sentence[:LONGEST_COMPLAINT])
+        else:
+            self._more += 1
+
+    def report(self, facts: Facts) -> Report:
+        """The report. Raises BadInput when nothing of it is left, or the facts can't be used."""
+        told = [f"{count:,} attempts {why} were left out" for why, count in self._left_out.items()]
+        told += self._complaints
+        if self._more:
+            told.append(f"and {self._more:,} complaints more")
+        if not self._attempts:
+            raise BadInput("; ".join(["the report holds no test that can be used", *told[:3]]))
+        facts.check()
+        return Report(
+            repository=facts.repository,
+            run=facts.run,
+            sha=facts.sha,
+            branch=facts.branch,
+            job=facts.job,
+            source=facts.source,
+            attempts=tuple(self._attempts),
+            complaints=tuple(told),
+        )
+
+
+def _is_place(path: str) -> bool:
+    """Whether a path names a file in the repository, wherever that is checked out."""
+    parts = PurePosixPath(path).parts
+    return 0 < len(path) <= MOST_NAME and parts[:1] != ("/",) and ".." not in parts and not unstorable(path)
