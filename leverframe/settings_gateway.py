@@ -2,14 +2,24 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
 from leverframe.model.flows import FlowName, FlowSeconds
 from leverframe.model.frozen import Slug
+from leverframe.reports.reading import MAX_BYTES
 from leverframe.settings_section import Section
 
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$")]
 """As browsers send it: scheme, host and port, in lower case and without a path."""
+
+
+def _hard_to_guess(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < 16:
+        raise ValueError("it has fewer than 16 characters: openssl rand -hex 32 makes one")
+    return secret
+
+
+HardToGuess = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
 
 
 class FlowsSettings(Section):
@@ -21,23 +31,25 @@ class FlowsSettings(Section):
     """Service → flow → the seconds after which a flow that was not completed is abandoned."""
     origins: tuple[Origin, ...] = ()
     """Whose pages may send."""
-    secret: SecretStr | None = None
+    secret: HardToGuess | None = None
     """With it each start must be signed by the service that served the page."""
     starts_a_second: int = Field(default=50, ge=1, le=10_000)
     """Of each service; more are refused."""
-
-    @field_validator("secret")
-    @classmethod
-    def _hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and len(secret.get_secret_value()) < 16:
-            raise ValueError("it has fewer than 16 characters: openssl rand -hex 32 makes one")
-        return secret
 
     @model_validator(mode="after")
     def _pages_that_may_send(self) -> "FlowsSettings":
         if self.declared and not self.origins:
             raise ValueError("flows are declared, but no origin whose pages may tell of them")
         return self
+
+
+class ReportsSettings(Section):
+    """Test reports that jobs send. Off without a token."""
+
+    tokens: dict[Slug, HardToGuess] = Field(default_factory=dict)
+    """Declared repository → what its jobs show."""
+    max_bytes: int = Field(default=MAX_BYTES, ge=1_024, le=MAX_BYTES)
+    """Larger reports are refused, compressed or decompressed."""
 
 
 class GatewaySettings(Section):
@@ -65,3 +77,4 @@ class GatewaySettings(Section):
     gitlab_signing_token: SecretStr | None = None
     """`whsec_…` of GitLab's webhooks: the key that signs them. With it, a secret token is not enough."""
     flows: FlowsSettings = FlowsSettings()
+    tests: ReportsSettings = ReportsSettings()

@@ -20,6 +20,7 @@ from leverframe.cli import (
     report,
     rollout,
     runs,
+    tests,
     train,
     train_trials,
 )
@@ -64,6 +65,7 @@ for group in (
     changes,
     flags,
     flaky,
+    tests,
     rollout,
     train,
     release,

@@ -9,12 +9,14 @@ import uvicorn
 import uvloop
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from temporalio.client import Client
 
 from activities.forms import Forms
 from activities.inbox import Inbox
 from activities.permit_ports import Permits
 from activities.ports import Delivery, Deployments, Metrics
+from activities.results_port import Reports
 from leverframe.bootstrap import build_delivery, build_deployments, build_forms, build_inbox, build_metrics
 from leverframe.client import connect
 from leverframe.clusters import build_permits
@@ -27,6 +29,8 @@ from leverframe.gateway.gitlab import GitlabWebhook
 from leverframe.gateway.health import HealthPages
 from leverframe.gateway.inbox import CoalescingInbox, Pace
 from leverframe.gateway.replies import Refusal, Replies
+from leverframe.gateway.report_announcing import Announcer
+from leverframe.gateway.report_door import ReportDoor
 from leverframe.gateway.sentry_intake import EventDoor, SentryIntake
 from leverframe.gateway.sentry_webhook import SentryWebhook
 from leverframe.gateway.slack import SlackDoor
@@ -59,6 +63,7 @@ def build_app(
     trains: TrainViews | None = None,
     gate: tuple[Delivery, Permits] | None = None,
     flows: FlowDoor | None = None,
+    reports: Reports | None = None,
     task_queue: str = HANDS,
     agents: Sequence[str] | None = None,
 ) -> Starlette:
@@ -76,6 +81,7 @@ def build_app(
         trains: to override how fresh the trains' pages are.
         gate: what Flagger's questions are answered by; None when something else delivers.
         flows: what browsers tell of users' flows; None when none is declared.
+        reports: where test reports are kept; None when nobody may send one.
         task_queue: where watches run.
         agents: to override which enabled agents watch errors.
 
@@ -89,6 +95,7 @@ def build_app(
     watches = Watches(
         settings, client, counters, task_queue=task_queue, agents=None if agents is None else tuple(agents)
     )
+    announcer = Announcer(settings, reports, watches.tell, counters) if reports else None
     inbox = CoalescingInbox(store, watches.send, counters, pace or _pace(settings.gateway))
     door = EventDoor(inbox, counters)
     slack = _Slack(settings, forms, client, counters) if forms else None
@@ -96,7 +103,11 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        loops = [inbox.run(), *(slack.loops() if slack else [])]
+        loops = [
+            inbox.run(),
+            *(slack.loops() if slack else []),
+            *([announcer.run()] if announcer else []),
+        ]
         running[:] = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
@@ -121,6 +132,7 @@ def build_app(
             *(slack.door.routes() if slack else []),
             *(_flagger(settings, gate, counters).routes() if gate else []),
             *(flows.routes() if flows else []),
+            *(_report_door(settings, reports, announcer, counters) if reports and announcer else []),
             *TrainPages(settings, trains or TrainViews(client, settings.repositories), counters).routes(),
             *DoraPages(deployments, counters).routes(),
             *pages.routes(),
@@ -145,6 +157,14 @@ def _flagger(settings: Settings, gate: tuple[Delivery, Permits], counters: Count
         permits=gate[1],
         counters=counters,
     )
+
+
+def _report_door(
+    settings: Settings, reports: Reports, announcer: Announcer, counters: Counters
+) -> list[Route]:
+    for repository in settings.gateway.tests.tokens:
+        settings.repository(repository)
+    return ReportDoor(settings.gateway.tests, reports, counters, announcer.wake).routes()
 
 
 class _Slack:

@@ -30,7 +30,7 @@ class _TooLarge(Exception):
     """More than the limit came out."""
 
 
-async def read_body(request: Request, *, max_bytes: int) -> bytes:
+async def read_body(request: Request, *, max_bytes: int, seconds: float = READ_SECONDS) -> bytes:
     """The decompressed body.
 
     Raises:
@@ -48,7 +48,7 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     body = bytearray()
     received = 0
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 received += len(chunk)
                 if received > max_bytes:
@@ -63,7 +63,7 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     except _Broken as error:
         raise Refusal(400, "encoding", f"the body is not complete {encoding} data") from error
     except TimeoutError as error:
-        raise Refusal(408, "slow", f"the body took longer than {READ_SECONDS} seconds") from error
+        raise Refusal(408, "slow", f"the body took longer than {seconds:g} seconds") from error
     except ClientDisconnect as error:
         raise Refusal(400, "disconnected", "the sender went away before the body ended") from error
     return bytes(body)

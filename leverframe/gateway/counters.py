@@ -33,6 +33,25 @@ class Counters:
             ["outcome"],
             registry=self.registry,
         )
+        self._reports = Counter(
+            "leverframe_gateway_test_reports",
+            "Test reports answered with 202",
+            ["kind"],
+            registry=self.registry,
+        )
+        self._attempts = Counter(
+            "leverframe_gateway_test_attempts", "Attempts in new test reports", registry=self.registry
+        )
+        self._complaints = Counter(
+            "leverframe_gateway_test_complaints",
+            "What of new test reports could not be used",
+            registry=self.registry,
+        )
+        self._unannounced = Gauge(
+            "leverframe_gateway_test_reports_unannounced",
+            "Test reports that the engine may not know of, up to the number that is looked at once",
+            registry=self.registry,
+        )
         self._signals = Counter(
             "leverframe_gateway_signals", "Signals to the engine", ["result"], registry=self.registry
         )
@@ -62,6 +81,15 @@ class Counters:
 
     def flow_events(self, outcome: str, count: int) -> None:
         self._flow_events.labels(outcome).inc(count)
+
+    def report(self, *, new: bool, attempts: int, complaints: int) -> None:
+        self._reports.labels("new" if new else "known").inc()
+        if new:
+            self._attempts.inc(attempts)
+            self._complaints.inc(complaints)
+
+    def unannounced(self, reports: int) -> None:
+        self._unannounced.set(reports)
 
     def signal(self, *, acknowledged: bool) -> None:
         self._signals.labels("acknowledged" if acknowledged else "failed").inc()

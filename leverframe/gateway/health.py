@@ -36,6 +36,7 @@ _INDEX = """<!doctype html>
 <li><code>POST /api/&lt;project&gt;/envelope/</code> for Sentry SDKs</li>
 <li><code>POST /webhooks/sentry</code> for Sentry itself</li>
 <li><code>POST /rum/&lt;service&gt;</code> for browsers that tell of flows</li>
+<li><code>POST /tests/&lt;repository&gt;</code> for jobs that tell of their tests</li>
 <li><code>POST /slack/interactions</code> for Slack, when people answer there</li>
 </ul></html>
 """

@@ -1,7 +1,7 @@
 """What is kept of a report: attempts within the bounds, numbered, and complaints about all else."""
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from leverframe.model.errors import BadInput
@@ -10,6 +10,7 @@ from leverframe.reports.facts import Facts, unstorable
 
 MOST_ATTEMPTS = 250_000
 """Of one report."""
+APART = timedelta(minutes=5)
 MOST_COMPLAINTS = 20
 LONGEST_COMPLAINT = 300
 """Characters."""
@@ -20,8 +21,10 @@ class Gathering:
     """Takes attempts in the order in which a test's attempts were made."""
 
     def __init__(self, *, now: datetime, variant: str = "") -> None:
-        """`now`: no attempt is later."""
-        self._now = now
+        """`now`: attempts are not later, but for clocks that are a little apart."""
+        self._latest = now + APART
+        # Not to the second: the same bytes, sent again, have to be the same report.
+        self._unsaid = now.replace(minute=0, second=0, microsecond=0)
         self._variant = f" ({variant})" if variant else ""
         self._attempts: list[Attempt] = []
         self._numbers: Counter[str] = Counter()
@@ -57,7 +60,7 @@ class Gathering:
                     attempt=self._numbers[named],
                     outcome=outcome,
                     fingerprint=fingerprint if outcome in ("fail", "error") else "",
-                    at=self._now if at is None else min(at, self._now),
+                    at=self._unsaid if at is None or at > self._latest else at,
                     duration_ms=min(max(duration_ms, 0), MOST_MILLISECONDS),
                     path=path if _is_place(path) else "",
                 )

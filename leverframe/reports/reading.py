@@ -18,7 +18,8 @@ _LOOKED_AT = 1024
 def read(body: bytes, facts: Facts, *, now: datetime, max_bytes: int = MAX_BYTES) -> Report:
     """The report: JUnit XML or JSON lines of attempts, gzipped or not, as its first bytes say.
 
-    What is broken in a part of it is in its complaints. `now` is the time of attempts that say none.
+    What is broken in a part of it is in its complaints. Attempts that say no time
+    are of the beginning of the hour of `now`.
 
     Raises BadInput: nothing of it can be used, or it is made to do harm; the text says what and where.
     """

@@ -1,6 +1,6 @@
 """JUnit files of the usual test runners become attempts by full names."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,7 +9,7 @@ from leverframe.model.test_reports import MOST_ATTEMPT, MOST_TEST, Report
 from leverframe.reports.facts import Facts
 from leverframe.reports.reading import read
 
-NOW = datetime(2026, 11, 29, 18, tzinfo=UTC)
+NOW = datetime(2026, 11, 29, 18, 30, tzinfo=UTC)
 FACTS = Facts(repository="shop", source="upload", run="77", sha="1f0c" * 10, branch="main", job="unit")
 
 
@@ -182,7 +182,7 @@ def test_an_attempt_is_not_of_the_future_and_a_path_does_not_leave_the_repositor
 <testcase name="b" file="../../x.py" time="-7"/>
 <testcase name="c" file="src\\c.py" time="1e300"/></testsuite>"""
     )
-    assert {attempt.at for attempt in report.attempts} == {NOW}
+    assert {attempt.at for attempt in report.attempts} == {NOW - timedelta(minutes=30)}
     assert [attempt.path for attempt in report.attempts] == ["", "", "src/c.py"]
     assert [attempt.duration_ms for attempt in report.attempts] == [0, 0, 604_800_000]
 
