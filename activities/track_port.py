@@ -200,6 +200,15 @@ class Track(Protocol):
         """The YAML files below a folder on the target's tip. Raises NotFound."""
         ...
 
+    def read_text(self, repository: Repository, *, sha: str, path: str, most: int) -> str:
+        """One regular file of a commit.
+
+        Raises:
+            NotFound: the commit has no such file.
+            BadInput: it has more than `most` bytes, or is not UTF-8.
+        """
+        ...
+
     def revert_branch(
         self,
         repository: Repository,

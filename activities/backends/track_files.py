@@ -1,10 +1,10 @@
-"""The YAML files below one folder of a commit: how policies are read from a repository."""
+"""Files of a commit as text: the policies below a folder, or one file by its path."""
 
 from activities.backends.git_process import Git
-from activities.backends.track_compose import safe_path
+from activities.backends.track_compose import entry, safe_path
 from activities.policy_files import MAX_BYTES, MAX_FILES
 from activities.ports import PolicyFiles
-from leverframe.model.errors import BadConfiguration, NotFound
+from leverframe.model.errors import BadConfiguration, BadInput, NotFound
 from leverframe.model.untrusted import Untrusted
 
 MAX_TOTAL = 2_000_000
@@ -46,3 +46,20 @@ def read_files(git: Git, commit: str, folder: str) -> PolicyFiles:
     if not texts:
         raise NotFound(f"{commit[:12]} has no YAML file below {folder}/")
     return PolicyFiles(revision=commit, files=texts)
+
+
+def read_text(git: Git, commit: str, path: str, most: int) -> str:
+    """One regular file of a commit.
+
+    Raises:
+        NotFound: the commit has no such file.
+        BadInput: it has more than `most` bytes, or is not UTF-8.
+    """
+    _, blob = entry(git, commit, path)
+    size = int(git.run("cat-file", "-s", blob).text)
+    if size > most:
+        raise BadInput(f"{path} in {commit[:12]} has {size:,} bytes; at most {most:,} are read")
+    try:
+        return git.run("cat-file", "blob", blob).out.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} in {commit[:12]} is not UTF-8: byte {error.start + 1}") from error

@@ -16,7 +16,7 @@ from activities.backends.git_process import Git, HttpsLogin, the_sha
 from activities.backends.track_branches import made_overlay, made_revert
 from activities.backends.track_compose import entry, is_ancestor
 from activities.backends.track_difference import difference
-from activities.backends.track_files import read_files
+from activities.backends.track_files import read_files, read_text
 from activities.backends.track_mirror import Mirror, on_a_fresh_mirror_again
 from activities.backends.track_proof import same_closure
 from activities.backends.track_receipts import receipts
@@ -207,6 +207,11 @@ class GitReader:
             except NotFound:
                 return False
             return True
+
+    @on_a_fresh_mirror_again
+    def read_text(self, repository: Repository, *, sha: str, path: str, most: int) -> str:
+        with self._mirror(repository).containing(the_sha(sha)) as git:
+            return read_text(git, sha, path, most)
 
     @on_a_fresh_mirror_again
     def is_ancestor(self, repository: Repository, *, ancestor: str, descendant: str) -> bool:

@@ -14,7 +14,9 @@ MOST_ENTRIES = 10_000
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{16})?$")]
 """Of a failure; empty for one of which nothing is known."""
 
-Owner = Annotated[str, StringConstraints(pattern=r"^@?[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
+OWNER = r"^@?[A-Za-z0-9][A-Za-z0-9._/+-]{0,99}(@[A-Za-z0-9.-]{1,100})?$"
+Owner = Annotated[str, StringConstraints(pattern=OWNER)]
+"""A person, a team or a mail address, as CODEOWNERS names them."""
 Link = Annotated[str, StringConstraints(pattern=r"^(https://[!-~]{1,490})?$")]
 """Of the issue that tracks the repair; empty for none."""
 

@@ -4,7 +4,8 @@ import pytest
 
 from activities.backends import track_files
 from activities.backends.track_git import GitTrack
-from leverframe.model.errors import BadConfiguration, NotFound
+from activities.code_owners import code_owners
+from leverframe.model.errors import BadConfiguration, BadInput, NotFound
 from leverframe.model.topology import Repository
 from tests.fakes.git_world import GitWorld, Link
 
@@ -64,3 +65,36 @@ def test_what_is_too_large_too_many_or_not_text_is_refused(
     world.commit("main", {"policies/0.yaml": b"\xff\xfe", "policies/1.yaml": None})
     with pytest.raises(BadConfiguration, match="not UTF-8"):
         track.read_files(shop, folder="policies")
+
+
+def test_one_file_is_read_as_it_is_at_the_commit(world: GitWorld, track: GitTrack, shop: Repository) -> None:
+    old = world.commit("main", {"notes.txt": "old ä\n"})
+    world.commit("main", {"notes.txt": "new\n"})
+    assert track.read_text(shop, sha=old, path="notes.txt", most=100) == "old ä\n"
+
+
+@pytest.mark.parametrize("path", ["gone.txt", "link", "../notes.txt", ".git/config", "deploy"])
+def test_what_is_no_regular_file_of_the_commit_is_not_found(
+    world: GitWorld, track: GitTrack, shop: Repository, path: str
+) -> None:
+    sha = world.commit("main", {"link": Link("/etc/passwd")})
+    with pytest.raises(NotFound):
+        track.read_text(shop, sha=sha, path=path, most=100)
+
+
+@pytest.mark.parametrize(("content", "why"), [("x" * 101, "101 bytes"), (b"\xff", "not UTF-8")])
+def test_a_file_that_is_too_large_or_no_text_is_refused_by_name(
+    world: GitWorld, track: GitTrack, shop: Repository, content: str | bytes, why: str
+) -> None:
+    sha = world.commit("main", {"notes.txt": content})
+    with pytest.raises(BadInput, match=f"notes.txt .*{why}"):
+        track.read_text(shop, sha=sha, path="notes.txt", most=100)
+
+
+def test_the_first_codeowners_file_that_is_there_counts(
+    world: GitWorld, track: GitTrack, shop: Repository
+) -> None:
+    assert code_owners(track, shop, track.tip(shop)).owner_of("app.py") is None
+    sha = world.commit("main", {"CODEOWNERS": "* @second\n", ".github/CODEOWNERS": "*.py @first\n"})
+    owners = code_owners(track, shop, sha)
+    assert (owners.owner_of("app.py"), owners.owner_of("app.js")) == ("@first", None)
