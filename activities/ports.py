@@ -57,6 +57,7 @@ Kind = Literal[
     "builds",
     "permits",
     "notes",
+    "issues",
 ]
 
 

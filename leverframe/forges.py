@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from activities.backends.github_account import GithubAccount
     from activities.backends.gitlab_account import GitlabAccount
     from activities.backends.refs_github import GithubRefs
+    from activities.issues_port import Issues
     from activities.train_ports import ForgeChecks, NativeQueue
 
 
@@ -50,7 +51,14 @@ def build_queue(settings: Settings) -> "NativeQueue | None":
     return cast("NativeQueue | None", _of_the_forge("queue", settings))
 
 
-def _of_the_forge(kind: Literal["checks", "queue"], settings: Settings) -> Any:
+def build_issues(settings: Settings) -> "Issues":
+    """Where repairs are tracked. Raises BadConfiguration."""
+    if settings.changes.issues == "none" or settings.changes.backend == "store":
+        return cast("Issues", build("issues", "none"))
+    return cast("Issues", _of_the_forge("issues", settings))
+
+
+def _of_the_forge(kind: Literal["checks", "queue", "issues"], settings: Settings) -> Any:
     match settings.changes.backend:
         case "gitlab":
             return build(kind, "gitlab", _gitlab(settings), **_on_gitlab(settings))

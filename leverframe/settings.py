@@ -91,6 +91,8 @@ class ChangesSettings(Section):
     backend: Literal["store", "github", "gitlab"] = "store"
     github: GithubSettings = GithubSettings()
     gitlab: GitlabSettings = GitlabSettings()
+    issues: Literal["forge", "none"] = "forge"
+    """Where agents track repairs that they leave to people: in the forge's issues, or nowhere."""
 
 
 class FlagSettings(Section):

@@ -6,12 +6,10 @@ Each write looks first for what an earlier attempt left: the pull request of the
 its hidden marker, the check run with its external id.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Literal
-from urllib.parse import quote, unquote
 
 from githubkit import Response
 from sqlalchemy import Engine
@@ -20,7 +18,6 @@ from activities.backends.changes_store import ChangesStore
 from activities.backends.changes_vouched import VouchedChanges, end_of
 from activities.backends.github_account import NEEDED, GithubAccount, Grants
 from activities.backends.github_answers import (
-    MAX_BODY,
     CheckRun,
     CheckRuns,
     Comment,
@@ -29,9 +26,11 @@ from activities.backends.github_answers import (
     Ref,
     RepositoryAnswer,
     as_change,
+    kept,
 )
 from activities.backends.github_errors import answering
 from activities.backends.github_places import Place, Places
+from activities.backends.hidden_marker import body_of, key_of, marked
 from activities.ports import Backend, Health
 from leverframe.model.changes import Change, ChangeSpec, CheckResult
 from leverframe.model.errors import (
@@ -44,7 +43,6 @@ from leverframe.model.topology import Repository
 from leverframe.model.untrusted import Untrusted
 
 _PAGE = 100
-_MARKER = re.compile(r"\A<!-- leverframe:(\S+) -->\n?")
 _Conclusion = Literal["success", "failure", "cancelled"]
 _CONCLUSIONS: Mapping[str, _Conclusion] = MappingProxyType(
     {"passed": "success", "failed": "failure", "inconclusive": "cancelled"}
@@ -147,7 +145,7 @@ class GithubChanges:
     def comment(self, change: str, *, key: str, body: str) -> None:
         """Write a Markdown comment; the same key again replaces its text. Raises NotFound."""
         at, number = self._places.named(change)
-        text = _cut(f"<!-- leverframe:{quote(key, safe='/:.')} -->\n{body}")
+        text = kept(marked(key, body))
         mine = next((each for known, each in self._mine(at, number) if known == key), None)
         with answering(f"comment on {change}"):
             if mine is None:
@@ -160,7 +158,7 @@ class GithubChanges:
         at, number = self._places.named(change)
         found: dict[str, str] = {}
         for key, comment in self._mine(at, number):
-            found.setdefault(key, _MARKER.sub("", comment.body.replace("\r\n", "\n"), count=1))
+            found.setdefault(key, body_of(comment.body))
         return list(found.items())
 
     def record_check(self, change: str, result: CheckResult) -> None:
@@ -175,7 +173,7 @@ class GithubChanges:
         external_id = f"leverframe/{change}/{result.check}"
         known = self._check_run(at, result, external_id)
         conclusion, title = _CONCLUSIONS[result.outcome], f"{result.outcome} in {result.seconds:.1f} s"
-        summary, log = _cut(result.summary), _log(result)
+        summary, log = kept(result.summary), _log(result)
         with answering(f"show {result.check} of {result.sha[:12]}"):
             if known is None:
                 self._rest.checks.create(
@@ -225,8 +223,8 @@ class GithubChanges:
         try:
             with answering(f"open a pull request for {spec.branch}"):
                 created = self._rest.pulls.create(
-                    at.owner, at.repo, head=spec.branch, base=at.target, title=_clean(spec.title),
-                    body=_cut(spec.body),
+                    at.owner, at.repo, head=spec.branch, base=at.target, title=kept(spec.title),
+                    body=kept(spec.body),
                 )  # fmt: skip
                 return Pull.model_validate(created.json())
         except BadInput as error:
@@ -251,7 +249,7 @@ class GithubChanges:
             )
 
     def _reword(self, at: Place, spec: ChangeSpec, pull: Pull) -> Pull:
-        title, body = _clean(spec.title), _cut(spec.body)
+        title, body = kept(spec.title), kept(spec.body)
         if (pull.title, pull.text) == (title, body):
             return pull
         with answering(f"update {at.repository}/{pull.number}"):
@@ -272,16 +270,9 @@ class GithubChanges:
                 self._rest.issues.list_comments, map_func=_comments, owner=at.owner, repo=at.repo,
                 issue_number=number, per_page=_PAGE,
             ):  # fmt: skip
-                marker = _MARKER.match(comment.body)
-                if marker and self._is_mine(comment):
-                    yield unquote(marker[1]), comment
-
-    def _is_mine(self, comment: Comment) -> bool:
-        if self._account.app is None:
-            return comment.user is not None and comment.user.id == self._account.me()
-        via = comment.performed_via_github_app
-        by_bot = comment.user is not None and comment.user.type == "Bot"
-        return by_bot and via is not None and via.id == self._account.app.app_id
+                key = key_of(comment.body)
+                if key is not None and self._account.wrote(comment):
+                    yield key, comment
 
     def _check_run(self, at: Place, result: CheckResult, external_id: str) -> CheckRun | None:
         assert self._account.app is not None  # noqa: S101 - only an App gets here
@@ -313,16 +304,6 @@ def _comments(response: "Response[Any, Any]") -> list[Comment]:
 def _log(result: CheckResult) -> str:
     """The log is data: fenced, so that nothing in it has a meaning."""
     return Untrusted(result.log[-40_000:] or "no output").for_markdown_block(40_000)
-
-
-def _clean(text: str) -> str:
-    """GitHub keeps no NUL."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _cut(text: str) -> str:
-    clean = _clean(text)
-    return clean if len(clean) <= MAX_BODY else clean[: MAX_BODY - 1] + "…"
 
 
 def _health(account: GithubAccount, grants: Grants, troubles: list[str], count: int) -> Health:

@@ -6,11 +6,10 @@ Each write looks first for what an earlier attempt left: the merge request of th
 its hidden marker, the commit status with its name.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from sqlalchemy import Engine
 
@@ -29,13 +28,13 @@ from activities.backends.gitlab_answers import (
     unarmed,
 )
 from activities.backends.gitlab_places import Place, Places
+from activities.backends.hidden_marker import body_of, key_of, marked
 from activities.ports import Backend, Health
 from leverframe.model.changes import Change, ChangeSpec, CheckResult
 from leverframe.model.errors import BadInput, Conflict, LeverframeError, NotFound, Unavailable
 from leverframe.model.topology import Repository
 
 _DEVELOPER = 30
-_MARKER = re.compile(r"\A<!-- leverframe:(\S+) -->\n?")
 _STATES: Mapping[str, str] = MappingProxyType(
     {"passed": "success", "failed": "failed", "inconclusive": "canceled"}
 )
@@ -136,7 +135,7 @@ class GitlabChanges:
         A line that begins with a slash is told, never obeyed: GitLab would take it for a quick action.
         """
         at, number = self._places.named(change)
-        text = disarmed(f"<!-- leverframe:{quote(key, safe='/:.')} -->\n{body}")
+        text = disarmed(marked(key, body))
         mine = next((each for known, each in self._mine(at, number) if known == key), None)
         doing, notes = f"comment on {change}", f"{at.merge_request(number)}/notes"
         if mine is None:
@@ -149,7 +148,7 @@ class GitlabChanges:
         at, number = self._places.named(change)
         found: dict[str, str] = {}
         for key, note in self._mine(at, number):
-            found.setdefault(key, unarmed(_MARKER.sub("", note.body.replace("\r\n", "\n"), count=1)))
+            found.setdefault(key, unarmed(body_of(note.body)))
         return list(found.items())
 
     def record_check(self, change: str, result: CheckResult) -> None:
@@ -267,9 +266,10 @@ class GitlabChanges:
             {"sort": "asc", "order_by": "created_at"},
         )
         for note in self._account.pages(Note, f"{at.merge_request(number)}/notes", doing, query):
-            marker = _MARKER.match(note.body)
-            if marker and not note.system and note.author and note.author.id == self._account.me():
-                yield unquote(marker[1]), note
+            key = key_of(note.body)
+            ours = note.author is not None and note.author.id == self._account.me()
+            if key is not None and ours and not note.system:
+                yield key, note
 
     def _troubles(self, at: Place) -> Iterator[str]:
         seen = self._account.read(Project, at.url, f"read {at.key}")

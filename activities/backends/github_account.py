@@ -18,6 +18,7 @@ from githubkit.cache import MemCacheStrategy
 from pydantic import BaseModel, SecretStr
 
 from activities.backends.git_process import HttpsLogin
+from activities.backends.github_answers import Comment, Issue
 from activities.backends.github_errors import answering
 from activities.backends.github_pace import SpacedWrites
 from leverframe.model.errors import BadConfiguration
@@ -33,7 +34,10 @@ NEEDED_BY_QUEUE: Mapping[str, str] = MappingProxyType({"merge_queues": "write"})
 NEEDED_BY_CHECKS: Mapping[str, str] = MappingProxyType({"statuses": "read", "actions": "write"})
 """Beside `NEEDED`, to read commit statuses, and to run workflows again or stop them."""
 
-_OPTIONAL = frozenset({"workflows", *NEEDED_BY_QUEUE, *NEEDED_BY_CHECKS})
+NEEDED_BY_ISSUES: Mapping[str, str] = MappingProxyType({"issues": "write"})
+"""Beside `NEEDED`, to track repairs in issues."""
+
+_OPTIONAL = frozenset({"workflows", *NEEDED_BY_QUEUE, *NEEDED_BY_CHECKS, *NEEDED_BY_ISSUES})
 """`workflows`: only to land changes below `.github/workflows`, which GitHub guards by a permission of its
 own. The others are asked for by the backends that need them."""
 
@@ -132,6 +136,14 @@ class GithubAccount:
             with answering("ask GitHub who the token belongs to"):
                 self._me = _Me.model_validate(self.client.rest.users.get_authenticated().json())
         return self._me.id
+
+    def wrote(self, text: Comment | Issue) -> bool:
+        """Whether a comment or an issue is ours. An App's own name alone could be somebody's user name."""
+        if self.app is None:
+            return text.user is not None and text.user.id == self.me()
+        via = text.performed_via_github_app
+        by_bot = text.user is not None and text.user.type == "Bot"
+        return by_bot and via is not None and via.id == self.app.app_id
 
     def grants(self, needed: Mapping[str, str] = NEEDED) -> Grants:
         """What GitHub says that we may do, compared with what is needed. Raises the errors of `answering`."""

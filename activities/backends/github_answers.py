@@ -76,6 +76,23 @@ class Comment(BaseModel):
     performed_via_github_app: _ViaApp | None = None
 
 
+class Issue(BaseModel):
+    """An issue; to GitHub a pull request is one, too."""
+
+    number: int
+    state: str
+    html_url: str
+    body: str | None = None
+    user: User | None
+    performed_via_github_app: _ViaApp | None = None
+    pull_request: dict[str, object] | None = None
+
+    @property
+    def text(self) -> str:
+        """The body with lines that end in LF, whatever a browser sent."""
+        return (self.body or "").replace("\r\n", "\n")
+
+
 class CheckRun(BaseModel):
     """A check run."""
 
@@ -153,3 +170,9 @@ def _unlanded(target: str, pull: Pull, vouched: Vouched | None) -> str:
     if pull.state != "open" or pull.base.ref != target:
         return "closed"
     return "ejected" if vouched and vouched.ejected else "open"
+
+
+def kept(text: str, longest: int = MAX_BODY) -> str:
+    """Text as GitHub keeps it: without NUL, and not too long."""
+    clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return clean if len(clean) <= longest else clean[: longest - 1] + "…"

@@ -85,6 +85,21 @@ class Note(BaseModel):
     system: bool = False
 
 
+class Issue(BaseModel):
+    """An issue."""
+
+    iid: int
+    state: str
+    web_url: str
+    description: str | None = None
+    author: User
+
+    @property
+    def text(self) -> str:
+        """The description with lines that end in LF, whatever a browser sent."""
+        return (self.description or "").replace("\r\n", "\n")
+
+
 class CommitRef(BaseModel):
     """A commit in another answer."""
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from activities.backends.github_account import NEEDED, NEEDED_BY_CHECKS, NEEDED_BY_QUEUE
+from activities.backends.github_account import NEEDED, NEEDED_BY_CHECKS, NEEDED_BY_ISSUES, NEEDED_BY_QUEUE
 from leverframe.gateway.github import EVENTS
 from leverframe.settings import Settings, load
 
-ALL = {**NEEDED, **NEEDED_BY_QUEUE, **NEEDED_BY_CHECKS}
+ALL = {**NEEDED, **NEEDED_BY_QUEUE, **NEEDED_BY_CHECKS, **NEEDED_BY_ISSUES}
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/how-to/point-at-a-repository.md").read_text()
 BLOCKS = [re.sub(r"(?m)^ {3}", "", block) for block in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)]

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from tests.fakes.github_checks import CheckDesk
 from tests.fakes.github_description import check_exchange
+from tests.fakes.github_issues import IssueDesk
 from tests.fakes.github_shapes import (
     APP_ID,
     AT,
@@ -96,7 +97,8 @@ class FakeGithub:
         self.now = BEGAN
         """GitHub's own clock."""
         self.ci = CheckDesk(self)
-        self.desks: list[Desk] = [self.ci]
+        self.desk_of_issues = IssueDesk(self)
+        self.desks: list[Desk] = [self.ci, self.desk_of_issues]
         self.problems: list[str] = []
         """Where a request or an answer is not as the API's description says: mistakes, of ours or in here."""
         self._next_id = 1000

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote
 
 import httpx
 
-from tests.fakes import gitlab_ci, gitlab_merge_requests
+from tests.fakes import gitlab_ci, gitlab_issues, gitlab_merge_requests
 from tests.fakes import gitlab_documents as documents
 from tests.fakes.gitlab_http import Query, answer, problem
 from tests.fakes.gitlab_state import (
@@ -208,6 +208,7 @@ class FakeGitlab:
             ("GET", f"{at}/repository/branches/(?P<branch>[^/]+)", self._branch),
             ("GET", f"{at}/repository/merge_base", self._merge_base),
             *gitlab_ci.routes(self, at),
+            *gitlab_issues.routes(self, at),
             *gitlab_merge_requests.routes(self, at),
         ]
 

@@ -94,6 +94,7 @@ class ProjectState:
     )
     merge_requests: list[MergeRequestState] = field(default_factory=list)
     notes: list[Json] = field(default_factory=list)
+    issues: list[Json] = field(default_factory=list)
     statuses: list[Json] = field(default_factory=list)
     pipelines: list[PipelineState] = field(default_factory=list)
     cars: list[CarState] = field(default_factory=list)
