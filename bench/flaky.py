@@ -31,9 +31,10 @@ from statistics import median
 
 from agents.flaky_tests.bounds import BY_A_PERSON, BY_ITSELF, Bounds
 from agents.flaky_tests.detector import Conditions, caught_up, observe_executions, observe_probe
-from agents.flaky_tests.healing import claim_fix, executions_today
+from agents.flaky_tests.healing import claim_fix
 from agents.flaky_tests.history import History, Mask
 from agents.flaky_tests.masking import reexecutions
+from agents.flaky_tests.nightly import next_batch, planned
 from agents.flaky_tests.observation import Attempts, Run
 from agents.flaky_tests.probes import probe, recheck
 from agents.flaky_tests.suite import Suite, fold, with_probe
@@ -183,20 +184,25 @@ class Ours:
 
     def _night(self, number: int) -> None:
         """The day's fresh executions at the tip of main, and the fixes that commits claim."""
+        quarantines = {}
         for test in sorted(self._since):
             history = self.shelf.histories[test]
-            seen = self.shelf.seen(test)
             if history.quarantine is None:
                 continue
-            quarantine = caught_up(history.quarantine, seen)
+            quarantine = caught_up(history.quarantine, self.shelf.seen(test))
             if any(number - A_DAY < claim <= number for claim in self.world.truths[test].claims):
                 quarantine = claim_fix(quarantine)
-            count = executions_today(quarantine)
-            failures = sum(self.world.executions(test, number, count, 1, "night"))
-            self.found.executions += count
-            at = AT + timedelta(days=number / A_DAY)
+            self.shelf.keep(test, history._replace(quarantine=quarantine))
+            quarantines[test] = quarantine
+        at = AT + timedelta(days=number / A_DAY)
+        for test, count in planned(quarantines, UNLIMITED, number // A_DAY).items():
+            done = failures = 0
+            while more := next_batch(count, done, failures):
+                failures += sum(self.world.executions(test, number, more, 1, f"night {done}"))
+                done += more
+            self.found.executions += done
             history = observe_executions(
-                history._replace(quarantine=quarantine), (failures, count), seen, at, self.bounds
+                self.shelf.histories[test], (failures, done), self.shelf.seen(test), at, self.bounds
             )
             self.shelf.keep(test, history)
             self._note(test, history, number)

@@ -1,18 +1,26 @@
-"""How fast a history replays beside parsing it alone, and what tests cost in memory.
+"""How fast a history replays beside parsing it alone, and what tests and rows cost in memory.
 
     python -m bench.flaky_replay [--tests 1000] [--runs 100] [--remembered 10000]
+    python -m bench.flaky_replay --long 10000000 [--tests 10000] [--folder /tmp]
 
 Rows: so many tests in so many runs, 1 % of them discordant, 2 % of the tests broken. The ratio is the CPU
 time of reading, validating and folding the rows to that of `json.loads` on the same lines. Memory: so many
 tests that are all flaky, with as many failures of their own as a history keeps.
+
+`--long` writes so many rows, gzipped, and replays them and their first tenth, each in a process of its own:
+the peak of its memory must not grow with the rows. Ten million take about five minutes of a core.
 """
 
 import argparse
+import gzip
 import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import process_time
@@ -35,34 +43,58 @@ def history(tests: int, runs: int) -> Iterator[str]:
     dice = seeded("replay")
     for run in range(runs):
         at = (AT + timedelta(hours=run)).isoformat()
+        branch = "main" if run % 4 == 0 else f"change-{run}"
         for test in range(tests):
             broken = test % 50 == 0 and run > runs // 2
             outcomes = ("fail",) * 3 if broken else ("fail", "pass") if dice.random() < 0.01 else ("pass",)
             for attempt, outcome in enumerate(outcomes, start=1):
-                yield json.dumps(
-                    {
-                        "test": f"tests/unit/module_{test // 50}/test_{test}.py::TestIt::test_case",
-                        "run": f"run-{run}",
-                        "sha": f"{run:040x}",
-                        "branch": "main" if run % 4 == 0 else f"change-{run}",
-                        "attempt": attempt,
-                        "at": at,
-                        "outcome": outcome,
-                        "signature": f"a.py:{run}: AssertionError" if outcome == "fail" else None,
-                    }
+                signature = f'"a.py:{run}: AssertionError"' if outcome == "fail" else "null"
+                yield (
+                    f'{{"test": "tests/unit/module_{test // 50}/test_{test}.py::TestIt::test_case", '
+                    f'"run": "run-{run}", "sha": "{run:040x}", "branch": "{branch}", "attempt": {attempt}, '
+                    f'"at": "{at}", "outcome": "{outcome}", "signature": {signature}}}'
                 )
 
 
-def parsed(path: Path) -> None:
-    for _, line in lines_of(path, longest=LONGEST):
+def parsed(path: Path, most: int | None = None) -> None:
+    for _, line in islice(lines_of(path, longest=LONGEST), most):
         json.loads(line)
 
 
-def replayed(path: Path) -> None:
+def replayed(path: Path, most: int | None = None) -> None:
     replay = Replay(Bounds())
-    for row in rows(lines_of(path, longest=LONGEST), "bench"):
+    for row in rows(islice(lines_of(path, longest=LONGEST), most), "bench"):
         replay.add(row)
     replay.finish()
+
+
+STEPS = {"parsed": parsed, "replayed": replayed}
+
+
+def long_history(count: int, tests: int, folder: Path) -> None:
+    """Write, then parse and replay in fresh processes, and say what each took."""
+    path = folder / "long-history.jsonl.gz"
+    with gzip.open(path, "wt", compresslevel=1) as file:
+        for line in islice(history(tests, count // tests), count):
+            file.write(f"{line}\n")
+    took = {}
+    for most in (count // 10, count):
+        for step in STEPS:
+            command = [sys.executable, "-m", __spec__.name, "--step", step, str(path), str(most)]
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            took[step, most] = seconds, peak = tuple(map(float, told.split()))
+            print(
+                f"{step} {most:,} rows: {seconds:.1f} s, {most / seconds:,.0f} a second, peak {peak:,.0f} MB"
+            )
+        ratio = took["replayed", most][0] / took["parsed", most][0]
+        print(f"{most:,} rows: {ratio:.2f} times parsing alone", flush=True)
+
+
+def _step(name: str, path: str, most: str) -> None:
+    """CPU seconds and the peak of this process's memory in MB."""
+    started = process_time()
+    STEPS[name](Path(path), int(most))
+    print(process_time() - started, getrusage(RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def remembered(tests: int) -> int:
@@ -92,7 +124,16 @@ def main() -> None:
     parser.add_argument("--tests", type=int, default=1_000)
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--remembered", type=int, default=10_000)
+    parser.add_argument("--long", type=int, metavar="ROWS")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.step:
+        _step(*options.step)
+        return
+    if options.long:
+        long_history(options.long, options.tests, options.folder)
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "history.jsonl")
         path.write_text("".join(f"{line}\n" for line in history(options.tests, options.runs)))

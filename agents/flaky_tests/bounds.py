@@ -15,12 +15,12 @@ class Bounds:
 
     runs_to_false_quarantine: float = BY_ITSELF
     """A: the mean number of runs in which a healthy test is quarantined once is at least this."""
-    false_release: float = 0.01
+    false_release: float = 0.005
     """How often a clean stretch of a test that is still flaky may release it; a quarter for each time that
     it came back."""
     runs_to_false_unmask: float = 1e4
     """The mean number of runs in which an unchanged test's quarantine is lifted once is at least this."""
-    units_to_false_release: float = 1e4
+    units_to_false_release: float = 3e4
     """The mean number of runs and fresh executions in which a test as flaky as ever is released once is at
     least this."""
 

@@ -61,6 +61,11 @@ def claim_fix(quarantine: Quarantine) -> Quarantine:
     )
 
 
+def promising(quarantine: Quarantine) -> bool:
+    """Whether the clean stretch looks like healing."""
+    return quarantine.rate.clean * _least(quarantine.rate) >= _PROMISING
+
+
 def executions_today(quarantine: Quarantine, *, most: int = MOST_A_DAY) -> int:
     """Fresh executions of the test that are worth their time today, one environment each.
 
@@ -71,7 +76,7 @@ def executions_today(quarantine: Quarantine, *, most: int = MOST_A_DAY) -> int:
     if quarantine.fix_claimed:
         return min(left, most)
     least = _least(rate)
-    if rate.clean * least >= _PROMISING:
+    if promising(quarantine):
         return min(max(ceil(left / _DAYS), A_DAY), left, most)
     usual = ceil(1.0 / (_MONTH * least))
     return min(max(usual, A_DAY), MORE_A_DAY, left, most)

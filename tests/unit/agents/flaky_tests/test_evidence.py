@@ -110,8 +110,8 @@ def test_a_rare_flake_needs_more_clean_units_than_a_frequent_one_and_a_recidivis
     assert clean_units(0.001, 0.01) == 4603
     assert clean_units(0.0, 0.01) == NEVER
     first, again = bounds.release_level(1, 0.001), bounds.release_level(2, 0.001)
-    assert (first, again) == (0.01, 0.0025)
-    assert bounds.release_level(1, 0.5) == pytest.approx(1 / 5000)
+    assert (first, again) == (0.005, 0.00125)
+    assert bounds.release_level(1, 0.5) == pytest.approx(1 / 15_000)
 
 
 def test_the_noise_is_assumed_first_and_learned_from_the_bulk_then() -> None:

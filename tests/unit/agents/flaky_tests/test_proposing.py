@@ -21,16 +21,13 @@ from leverframe.model.quarantine import (
     FlakyFinding,
     QuarantineCaps,
     QuarantineChange,
-    Quarantined,
     QuarantineFile,
 )
 from leverframe.model.signals import ReportArrived
 from leverframe.model.untrusted import Untrusted
 from tests.unit.agents.flaky_tests.lives import AT, Lives, both
+from tests.unit.agents.flaky_tests.proposals import CAPS, entry, facts, flaky
 
-CAPS = QuarantineCaps(
-    share_ppm=20_000, per_day=5, deny_paths=("tests/security/*",), deny_markers=("payment",)
-)
 CONTEXT = RunContext(
     run="run/x/shop/suite/1",
     run_url="http://ui/run",
@@ -39,42 +36,6 @@ CONTEXT = RunContext(
     subject="suite",
     now=AT,
 )
-
-
-def flaky(name: str, **fields: Any) -> FlakyFinding:
-    return FlakyFinding(
-        **{
-            "test": Untrusted(f"tests/test_a.py::{name}"),
-            "kind": "flaky",
-            "at": AT,
-            "evidence": "failed and passed on the same commit in 4 of 311 runs",
-            "strength": 2_000_000,
-            "discordant": 4,
-            "runs": 311,
-            "masks": ("0" * 16,),
-            "path": "tests/test_a.py",
-            "owner": "@shop/tests",
-            **fields,
-        }
-    )
-
-
-def entry(name: str, **fields: Any) -> Quarantined:
-    return Quarantined(
-        **{
-            "test": Untrusted(f"tests/test_a.py::{name}"),
-            "masks": ("0" * 16,),
-            "since": AT.date(),
-            "expires": AT.date() + timedelta(days=30),
-            "owner": "@shop/tests",
-            "evidence": "4 of 311 runs",
-            **fields,
-        }
-    )
-
-
-def facts(*findings: FlakyFinding, **fields: Any) -> FlakyFacts:
-    return FlakyFacts(**{"tests": 1_000, "file": QuarantineFile(), "findings": findings, **fields})
 
 
 def reasons(found: FlakyFacts, caps: QuarantineCaps = CAPS) -> list[str]:
