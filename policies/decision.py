@@ -9,7 +9,7 @@ from pydantic import Field
 from leverframe.model.differences import TreeDifference
 from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.ids import digest
-from leverframe.model.proposals import Affected, Cost, Effect, Lever, Measurement
+from leverframe.model.proposals import MAX_REQUESTERS, Affected, Cost, Effect, Lever, Measurement
 from policies.people import Group, Principal
 
 
@@ -99,7 +99,7 @@ class ReserveRequest(Frozen):
     affected: Affected | None = None
     lineage: tuple[str, ...] = Field(default=(), max_length=20)
     """The runs whose effects led here, oldest first."""
-    requesters: tuple[str, ...] = Field(default=(), max_length=20)
+    requesters: tuple[str, ...] = Field(default=(), max_length=MAX_REQUESTERS)
     """Git addresses and logins of people who must not approve."""
     approval: Approval | None = None
 

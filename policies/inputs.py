@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError
 from leverframe.model.differences import TreeDifference
 from leverframe.model.errors import BadInput
 from leverframe.model.frozen import Frozen, Slug
-from leverframe.model.proposals import Affected, Cost, Effect, Measurement
+from leverframe.model.proposals import MAX_REQUESTERS, Affected, Cost, Effect, Measurement
 from policies.decision import ReserveRequest
 from policies.usage import UsageDocument
 
@@ -29,7 +29,7 @@ class ProposalFile(Frozen):
     evidence: tuple[Measurement, ...] = Field(default=(), max_length=50)
     affected: Affected | None = None
     lineage: tuple[str, ...] = Field(default=(), max_length=20)
-    requesters: tuple[str, ...] = Field(default=(), max_length=20)
+    requesters: tuple[str, ...] = Field(default=(), max_length=MAX_REQUESTERS)
 
     def request(self) -> ReserveRequest:
         """The same as the ledger would get it."""

@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.flags import FlagName, FlagReading, Whole
     from leverframe.model.frozen import Frozen, Instant, Slug
     from leverframe.model.outcomes import Outcome
-    from leverframe.model.proposals import Cost, FlipFlag, Measurement
+    from leverframe.model.proposals import MAX_REQUESTERS, Cost, FlipFlag, Measurement
     from leverframe.model.untrusted import Untrusted
     from policies.decision import Escalated, Reservation, ReserveRequest
     from policies.explain import effect_words
@@ -56,6 +56,8 @@ class RestoreRequest(Frozen):
     """Who wants it back, and why."""
     run: str = ""
     """The agent run whose effect it was; empty for a person's."""
+    barred: tuple[str, ...] = ()
+    """Who must not approve besides: git addresses and logins of who is behind the trouble."""
     ui_url: str = ""
 
 
@@ -219,7 +221,7 @@ class FlagRestoreWorkflow:
             subject=request.flag,
             effect=FlipFlag(flag=request.flag, on=request.on),
             cost=Cost(),
-            requesters=(request.by.person,),
+            requesters=tuple(dict.fromkeys((request.by.person, *request.barred)))[:MAX_REQUESTERS],
         )
 
     def _question(self, asked: ReserveRequest, escalated: Escalated) -> ApprovalRequest:

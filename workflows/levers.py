@@ -34,6 +34,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.pulled import Mailbox, Pulled, Ride, not_landed, ridden
     from workflows.queues import HANDS, SANDBOX
 
+FLIPPED = "detected_to_flipped"
+"""The timing that a step has once its flag was written."""
 CAR_SETTLES_WITHIN = timedelta(hours=6)
 SILENCE = timedelta(minutes=5)
 """After this long without word from the train we ask the forge, then after twice as long, and so on."""
@@ -88,7 +90,7 @@ class Levers:
             schedule_to_close_timeout=timedelta(minutes=10),
             summary=f"switch the flag {effect.flag} {word}",
         )
-        timings["detected_to_flipped"] = self.since_detected(flipped.written_at)
+        timings[FLIPPED] = self.since_detected(flipped.written_at)
         check = await workflow.execute_activity_method(
             FlagActivities.verify_flag,
             args=[effect.flag, effect.on],
@@ -315,6 +317,18 @@ class Levers:
                 summary=f"look up {self.request.repository}",
             )
         return self._described
+
+    async def healthy(self) -> bool:
+        """Whether the errors have ended by themselves: none came for the longest quiet window."""
+        errors: int = await workflow.execute_activity_method(
+            InvestigateActivities.count_since,
+            args=[self.request.service, self.request.subject, workflow.now() - QUIET_LONGEST],
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(seconds=30),
+            schedule_to_close_timeout=timedelta(minutes=10),
+            summary="count the errors before the next lever",
+        )
+        return errors == 0
 
     async def _seen_quiet(self, said: str, timings: dict[str, int]) -> Pulled:
         """Wait for a window without errors; the lever failed when none comes.

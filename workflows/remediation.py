@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.outcomes import Outcome, RunReport, StepReport
     from leverframe.model.proposals import FlipFlag, NoAction, Proposal, Step
     from leverframe.model.releases import ReleaseOutcome
+    from policies.explain import effect_words
     from workflows import attributes
     from workflows.flag_restore import FlagRestoreWorkflow, RestoreRequest
     from workflows.levers import Levers, reason_of
@@ -124,12 +125,7 @@ class RemediationWorkflow:
 
     async def _ladder(self, proposal: Proposal, climber: Climber) -> tuple[Outcome, str]:
         """The first mitigation that works, then every repair, then what a proven repair lets restore."""
-        mitigation: Rung | None = None
-        for index, step in _of(proposal, "mitigate"):
-            rung, report = await self._take(climber, index, step)
-            if report.result == "done":
-                mitigation = rung
-                break
+        mitigation = await self._mitigated(proposal, climber)
         repairs = [await self._take(climber, index, step) for index, step in _of(proposal, "repair")]
         # A subject has one mitigation at a time: this one is over before it may be undone.
         if mitigation is not None:
@@ -143,16 +139,50 @@ class RemediationWorkflow:
         outcome, detail = _conclusion(self._taken)
         if mitigation is not None and not restored:
             detail += await self._given_an_end(mitigation)
+        for rung in _in_vain(self._taken):
+            detail += await self._given_back(rung, helped=mitigation)
         return outcome, detail
+
+    async def _mitigated(self, proposal: Proposal, climber: Climber) -> Rung | None:
+        """The mitigation after which the signal was healthy: the next one is climbed only while it is not."""
+        for index, step in _of(proposal, "mitigate"):
+            if self._taken and await climber.levers.healthy():
+                self._keep(climber.skip(index, step, "not needed: the errors have ended by themselves"))
+                return None
+            rung, report = await self._take(climber, index, step)
+            if report.result == "done":
+                return rung
+        return None
 
     async def _given_an_end(self, mitigation: Rung) -> str:
         """A kill that carries its end: another workflow waits for it, longer than the run lasts."""
         effect, minutes = mitigation.step.effect, mitigation.step.restore_after_minutes
         if minutes is None or not isinstance(effect, FlipFlag):
             return ""
+        word = "on" if effect.on else "off"
+        after, why = timedelta(minutes=minutes), f"it was to be {word} for {minutes} minutes"
+        return await self._switched_back(effect, mitigation, after=after, why=why)
+
+    async def _given_back(self, kill: Rung, *, helped: Rung | None) -> str:
+        """A kill that did not help stays while the run lasts, and after it unless another lever helped.
+
+        To switch a suspect on again amid an incident is the riskier error, and would blur what the next lever
+        does. Once the signal is healthy by another lever there is no reason left to keep it off.
+        """
+        effect = kill.step.effect
+        if not isinstance(effect, FlipFlag):
+            return ""
+        if helped is not None:
+            why = f"to switch it did not help, to {effect_words(helped.step.effect)} did"
+            return await self._switched_back(effect, kill, after=timedelta(0), why=why)
+        word = "on" if effect.on else "off"
+        said = f"; {effect.flag} stays {word}: `leverframe runs undo` switches it back"
+        return await self._given_an_end(kill) or said
+
+    async def _switched_back(self, effect: FlipFlag, switched: Rung, *, after: timedelta, why: str) -> str:
+        """Begin what asks policy to switch a flag back, now or later; it outlives the run."""
         request = self._request
-        at = workflow.now() + timedelta(minutes=minutes)
-        word = "off" if effect.on is False else "on"
+        at = workflow.now() + after
         try:
             await workflow.start_child_workflow(
                 FlagRestoreWorkflow.run,
@@ -161,9 +191,10 @@ class RemediationWorkflow:
                     service=request.service,
                     flag=effect.flag,
                     on=not effect.on,
-                    switched_by=mitigation.reservation,
+                    switched_by=switched.reservation,
                     at=at,
-                    by=Order(person=request.agent, reason=f"it was to be {word} for {minutes} minutes"),
+                    by=Order(person=request.agent, reason=why),
+                    barred=self._proposal.barred(switched.step) if self._proposal else (),
                     run=workflow.info().workflow_id,
                     ui_url=request.ui_url,
                 ),
@@ -179,12 +210,15 @@ class RemediationWorkflow:
 
     async def _take(self, climber: Climber, index: int, step: Step) -> tuple[Rung, StepReport]:
         """One step; what is over is settled at once, a standing mitigation later."""
-        rung, report = await climber.take(index, step)
-        self._taken.append((rung, report))
-        self._now(report.detail)
+        rung, report = self._keep(await climber.take(index, step))
         if step.purpose != "mitigate" or report.result != "done":
             await self._ledger.settle(rung.reservation, rung.outcome)
         return rung, report
+
+    def _keep(self, taken: tuple[Rung, StepReport]) -> tuple[Rung, StepReport]:
+        self._taken.append(taken)
+        self._now(taken[1].detail)
+        return taken
 
     async def _settle(self, outcome: Outcome, detail: str) -> RunReport:
         """Give every reservation the end that is known, tell the watch, and write the last page."""
@@ -225,6 +259,11 @@ class RemediationWorkflow:
 def _of(proposal: Proposal, purpose: str) -> list[tuple[int, Step]]:
     """The steps of one purpose, with their places in the ladder."""
     return [(index, step) for index, step in enumerate(proposal.steps) if step.purpose == purpose]
+
+
+def _in_vain(taken: list[tuple[Rung, StepReport]]) -> list[Rung]:
+    """The flags that were switched to mitigate, and did not."""
+    return [rung for rung, report in taken if report.result == "failed" and rung.switched]
 
 
 def _undoes(restore: Step, mitigation: Step) -> bool:

@@ -44,9 +44,10 @@ def _ladder(proposal: Proposal, steps: tuple[StepReport, ...]) -> str:
             rows.append(name + "|  |  |  |")
             continue
         timings = _timings(report.timings_ms)
+        verdict = "" if report.result == "skipped" else report.verdict
         rows.append(
-            name + f"| {report.verdict} | {_MARKS[report.result]} {report.result}: {_plain(report.detail)} "
-            f"| {timings} |"
+            name
+            + f"| {verdict} | {_MARKS[report.result]} {report.result}: {_plain(report.detail)} | {timings} |"
         )
     return "\n".join(
         ["| step | effect | policy | result | after detection |", "|---|---|---|---|---|", *rows]

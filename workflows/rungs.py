@@ -35,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from policies.explain import effect_words, sentence
     from workflows import attributes
     from workflows.asking import ask_people
-    from workflows.levers import Levers, reason_of
+    from workflows.levers import FLIPPED, Levers, reason_of
     from workflows.messages import (
         ApprovalRequest,
         ApprovalResult,
@@ -76,6 +76,11 @@ class Rung:
     outcome: Outcome | None = None
     """How its effect ended; None while the run does not know."""
     proven: bool = False
+
+    @property
+    def switched(self) -> bool:
+        """Whether a flag was written to mitigate."""
+        return self.step.purpose == "mitigate" and FLIPPED in self.timings
 
     def saw(self, decision: Decision) -> None:
         """Remember the strictest verdict, and what the rules said."""
@@ -128,6 +133,12 @@ class Climber:
             if is_cancelled_exception(error):
                 raise
             return rung, rung.report("failed", f"the question to people failed: {reason_of(error)}")
+
+    def skip(self, index: int, step: Step, why: str) -> tuple[Rung, StepReport]:
+        """One step that is not taken; nothing was asked or done."""
+        reservation = reservation_id(self.levers.proposal.id, index)
+        rung = Rung(step=step, reservation=reservation, started_at=workflow.now())
+        return rung, rung.report("skipped", why)
 
     async def _climb(self, rung: Rung, index: int) -> StepReport:
         grant = 1
@@ -208,8 +219,8 @@ class Climber:
             cost=step.cost,
             evidence=proposal.evidence,
             affected=proposal.affected,
-            lineage=proposal.lineage,
-            requesters=proposal.requesters,
+            lineage=step.lineage or proposal.lineage,
+            requesters=proposal.barred(step),
         )
 
     async def _ask_people(

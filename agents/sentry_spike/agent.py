@@ -7,7 +7,7 @@ from agents.contract import Due, Nothing, RunContext, Wait, of_kind
 from agents.sentry_spike import detector, report
 from agents.sentry_spike.baseline import DAY
 from agents.sentry_spike.detector import MIN_EXCESS, MIN_RATIO, WINDOW, Reading, Stream, Tuning
-from agents.sentry_spike.origins import lineage, requesters
+from agents.sentry_spike.origins import lineage, requesters, step_requesters
 from agents.sentry_spike.suspects import Suspects, made_by_agent, rank, short
 from leverframe.model.facts import ErrorFacts, ErrorFactsRequest, Facts, FactsRequest
 from leverframe.model.frozen import Frozen, Instant
@@ -41,7 +41,7 @@ class SpikeState(Frozen):
 
 
 class SentrySpike:
-    """Watches the events of one error group; proposes a flag kill or a roll-back, then a revert."""
+    """Watches the events of one error group; proposes a flag kill, then a roll-back, then a revert."""
 
     name = "sentry_spike"
     watches = ErrorBatch
@@ -100,14 +100,15 @@ class SentrySpike:
         )
 
     def propose(self, due: Due, facts: Facts, context: RunContext) -> Proposal | NoAction:
-        """Stop the harm with the fastest lever that has a strong suspect, then undo the suspect commit."""
+        """Stop the harm with each lever that has a strong suspect, fastest first; undo the suspect commit."""
         facts = of_kind(facts, ErrorFacts)
         if facts.sampled < MIN_SAMPLED:
             return NoAction(why=f"only {facts.sampled} events to look at; {MIN_SAMPLED} are needed")
         suspects = rank(facts)
-        mitigation = _mitigate(facts, suspects, context)
-        repair = _repair(due, facts, suspects, mitigation, context)
-        steps = tuple(step for step in (mitigation, repair, _restore(mitigation, repair)) if step)
+        mitigations = _mitigate(facts, suspects, context)
+        first = mitigations[0] if mitigations else None
+        repair = _repair(due, facts, suspects, mitigations, context)
+        steps = tuple(step for step in (*mitigations, repair, _restore(first, repair)) if step)
         if not steps:
             return NoAction(why=_thin(facts, suspects))
         return Proposal(
@@ -116,16 +117,21 @@ class SentrySpike:
             repository=context.repository,
             service=context.service,
             subject=context.subject,
-            summary=f"{due.reason}; "
-            + ", then ".join(step.why for step in steps if step.purpose != "restore"),
+            summary=_summary(due, mitigations, repair),
             title=facts.title,
             evidence=due.evidence,
             suspects=suspects.all,
             steps=steps,
-            lineage=lineage(facts, suspects, mitigation),
-            requesters=requesters(facts, suspects, mitigation),
+            lineage=lineage(facts, suspects, first.effect if first else None),
+            requesters=requesters(facts, suspects),
             flag_under_test=suspects.flag.name if suspects.flag else None,
         )
+
+
+def _summary(due: Due, mitigations: tuple[Step, ...], repair: Step | None) -> str:
+    """What was seen, and the ladder in words."""
+    stops = ", or if errors go on ".join(step.why for step in mitigations)
+    return f"{due.reason}; " + ", then ".join(part for part in (stops, repair.why if repair else "") if part)
 
 
 def _due(state: SpikeState, reading: Reading) -> Due:
@@ -173,35 +179,41 @@ def _measured(tuning: Tuning, reading: Reading, span: str) -> list[Measurement]:
     return [change, ticks]
 
 
-def _mitigate(facts: ErrorFacts, suspects: Suspects, context: RunContext) -> Step | None:
-    """The one rung that stops the harm: the flag if one is strong, else the release."""
-    flag = suspects.flag
-    if flag:
+def _mitigate(facts: ErrorFacts, suspects: Suspects, context: RunContext) -> tuple[Step, ...]:
+    """The rungs that stop the harm, fastest first: the flag if one is strong, and the release if it is."""
+    steps = []
+    if flag := suspects.flag:
         state = next((state for state in facts.flag_states if state.flag == flag.name), None)
-        return Step(
-            purpose="mitigate",
-            effect=FlipFlag(flag=flag.name, on=False),
-            why=f"switch the flag {flag.name} off ({flag.why})",
-            restore_after_minutes=state.restore_after_minutes if state else None,
+        steps.append(
+            Step(
+                purpose="mitigate",
+                effect=FlipFlag(flag=flag.name, on=False),
+                why=f"switch the flag {flag.name} off ({flag.why})",
+                restore_after_minutes=state.restore_after_minutes if state else None,
+            )
         )
     release = suspects.bad_release
     if release and facts.previous and facts.previous != facts.live:
-        return Step(
-            purpose="mitigate",
-            effect=RollBack(service=context.service, to=facts.previous),
-            why=f"put production back to {facts.previous[:12]} ({release.why})",
+        back = RollBack(service=context.service, to=facts.previous)
+        steps.append(
+            Step(
+                purpose="mitigate",
+                effect=back,
+                why=f"put production back to {facts.previous[:12]} ({release.why})",
+                lineage=lineage(facts, suspects, back),
+                requesters=step_requesters(facts, suspects, back),
+            )
         )
-    return None
+    return tuple(steps)
 
 
 def _repair(
-    due: Due, facts: ErrorFacts, suspects: Suspects, mitigation: Step | None, context: RunContext
+    due: Due, facts: ErrorFacts, suspects: Suspects, mitigations: tuple[Step, ...], context: RunContext
 ) -> Step | None:
     """The revert of the suspect commit. What an agent made, only a person undoes: agents must not duel."""
     commit = suspects.commit
     if commit is None or made_by_agent(facts, commit.name):
         return None
-    effect = mitigation.effect if mitigation else None
     return Step(
         purpose="repair",
         effect=RevertChange(
@@ -213,7 +225,7 @@ def _repair(
                 facts=facts,
                 suspects=suspects,
                 commit=commit,
-                mitigation=effect if isinstance(effect, FlipFlag | RollBack) else None,
+                mitigations=tuple(step.effect for step in mitigations),
                 context=context,
             ),
         ),

@@ -7,7 +7,7 @@ or format.
 from agents.contract import Due, RunContext
 from agents.sentry_spike.suspects import Suspects, made_by_agent, short
 from leverframe.model.facts import ErrorFacts
-from leverframe.model.proposals import FlipFlag, Measurement, RollBack, Suspect
+from leverframe.model.proposals import Effect, FlipFlag, Measurement, RollBack, Suspect
 from leverframe.model.untrusted import Untrusted
 
 _FRAMES = 5
@@ -25,7 +25,7 @@ def body(
     facts: ErrorFacts,
     suspects: Suspects,
     commit: Suspect,
-    mitigation: FlipFlag | RollBack | None,
+    mitigations: tuple[Effect, ...],
     context: RunContext,
 ) -> str:
     """Markdown, evidence first."""
@@ -36,7 +36,7 @@ def body(
         "### Evidence\n\n" + _evidence(due.evidence),
         "### Suspects\n\n" + _suspects(suspects),
         "### The error\n\n" + _error(facts),
-        "### Mitigation\n\n" + _mitigation(mitigation),
+        "### Mitigation\n\n" + _mitigation(mitigations),
         "### If this is wrong\n\n"
         "Close the merge request: nothing else follows from it. Once landed, reverting it brings the "
         "commit back.",
@@ -86,15 +86,21 @@ def _error(facts: ErrorFacts) -> str:
     )
 
 
-def _mitigation(mitigation: FlipFlag | RollBack | None) -> str:
-    if isinstance(mitigation, FlipFlag):
-        return (
-            f"The run asks to switch the flag `{mitigation.flag}` off first. To undo it, switch the flag "
-            "back on; the run proposes that itself once this change has reached production and was checked."
-        )
-    if isinstance(mitigation, RollBack):
-        return (
-            f"The run asks to put production back to `{mitigation.to[:12]}` first. To undo it, land a newer "
-            "release: this change does that."
-        )
-    return "None: no flag or release stands out enough to act on before this change lands."
+def _mitigation(mitigations: tuple[Effect, ...]) -> str:
+    """What the run asks for before this change lands, in order, and how each is undone."""
+    told = []
+    for place, effect in enumerate(mitigations):
+        when = "If errors go on after that, the run asks" if place else "The run asks first"
+        if isinstance(effect, FlipFlag):
+            told.append(
+                f"{when} to switch the flag `{effect.flag}` off. To undo it, switch the flag back on; the "
+                "run proposes that itself once this change has reached production and was checked."
+            )
+        if isinstance(effect, RollBack):
+            told.append(
+                f"{when} to put production back to `{effect.to[:12]}`. To undo it, land a newer release: "
+                "this change does that."
+            )
+    return "\n\n".join(told) or (
+        "None: no flag or release stands out enough to act on before this change lands."
+    )

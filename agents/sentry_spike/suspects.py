@@ -24,6 +24,8 @@ _FRAMES = 5
 _FRAME_WEIGHT = 0.6
 """Each frame further from the crash counts this much less."""
 _BEGAN_WITH_RELEASE = 0.7
+_BEGAN_UNDER_A_FLAG = 0.5
+"""Of a release that landed shortly before, when a flag tells the errors apart: the flag explains them."""
 _OLDER_THAN_RELEASE = 0.3
 _BEGINS_WITHIN = timedelta(hours=6)
 """A release takes hours through its canary; errors that begin later than this began by themselves."""
@@ -67,7 +69,8 @@ def rank(facts: ErrorFacts) -> Suspects:
     """All suspects that the facts name."""
     flags = rank_flags(facts)
     dormant = bool(flags) and flags[0].score_ppm >= STRONG_FLAG_PPM
-    return Suspects(flags=flags, release=judge_release(facts), commits=rank_commits(facts, dormant=dormant))
+    release = judge_release(facts, flagged=dormant)
+    return Suspects(flags=flags, release=release, commits=rank_commits(facts, dormant=dormant))
 
 
 def rank_flags(facts: ErrorFacts) -> tuple[Suspect, ...]:
@@ -112,11 +115,12 @@ def _against(facts: ErrorFacts, state: FlagState) -> tuple[str, ...]:
     return tuple(found)
 
 
-def judge_release(facts: ErrorFacts) -> Suspect | None:
+def judge_release(facts: ErrorFacts, *, flagged: bool) -> Suspect | None:
     """Whether the live release is to blame: its share of errors, and whether the group came with it.
 
     All traffic runs on the live release, so a high share alone says little: it counts fully only when a
-    line on the crash path came with this release, and less when the errors merely began soon after it.
+    line on the crash path came with this release, and less when the errors merely began soon after it, least
+    of all when a flag explains that (`flagged`).
     """
     total = sum(seen.errors for seen in facts.releases)
     if not total:
@@ -130,6 +134,8 @@ def judge_release(facts: ErrorFacts) -> Suspect | None:
         weight, why = 1.0, "a line on the crash path came with it"
     elif live is not None and timedelta(0) <= facts.first_at - live.landed_at <= _BEGINS_WITHIN:
         weight, why = _BEGAN_WITH_RELEASE, "the errors began soon after it landed"
+        if flagged:
+            weight, why = _BEGAN_UNDER_A_FLAG, f"{why}, but with a flag on"
     else:
         weight, why = _OLDER_THAN_RELEASE, "nothing on the crash path came with it"
     return Suspect(

@@ -9,6 +9,9 @@ from leverframe.model.frozen import Frozen, Sha, Slug
 from leverframe.model.ids import digest
 from leverframe.model.untrusted import Untrusted
 
+MAX_REQUESTERS = 20
+"""People who can be named as those who must not approve."""
+
 
 class Lever(StrEnum):
     """The closed world of kinds of action."""
@@ -96,6 +99,10 @@ class Step(Frozen):
     restore_after_minutes: int | None = Field(default=None, ge=1)
     """With a flag that is switched to mitigate: so long after it worked, policy is asked to switch it back,
     unless a proven repair let the run do so before."""
+    lineage: tuple[str, ...] = Field(default=(), max_length=20)
+    """The runs whose effects led to this step, where that is not the proposal's lineage."""
+    requesters: tuple[str, ...] = Field(default=(), max_length=MAX_REQUESTERS)
+    """People who must not approve this step, besides those who must not approve any."""
 
 
 class Proposal(Frozen):
@@ -117,10 +124,14 @@ class Proposal(Frozen):
     lineage: tuple[str, ...] = Field(default=(), max_length=20)
     """The runs whose effects led here, oldest first, as far as the agent can tell; the ledger adds what led
     to the oldest. Empty when no agent's effect is behind the trouble."""
-    requesters: tuple[str, ...] = Field(default=(), max_length=20)
-    """People who must not approve: the git addresses of the suspect changes' authors."""
+    requesters: tuple[str, ...] = Field(default=(), max_length=MAX_REQUESTERS)
+    """People who must not approve any step: git addresses and logins of who is behind the trouble."""
     flag_under_test: str | None = None
     """The flag to force on when the repair is checked against the declared probes."""
+
+    def barred(self, step: Step) -> tuple[str, ...]:
+        """Who must not approve the step; whoever must not approve any comes first."""
+        return tuple(dict.fromkeys((*self.requesters, *step.requesters)))[:MAX_REQUESTERS]
 
     def digest(self) -> str:
         """Names the exact content; approvals are bound to it."""

@@ -85,8 +85,12 @@ DUE = Due(
 )
 
 
-def error_facts(*, flag_on: bool = True, hostile: str = "") -> ErrorFacts:
-    """A spike whose errors all had the flag on, crashing in a line that SUSPECT landed."""
+def error_facts(*, flag_on: bool = True, released: bool | None = None, hostile: str = "") -> ErrorFacts:
+    """A spike whose errors all had the flag on, crashing in a line that SUSPECT landed.
+
+    `released`: that came with the live release, so that it is to blame, too; left out, only without a flag.
+    """
+    older = (PREVIOUS, SUSPECT) if flag_on and not released else (SUSPECT, PREVIOUS)
     return ErrorFacts(
         title=Untrusted(hostile or "TypeError: unsupported operand"),
         exception=Untrusted(hostile or "TypeError"),
@@ -103,11 +107,7 @@ def error_facts(*, flag_on: bool = True, hostile: str = "") -> ErrorFacts:
         previous=PREVIOUS,
         commits=tuple(
             LandedCommit(sha=sha, subject=Untrusted("a change"), landed_at=BEGAN - age, paths=())
-            for sha, age in (
-                (LIVE, timedelta(days=2)),
-                (SUSPECT, timedelta(days=3)),
-                (PREVIOUS, timedelta(days=4)),
-            )
+            for sha, age in zip((LIVE, *older), map(timedelta, (2, 3, 4)), strict=True)
         ),
     )
 
@@ -200,6 +200,9 @@ class World:
     """The probe fails on the landed commit as well."""
     errors_since: int = 0
     """What the tracker counts in each quiet window."""
+    healed_by_roll_back: bool = False
+    """Production's errors end once it was put back."""
+    rolled_back: bool = False
     flags: MemoryFlags | FlagdFlags = field(default_factory=lambda: MemoryFlags({FLAG: True}))
     changes: dict[str, Change] = field(default_factory=dict)
     """By reservation."""
@@ -247,7 +250,7 @@ class World:
 
     @activity.defn
     async def count_since(self, service: str, subject: str, since: datetime) -> int:
-        return self.errors_since
+        return 0 if self.healed_by_roll_back and self.rolled_back else self.errors_since
 
     @activity.defn
     async def describe(self, repository: str) -> Repository:
@@ -262,6 +265,7 @@ class World:
 
     @activity.defn
     async def roll_back(self, reservation: Reservation, request: RollBackRequest) -> Change:
+        self.rolled_back = True
         return self._change(reservation, title="Roll back", body=request.reason)
 
     @activity.defn

@@ -13,7 +13,7 @@ from leverframe.model.ids import run_id
 from leverframe.model.outcomes import Outcome
 from tests.fakes.desk import Desk
 from tests.fakes.release_world import repository
-from tests.fakes.remediation_world import BEGAN, DUE
+from tests.fakes.remediation_world import BEGAN, DUE, LIVE, SUSPECT, error_facts
 from tests.fakes.rollout_world import FLAG, Rollouts, rollout_policy
 from workflows.flag_restore import RestoreReport
 from workflows.messages import RunRequest
@@ -146,3 +146,31 @@ async def test_a_person_undoes_what_a_run_switched(
         await desk_flags.told("keep", FLAG, "--reason", "not yet", "--as", "dan")
         await skipping.client.get_workflow_handle(begun["id"]).result()
         assert killed.flags.read(FLAG).audience == Whole(on=False)
+
+
+async def test_a_kill_that_did_not_help_is_given_back_once_the_roll_back_has(
+    killed: Rollouts, skipping: WorkflowEnvironment
+) -> None:
+    """The ladder goes on to the roll-back; who made the release may say yes to the flag, who made the suspect
+    commit may not."""
+    killed.flags.set(FLAG, True, key="launch/3", reason="launch")
+    facts = error_facts(released=True)
+    authors = {SUSPECT: "dan@example.com", LIVE: "grace@example.com"}
+    commits = [commit.model_copy(update={"author": authors.get(commit.sha, "")}) for commit in facts.commits]
+    killed.people.facts = facts.model_copy(update={"commits": tuple(commits)})
+    killed.people.errors_since, killed.people.healed_by_roll_back = 5, True
+    killed.people.release = "rolled_back"  # nobody probes here
+    async with killed.worker():
+        report = await skipping.client.execute_workflow(
+            RemediationWorkflow.run, REQUEST, id=f"{RUN}1", task_queue=HANDS
+        )
+        restore = skipping.client.get_workflow_handle(f"restore/shop/{FLAG}", result_type=RestoreReport)
+        assert (await restore.result()).outcome is Outcome.LANDED
+    steps = [(step.lever.value, step.result) for step in report.steps]
+    assert steps == [("flip_flag", "failed"), ("roll_back", "done"), ("open_merge_request", "failed")]
+    assert killed.flags.read(FLAG).audience == Whole(on=True)
+    asked = {question.effect.lever.value: question.requesters for question in killed.people.questions}
+    assert asked["flip_flag"] == ("sentry_spike", "dan@example.com")
+    assert (
+        "to switch it did not help, to roll shop back to 222222222222 did" in killed.people.questions[-1].why
+    )

@@ -221,6 +221,26 @@ async def test_a_question_that_nobody_answers_expires_and_nothing_is_done(
     assert (world.flags.written, world.changes) == ([], {})
 
 
+async def test_no_further_lever_is_pulled_once_the_errors_have_ended_by_themselves(
+    skipping: WorkflowEnvironment,
+) -> None:
+    facts = error_facts(released=True)
+    world = World(skipping.client, policy(autonomy="act_with_approval"), facts=facts, vote="no")
+    report = await ended(world)
+    assert [step.result for step in report.steps] == ["rejected", "skipped", "rejected"]
+    assert not world.rolled_back
+
+
+async def test_a_kill_that_did_not_help_stays_when_no_other_lever_did_either(
+    skipping: WorkflowEnvironment,
+) -> None:
+    world = World(skipping.client, facts=error_facts(released=True), errors_since=5, car="check_failed")
+    report = await ended(world)
+    assert [step.result for step in report.steps] == ["failed", "failed", "failed"]
+    assert report.detail.endswith(f"; {FLAG} stays off: `leverframe runs undo` switches it back")
+    assert world.flags.on == {FLAG: False}
+
+
 async def test_an_approved_escalation_is_carried_out_once(skipping: WorkflowEnvironment) -> None:
     world = World(skipping.client, policy(autonomy="act_with_approval"))
     report = await ended(world)

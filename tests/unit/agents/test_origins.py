@@ -4,7 +4,7 @@ from agents.contract import RunContext
 from agents.sentry_spike.agent import SentrySpike
 from leverframe.model.facts import ErrorFacts, FlagState, Frame
 from leverframe.model.ids import reservation_id
-from leverframe.model.proposals import Proposal
+from leverframe.model.proposals import Lever, Proposal
 from leverframe.model.untrusted import Untrusted
 from tests.fakes.remediation_world import BEGAN, DUE, FLAG, LIVE, SUSPECT, error_facts
 
@@ -42,9 +42,22 @@ def test_the_author_of_the_suspect_commit_must_not_approve_its_repair() -> None:
     assert proposed(author_of=SUSPECT).requesters == ("ada@example.com",)
 
 
-def test_with_a_roll_back_the_authors_of_everything_that_is_undone_must_not_approve() -> None:
-    proposal = proposed(author_of=LIVE, **released_with_the_crash())
-    assert proposal.requesters == ("ada@example.com", "grace@example.com")
+def test_whoever_made_the_release_must_not_approve_its_roll_back_and_may_approve_the_rest() -> None:
+    facts = error_facts(released=True)
+    proposal = proposed(author_of=SUSPECT, commits=facts.commits)
+    barred = {step.effect.lever: proposal.barred(step) for step in proposal.steps}
+    assert barred == {
+        Lever.FLIP_FLAG: ("ada@example.com",),
+        Lever.ROLL_BACK: ("ada@example.com", "grace@example.com"),
+        Lever.OPEN_MERGE_REQUEST: ("ada@example.com",),
+    }
+
+
+def test_only_the_roll_back_is_a_reaction_to_the_run_behind_the_release() -> None:
+    facts = error_facts(released=True)
+    proposal = proposed(run_of=LIVE, commits=facts.commits)
+    assert proposal.lineage == ()
+    assert [step.lineage for step in proposal.steps] == [(), (RUN,), (), ()]
 
 
 def test_a_persons_change_has_no_lineage() -> None:

@@ -21,7 +21,7 @@ def test_the_title_is_short_and_entirely_ours() -> None:
 
 
 def test_the_body_tells_evidence_suspects_error_mitigation_and_undo() -> None:
-    assert repair(error_facts()).body == EXPECTED
+    assert repair(error_facts(released=True)).body == EXPECTED
 
 
 def test_hostile_text_in_the_body_is_inert() -> None:
@@ -74,8 +74,11 @@ shop/pricing.py:14 in bulk_price
 
 ### Mitigation
 
-The run asks to switch the flag `new-pricing` off first. To undo it, switch the flag back on; the \
-run proposes that itself once this change has reached production and was checked.
+The run asks first to switch the flag `new-pricing` off. To undo it, switch the flag back on; the run \
+proposes that itself once this change has reached production and was checked.
+
+If errors go on after that, the run asks to put production back to `222222222222`. To undo it, land a \
+newer release: this change does that.
 
 ### If this is wrong
 

@@ -44,6 +44,19 @@ def test_a_flag_that_was_on_in_every_error_is_killed_then_its_commit_undone_then
     ]
 
 
+def test_a_release_that_is_to_blame_as_well_is_rolled_back_if_the_kill_does_not_help() -> None:
+    facts = error_facts(released=True)
+    assert levers(facts) == [
+        ("mitigate", FlipFlag),
+        ("mitigate", RollBack),
+        ("repair", RevertChange),
+        ("restore", FlipFlag),
+    ]
+    answer = proposed(facts)
+    assert isinstance(answer, Proposal)
+    assert ", or if errors go on put production back to 222222222222 (" in answer.summary
+
+
 @pytest.mark.parametrize(
     "states",
     [
@@ -100,6 +113,16 @@ def test_errors_that_began_right_after_the_release_landed_blame_it() -> None:
     )
     suspects = rank(changed(flags=(), frames=(), commits=commits))
     assert suspects.bad_release is not None
+
+
+def test_errors_that_a_flag_tells_apart_blame_no_release_for_its_time_alone() -> None:
+    commits = (
+        LandedCommit(sha=LIVE, subject=Untrusted("x"), landed_at=BEGAN - timedelta(hours=1), paths=()),
+    )
+    suspects = rank(changed(frames=(), commits=commits))
+    assert suspects.flag is not None
+    assert suspects.release is not None
+    assert (suspects.release.score_ppm, suspects.bad_release) == (500_000, None)
 
 
 def test_without_a_previous_release_nothing_is_rolled_back() -> None:
