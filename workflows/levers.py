@@ -3,43 +3,31 @@
 Every write is keyed by its reservation, so pulling a lever again after a crash finds what it did before.
 """
 
-import asyncio
-import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.delivery import DeliveryActivities, WaitRequest
-    from activities.engine import EngineActivities
     from activities.flags import FlagActivities
     from activities.forge import ForgeActivities, RevertRequest, RollBackRequest
     from activities.investigate import InvestigateActivities
     from activities.pulse import heartbeat_timeout
     from activities.sandbox import ProbeOutcome, ProbeRequest, SandboxActivities
-    from leverframe.model.changes import Author, Change, Enqueue, Priority
     from leverframe.model.differences import TreeDifference
     from leverframe.model.facts import ErrorFacts, Facts
     from leverframe.model.outcomes import Outcome
     from leverframe.model.proposals import Effect, FlipFlag, Proposal, RevertChange, RollBack
-    from leverframe.model.releases import ReleaseOutcome
-    from leverframe.model.topology import Repository
-    from leverframe.model.untrusted import Untrusted
     from policies.decision import Reservation
     from policies.explain import effect_words
     from workflows.messages import RunRequest
-    from workflows.pulled import Mailbox, Pulled, Ride, not_landed, ridden
+    from workflows.pulled import Mailbox, Pulled, not_landed
     from workflows.queues import HANDS, SANDBOX
+    from workflows.riding import Rider, reason_of
 
 FLIPPED = "detected_to_flipped"
 """The timing that a step has once its flag was written."""
-CAR_SETTLES_WITHIN = timedelta(hours=6)
-SILENCE = timedelta(minutes=5)
-"""After this long without word from the train we ask the forge, then after twice as long, and so on."""
-RELEASE_SETTLES_WITHIN = timedelta(hours=24)
 QUIET_SHORTEST = timedelta(seconds=3)
 QUIET_LONGEST = timedelta(minutes=5)
 QUIET_EVENTS = 10
@@ -56,7 +44,15 @@ class Levers:
     proposal: Proposal
     facts: Facts
     mailbox: Mailbox
-    _described: Repository | None = None
+    _rider: Rider | None = None
+
+    @property
+    def rider(self) -> Rider:
+        """Its changes on the train."""
+        if self._rider is None:
+            request = self.request
+            self._rider = Rider(repository=request.repository, agent=request.agent, mailbox=self.mailbox)
+        return self._rider
 
     def since_detected(self, instant: datetime) -> int:
         """Whole milliseconds from the detection."""
@@ -118,33 +114,15 @@ class Levers:
             summary=f"point production at {effect.to[:12]}",
         )
         if change is not None:
-            ride = await self._carry(change)
+            ride = await self.rider.carry(change)
             if ride.landed_as is None:
                 return not_landed(ride)
             timings["detected_to_landed"] = self.since_detected(workflow.now())
-        if (missing := await self._not_back(effect)) is not None:
+        if (missing := await self.rider.not_back(effect.to)) is not None:
             detail = f"the overlay names {effect.to[:12]}, but {missing}"
             return Pulled(result="failed", detail=detail, outcome=None)
         self._took_effect(effect, timings, applied, workflow.now())
         return await self._seen_quiet(f"production runs {effect.to[:12]} again", timings)
-
-    async def _not_back(self, effect: RollBack) -> str | None:
-        """Why production does not run what it was put back to; None when it does."""
-        try:
-            await workflow.execute_activity_method(
-                DeliveryActivities.wait_back,
-                WaitRequest(repository=self.request.repository, environment="production", sha=effect.to),
-                task_queue=HANDS,
-                start_to_close_timeout=timedelta(minutes=4),
-                schedule_to_close_timeout=timedelta(hours=1),
-                heartbeat_timeout=timedelta(seconds=15),
-                summary=f"wait until production runs {effect.to[:12]} again",
-            )
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise
-            return reason_of(error)
-        return None
 
     async def revert(self, reservation: Reservation, effect: RevertChange, timings: dict[str, int]) -> Pulled:
         """Open the revert, ride train and canary to the end, and check that the error is gone."""
@@ -158,14 +136,14 @@ class Levers:
         )
         opened = workflow.now()
         timings["detected_to_opened"] = self.since_detected(opened)
-        ride = await self._carry(change)
+        ride = await self.rider.carry(change)
         if ride.landed_as is None:
             return not_landed(ride)
         landed = ride.landed_as
         timings["detected_to_landed"] = self.since_detected(workflow.now())
-        release = await self._released(landed)
+        release = await self.rider.released(landed)
         if release is None:
-            detail = f"{change.id} landed as {landed[:12]}; no end of its release in {RELEASE_SETTLES_WITHIN}"
+            detail = f"{change.id} landed as {landed[:12]}; the end of its release is not known"
             return Pulled(result="failed", detail=detail, outcome=None)
         if release.outcome != "landed":
             detail = f"{change.id} landed as {landed[:12]}; its release: {release.outcome}: {release.detail}"
@@ -187,71 +165,6 @@ class Levers:
         meter.create_histogram_timedelta(
             "leverframe_lever_time_to_effect", "From the pull of a lever to its verified effect"
         ).record(took)
-
-    async def _carry(self, change: Change) -> Ride:
-        """Put the change on the train as a hotfix and wait for its end."""
-        repository = await self._repository()
-        await workflow.execute_activity_method(
-            EngineActivities.enqueue,
-            args=[
-                repository.name,
-                repository.target,
-                Enqueue(
-                    change=change.id,
-                    head=change.head,
-                    priority=Priority.HOTFIX,
-                    author=Author(kind="agent", name=self.request.agent),
-                    notify=(workflow.info().workflow_id,),
-                    title=change.title,
-                ),
-            ],
-            task_queue=HANDS,
-            start_to_close_timeout=timedelta(seconds=30),
-            schedule_to_close_timeout=timedelta(minutes=30),
-            summary=f"put {change.id} on the train of {repository.name} as a hotfix",
-        )
-        return await self._settled(change)
-
-    async def _settled(self, change: Change) -> Ride:
-        """Wait for the train's word, and look at the forge whenever it is silent for long."""
-        deadline, silence = workflow.now() + CAR_SETTLES_WITHIN, SILENCE
-        while (left := deadline - workflow.now()) > timedelta(0):
-            await _waited(
-                lambda: change.id in self.mailbox.cars, min(silence, left), f"{change.id} rides the train"
-            )
-            if (car := self.mailbox.cars.get(change.id)) is not None:
-                return ridden(change, car)
-            found = await self._looked_up(change)
-            if found is not None and found.state != "open":
-                detail = f"the train did not say how {change.id} ended; it is {found.state}"
-                return Ride(landed_as=found.landed_as, detail=detail)
-            silence *= 2
-        return Ride(detail=f"the train did not settle {change.id} within {CAR_SETTLES_WITHIN}", over=False)
-
-    async def _looked_up(self, change: Change) -> Change | None:
-        """The change as the forge has it; None when the forge does not answer, which is no word either."""
-        try:
-            return await workflow.execute_activity_method(
-                ForgeActivities.get_change,
-                change.id,
-                task_queue=HANDS,
-                start_to_close_timeout=timedelta(seconds=30),
-                schedule_to_close_timeout=SILENCE,
-                summary=f"look at {change.id}: the train is silent",
-            )
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise
-            return None
-
-    async def _released(self, landed: str) -> ReleaseOutcome | None:
-        """How the release of a landed commit ended; None when it takes too long."""
-        await _waited(
-            lambda: landed in self.mailbox.releases,
-            RELEASE_SETTLES_WITHIN,
-            f"{landed[:12]} walks the canary",
-        )
-        return self.mailbox.releases.get(landed)
 
     async def _checked(self, said: str, effect: RevertChange, landed: str) -> Pulled:
         """The regression check: with the flag forced on, probes that failed before pass now."""
@@ -280,7 +193,7 @@ class Levers:
 
     async def _probe(self, sha: str) -> list[ProbeOutcome]:
         """Send the declared probes to a commit in the sandbox; none are declared, none are sent."""
-        if not (await self._repository()).service.probes:
+        if not (await self.rider.declared()).service.probes:
             return []
         artifact = await workflow.execute_activity_method(
             ForgeActivities.export,
@@ -305,18 +218,6 @@ class Levers:
             heartbeat_timeout=timedelta(seconds=20),
             summary=f"probe {sha[:12]}" + (f" with {flag} forced on" if flag else ""),
         )
-
-    async def _repository(self) -> Repository:
-        if self._described is None:
-            self._described = await workflow.execute_activity_method(
-                ForgeActivities.describe,
-                self.request.repository,
-                task_queue=HANDS,
-                start_to_close_timeout=timedelta(seconds=15),
-                schedule_to_close_timeout=timedelta(minutes=10),
-                summary=f"look up {self.request.repository}",
-            )
-        return self._described
 
     async def healthy(self) -> bool:
         """Whether the errors have ended by themselves: none came for the longest quiet window."""
@@ -362,14 +263,3 @@ def quiet_window(facts: ErrorFacts, since: datetime, detected_at: datetime) -> t
     """How long silence must last to mean something at the rate that the errors came before."""
     lasted = max(detected_at - min(since, facts.first_at), timedelta(seconds=1))
     return min(QUIET_LONGEST, max(QUIET_SHORTEST, lasted * QUIET_EVENTS / max(1, facts.total)))
-
-
-def reason_of(error: BaseException) -> str:
-    """Why an activity or a child failed, in one line that is safe anywhere."""
-    return Untrusted(str(error.__cause__ or error)).for_terminal(300)
-
-
-async def _waited(settled: Callable[[], bool], within: timedelta, what: str) -> None:
-    """Wait for word, but not for ever: the caller looks whether it came."""
-    with contextlib.suppress(asyncio.TimeoutError):
-        await workflow.wait_condition(settled, timeout=within, timeout_summary=what)

@@ -36,11 +36,12 @@ with workflow.unsafe.imports_passed_through():
     from policies.explain import effect_words
     from workflows import attributes
     from workflows.flag_restore import FlagRestoreWorkflow, RestoreRequest
-    from workflows.levers import Levers, reason_of
+    from workflows.levers import Levers
     from workflows.messages import RunRequest, RunSettled
     from workflows.pulled import Mailbox
     from workflows.queues import HANDS
     from workflows.release.helm import Order
+    from workflows.riding import reason_of
     from workflows.run_ledger import RunLedger
     from workflows.run_story import tell
     from workflows.rungs import Climber, Rung

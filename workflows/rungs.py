@@ -35,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from policies.explain import effect_words, sentence
     from workflows import attributes
     from workflows.asking import ask_people
-    from workflows.levers import FLIPPED, Levers, reason_of
+    from workflows.levers import FLIPPED, Levers
     from workflows.messages import (
         ApprovalRequest,
         ApprovalResult,
@@ -47,6 +47,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.proposing import show_proposal
     from workflows.pulled import Pulled, reversibility
+    from workflows.riding import reason_of
     from workflows.run_ledger import PARKED_AT_MOST, RunLedger, parked_wait
 
 Result = Literal["done", "denied", "expired", "rejected", "failed", "skipped"]

@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 from activities.backends.flags_flagd import FlagdFlags
 from activities.chat import Reminder, Shown
 from activities.delivery import WaitRequest
+from activities.engine import ReleaseStanding
 from activities.flags import FlagActivities, FlagCheck, FlipResult
 from activities.forge import RevertRequest, RollBackRequest
 from activities.ledger import LedgerActivities
@@ -193,6 +194,8 @@ class World:
     failing_looks: int = 0
     """How many looks at the forge fail from now on."""
     looks: int = 0
+    standings: list[ReleaseStanding] = field(default_factory=lambda: [ReleaseStanding(state="not_there")])
+    """What looks at the release find, one after the other; the last one stays."""
     release: Literal["landed", "rolled_back", "superseded", "failed"] = "landed"
     goes_back: bool = True
     """Whether production runs again what its overlay was put back to."""
@@ -228,6 +231,7 @@ class World:
             *(book.reserve, book.commit, book.release, book.settle, book.attend, book.answered),
             *(self.gather, self.count_since, self.describe, self.revert, self.roll_back),
             *(self.wait_back, self.export, self.get_change, self.enqueue, self.preview),
+            self.release_standing,
             *(self.ask, self.remind, self.hold, self.close, self.tell),
         )
 
@@ -311,6 +315,10 @@ class World:
                 await handle.signal("car_settled", self._settled(request))
             if self.car == "landed":
                 await handle.signal("release_settled", self._released())
+
+    @activity.defn
+    async def release_standing(self, service: str, sha: str) -> ReleaseStanding:
+        return self.standings.pop(0) if self.standings[1:] else self.standings[0]
 
     @activity.defn
     async def preview(self, repository: str, effect: Effect, at: datetime) -> TreeDifference | None:

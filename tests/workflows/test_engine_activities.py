@@ -9,14 +9,34 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.engine import EngineActivities
+from activities.engine import EngineActivities, ReleaseStanding
 from leverframe.model.changes import Author, Enqueue, Priority
+from leverframe.model.releases import ReleaseOutcome
 from tests.fakes.workers import unversioned
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+LANDED = ReleaseOutcome(service="shop", sha="a" * 40, outcome="landed", reached_percent=100, detail="as told")
 QUEUE = "test"
 """The task queue that an activity environment says it runs on."""
+
+
+@workflow.defn(name="ReleaseWorkflow")
+class HeldRelease:
+    """A release that ends once it is let go, or is failed at the engine."""
+
+    @workflow.init
+    def __init__(self) -> None:
+        self._let_go = False
+
+    @workflow.run
+    async def run(self) -> ReleaseOutcome:
+        await workflow.wait_condition(lambda: self._let_go)
+        return LANDED
+
+    @workflow.signal
+    def let_go(self) -> None:
+        self._let_go = True
 
 
 @workflow.defn(name="MergeTrainWorkflow")
@@ -86,3 +106,27 @@ async def test_a_refusal_is_final_unless_the_train_is_merely_full(
     with pytest.raises(ApplicationError) as caught:
         await enqueued(env, f"shop-{uuid4().hex[:8]}", asking(head))
     assert (caught.value.type, caught.value.non_retryable) == (error, final)
+
+
+async def test_a_release_is_under_way_until_its_end_and_who_asks_then_hears_how_it_ended(
+    env: WorkflowEnvironment,
+) -> None:
+    engine, service, sha = EngineActivities(env.client), f"shop-{uuid4().hex[:8]}", "a" * 40
+
+    async def standing(commit: str) -> ReleaseStanding:
+        return await ActivityEnvironment().run(engine.release_standing, service, commit)
+
+    async with Worker(env.client, task_queue=QUEUE, workflows=[HeldRelease], workflow_runner=unversioned()):
+        assert (await standing(sha)).state == "not_there"
+        handles = [
+            await env.client.start_workflow(
+                HeldRelease.run, id=f"release/{service}/{commit}", task_queue=QUEUE
+            )
+            for commit in (sha, "b" * 40)
+        ]
+        assert (await standing(sha)).state == "under_way"
+        await handles[0].signal(HeldRelease.let_go)
+        await handles[0].result()
+        assert await standing(sha) == ReleaseStanding(state="ended", outcome=LANDED)
+        await handles[1].terminate("by hand")
+        assert await standing("b" * 40) == ReleaseStanding(state="ended")

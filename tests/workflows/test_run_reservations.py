@@ -9,13 +9,15 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
+from activities.engine import ReleaseStanding
 from activities.flags import FlipResult
 from leverframe.model.changes import Enqueue
 from leverframe.model.outcomes import Outcome
+from leverframe.model.releases import ReleaseOutcome
 from policies.decision import Decision, Reservation, ReserveRequest
 from policies.reservations import LEASE, CommitAnswer, PauseRequest, Phase, Settlement, Standing
 from tests.fakes.asks import policy
-from tests.fakes.remediation_world import MemoryLedger, World
+from tests.fakes.remediation_world import LANDED, MemoryLedger, World
 from tests.workflows.test_remediation import begin, ended, leaving_nothing, workers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -176,6 +178,20 @@ async def test_an_effect_that_nobody_says_the_end_of_keeps_its_place(
     assert [step.result for step in report.steps] == ["done", "failed"]
     assert report.outcome is Outcome.FAILED
     assert standings(world) == {"0": (Phase.SETTLED, Outcome.LANDED), "1": (Phase.COMMITTED, None)}
+
+
+async def test_a_run_waits_as_long_as_its_release_is_held_and_hears_its_end_without_a_word(
+    skipping: WorkflowEnvironment,
+) -> None:
+    held = [ReleaseStanding(state="under_way")] * 8
+    end = ReleaseOutcome(service="shop", sha=LANDED, outcome="landed", reached_percent=100, detail="")
+    world = ReleasesWithoutEnd(
+        skipping.client, standings=[*held, ReleaseStanding(state="ended", outcome=end)]
+    )
+    report = await ended(world)
+    assert report.outcome is Outcome.LANDED, report.detail
+    waited = report.steps[1].ended_at - report.steps[1].started_at
+    assert waited > timedelta(days=3), "longer than any hold that was declared a day long"
 
 
 async def test_an_effect_whose_activity_failed_may_have_happened_and_keeps_its_place(
