@@ -161,9 +161,10 @@ def build_flags(settings: Settings) -> Flags:
 
 def build_flag_metrics(settings: Settings) -> FlagMetrics:
     """Where the health documents of flags come from."""
-    router = settings.delivery.admin_url.rstrip("/") + "/health/flag/{service}/{flag}"
-    template = settings.flags.metrics_url or router
-    return cast(FlagMetrics, build("flag_metrics", "http", url_template=template))
+    template, remedy = _documents(
+        settings, settings.flags.metrics_url, "/health/flag/{service}/{flag}", "set flags.metrics_url"
+    )
+    return cast(FlagMetrics, build("flag_metrics", "http", url_template=template, remedy=remedy))
 
 
 def build_delivery(settings: Settings) -> Delivery:
@@ -205,7 +206,7 @@ def build_metrics(settings: Settings) -> Metrics:
     """Where health documents come from. Raises BadConfiguration."""
     chosen = settings.metrics
     building: dict[str, Callable[[], Any]] = {
-        "http": lambda: build("metrics", "http", url_template=_health_documents(settings)),
+        "http": lambda: _health_documents(settings),
         "prometheus": lambda: _prometheus(settings),
         "flows": lambda: _flow_counts(settings),
     }
@@ -216,8 +217,25 @@ def build_metrics(settings: Settings) -> Metrics:
     return cast(Metrics, build("metrics", "joined", sources, declared))
 
 
-def _health_documents(settings: Settings) -> str:
-    return settings.metrics.url or settings.delivery.admin_url.rstrip("/") + "/health/release/{service}"
+def _health_documents(settings: Settings) -> Any:
+    template, remedy = _documents(
+        settings,
+        settings.metrics.url,
+        "/health/release/{service}",
+        'set metrics.backends = ["prometheus"], or metrics.url',
+    )
+    return build("metrics", "http", url_template=template, remedy=remedy)
+
+
+def _documents(settings: Settings, url: str, of_router: str, in_a_cluster: str) -> tuple[str, str]:
+    """Where health documents are, the router's own unless a `url` is set; and what to do without an answer."""
+    if url:
+        return url, "see that it answers"
+    delivery = settings.delivery
+    remedy = "start it: leverframe router"
+    if delivery.backend != "local":
+        remedy = f"no router runs beside delivery.backend {delivery.backend!r}: {in_a_cluster}"
+    return delivery.admin_url.rstrip("/") + of_router, remedy
 
 
 def _flow_counts(settings: Settings) -> Any:

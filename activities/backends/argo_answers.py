@@ -206,6 +206,13 @@ class Deployment(Answer):
     spec: DeploymentSpec
     status: DeploymentStatus = DeploymentStatus()
 
+    @property
+    def rolled_out(self) -> bool:
+        """Whether its pods are all there and of its template."""
+        status, wanted = self.status, self.spec.replicas
+        sizes = {status.replicas, status.updated_replicas, status.available_replicas}
+        return status.observed_generation >= self.metadata.generation and sizes == {wanted}
+
 
 class Automated(Answer):
     """Automatic sync, where there is any."""

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from activities.backends.argo_answers import Deployment, ReplicaSet, Rollout, read
+from activities.backends.argo_answers import ReplicaSet, Rollout, read
 from activities.backends.argo_health import examined
 from activities.backends.argo_ladder import Sight, rungs
 from activities.backends.kubernetes_api import KubernetesApi
+from activities.backends.kubernetes_deployment import deployment_state, nothing_there
 from activities.backends.kubernetes_places import Places
 from activities.backends.probes import sent
 from activities.ports import Backend, Gitops, Health
@@ -67,13 +68,10 @@ class ArgoRolloutsDelivery:
     def state(self, service: str, environment: Environment) -> DeliveryState:
         try:
             if environment in self._deployments:
-                return self._deployment(service, environment)
+                return deployment_state(self._api, self._places, service, environment)
             return self._sight(service, environment).state(environment)
         except NotFound as error:
-            self._places.namespace(service, environment)  # one that is not declared is another matter
-            return DeliveryState(
-                environment=environment, wanted=None, stable=None, canary=None, ready=False, detail=str(error)
-            )
+            return nothing_there(self._places, service, environment, error)
 
     def set_weight(self, service: str, *, sha: str, percent: int) -> DeliveryState:
         """Leave one pause after the other until the Rollout holds at this weight, and really has it.
@@ -197,21 +195,6 @@ class ArgoRolloutsDelivery:
         ]
         sets = tuple(read(ReplicaSet, each) for each in owned)
         return Sight(read(Rollout, document), sets, self._places.container_of(service))
-
-    def _deployment(self, service: str, environment: Environment) -> DeliveryState:
-        """An environment without a canary: what its Deployment has rolled out."""
-        found = read(Deployment, self._api.get(self._places.deployment(service, environment)))
-        wanted, status = found.spec.template.sha(self._places.container_of(service)), found.status
-        sizes = {status.replicas, status.updated_replicas, status.available_replicas}
-        done = status.observed_generation >= found.metadata.generation and sizes == {found.spec.replicas}
-        return DeliveryState(
-            environment=environment,
-            wanted=wanted,
-            stable=wanted if done else None,
-            canary=None,
-            ready=done,
-            detail="" if done else f"{status.available_replicas} of {found.spec.replicas} pods are there",
-        )
 
 
 def _require_canary(sight: Sight, sha: str) -> None:

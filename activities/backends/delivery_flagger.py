@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from activities.backends.argo_answers import Deployment, read
-from activities.backends.flagger_answers import GATES, FlaggerCanary, Sight, deployed, steps_of
+from activities.backends.flagger_answers import GATES, FlaggerCanary, Sight, steps_of
 from activities.backends.kubernetes_api import KubernetesApi, Place
+from activities.backends.kubernetes_deployment import deployment_state, nothing_there
 from activities.backends.kubernetes_places import Places
 from activities.backends.probes import sent
 from activities.permit_ports import Permits
@@ -64,14 +65,10 @@ class FlaggerDelivery:
     def state(self, service: str, environment: Environment) -> DeliveryState:
         try:
             if environment in self._deployments:
-                found = read(Deployment, self._api.get(self._places.deployment(service, environment)))
-                return deployed(found, environment, self._places.container_of(service))
+                return deployment_state(self._api, self._places, service, environment)
             state = self._sight(service, environment).state(environment)
         except NotFound as error:
-            self._places.namespace(service, environment)  # one that is not declared is another matter
-            return DeliveryState(
-                environment=environment, wanted=None, stable=None, canary=None, ready=False, detail=str(error)
-            )
+            return nothing_there(self._places, service, environment, error)
         permit = self._permits.find(service, state.canary) if state.canary else None
         if permit is None or permit.kind != "proven":
             return state

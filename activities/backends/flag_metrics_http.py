@@ -15,8 +15,10 @@ TIMEOUT_SECONDS = 5
 class HttpFlagMetrics:
     """The port `FlagMetrics` over GET. The template has `{service}` and `{flag}` in it."""
 
-    def __init__(self, *, url_template: str) -> None:
+    def __init__(self, *, url_template: str, remedy: str = "see that it answers") -> None:
+        """`remedy`: what to do when nothing answers there."""
         self._template = url_template
+        self._remedy = remedy
         self._client = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
 
     def flag_health(self, service: str, flag: str) -> FlagHealthDocument:
@@ -49,7 +51,7 @@ class HttpFlagMetrics:
             self._client.get(self._url("-", "-"))
         except httpx.HTTPError as error:
             detail = f"{self._template} does not answer: {type(error).__name__}"
-            return Health(ok=False, detail=detail, remedy="start it: leverframe router")
+            return Health(ok=False, detail=detail, remedy=self._remedy)
         return Health(ok=True, detail=f"{self._template} answers")
 
     def _url(self, service: str, flag: str) -> str:

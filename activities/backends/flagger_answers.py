@@ -104,8 +104,8 @@ class Sight:
         """Why it is not as it should be."""
         if self.primary is None or self.phase in ("", "Initializing"):
             return ["Flagger has not made its primary yet"]
-        said = [] if rolled_out(self.primary) else ["the pods of stable are not ready"]
-        started = self.target.spec.replicas > 0 and rolled_out(self.target)
+        said = [] if self.primary.rolled_out else ["the pods of stable are not ready"]
+        started = self.target.spec.replicas > 0 and self.target.rolled_out
         if self.canary is not None and self.phase != "Waiting" and not started:
             said.append("the pods of the canary are not ready")
         if self.phase in ("Promoting", "Finalising"):
@@ -136,24 +136,3 @@ def steps_of(canary: FlaggerCanary) -> tuple[int, ...]:
         return analysis.step_weights
     most = analysis.max_weight or 100
     return tuple(range(analysis.step_weight, most + 1, analysis.step_weight))
-
-
-def deployed(found: Deployment, environment: Environment, container: str) -> DeliveryState:
-    """An environment without a canary: what its Deployment has rolled out."""
-    wanted, done = found.spec.template.sha(container), rolled_out(found)
-    there = f"{found.status.available_replicas} of {found.spec.replicas} pods are there"
-    return DeliveryState(
-        environment=environment,
-        wanted=wanted,
-        stable=wanted if done else None,
-        canary=None,
-        ready=done,
-        detail="" if done else there,
-    )
-
-
-def rolled_out(found: Deployment) -> bool:
-    """Whether the Deployment's pods are all there and of its template."""
-    status, wanted = found.status, found.spec.replicas
-    sizes = (status.replicas, status.updated_replicas, status.available_replicas)
-    return status.observed_generation >= found.metadata.generation and set(sizes) == {wanted}

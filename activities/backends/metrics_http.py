@@ -13,7 +13,8 @@ TIMEOUT_SECONDS = 5
 class HttpMetrics:
     """The port `Metrics` over GET. The template has `{service}` in it."""
 
-    def __init__(self, *, url_template: str, remedy: str = "start it: leverframe router") -> None:
+    def __init__(self, *, url_template: str, remedy: str = "see that it answers") -> None:
+        """`remedy`: what to do when nothing answers there."""
         self._template = url_template
         self._remedy = remedy
         self._client = httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False)

@@ -68,5 +68,10 @@ def inert(value: object) -> Text:
     return Text(Untrusted("" if value is None else str(value)).for_terminal(500))
 
 
+def on_a_terminal() -> bool:
+    """Whether a person reads along, not a file or another program."""
+    return sys.stdout.isatty()
+
+
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else WIDE)
+    return Console(width=None if on_a_terminal() else WIDE)

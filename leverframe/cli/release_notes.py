@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
-from leverframe.cli.output import AsJson, print_json, say
+from leverframe.cli.output import AsJson, on_a_terminal, print_json, say
 from leverframe.cli.release_steering import AService
 from leverframe.cli.session import load
 from leverframe.model.errors import NotFound
@@ -32,6 +32,9 @@ class NotesAnswer(BaseModel):
 def notes(
     service: AService,
     sha: Annotated[str, typer.Argument(help="The landed commit, all 40 digits; else the newest.")] = "",
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Markdown on a terminal, too, as a file or a pipe gets it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the notes of a release: what landed, what the canary saw, how long it took."""
@@ -39,7 +42,8 @@ def notes(
     if as_json:
         print_json(answer)
         return
-    for line in answer.markdown.splitlines():
+    plainly = on_a_terminal() and not markdown
+    for line in (answer.notes.plain() if plainly else answer.markdown).splitlines():
         say(line)
     say("")
     if answer.marker:

@@ -1,6 +1,8 @@
-"""The notes of a release: what landed, what the canary saw, how long it took. Records in, Markdown out."""
+"""The notes of a release: what landed, what the canary saw, how long it took. Records in, words out."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -15,6 +17,20 @@ MOST_CHANGES = 40
 
 _TITLE = 100
 _REASON = 300
+
+
+class _Form(NamedTuple):
+    """How notes are written for one kind of sink."""
+
+    text: Callable[[Untrusted, int], str]
+    """Opens text from outside, at most so many characters of it."""
+    title: str
+    section: str
+    code: str
+
+
+_MARKDOWN = _Form(Untrusted.for_markdown, "# {}", "## {}", "`{}`")
+_TERMINAL = _Form(Untrusted.for_terminal, "{}", "{}:", "{}")
 
 
 class LandedChange(Frozen):
@@ -68,34 +84,49 @@ class ReleaseNotes(Frozen):
         return f"live/{self.service}/{live:%Y%m%d-%H%M%S}-{self.sha[:12]}" if live else None
 
     def markdown(self) -> str:
-        """The notes as people read them. Every text from outside is escaped."""
-        parts = [self._heading(), _section("What landed", self._changes())]
-        parts.append(_section("What the canary saw", self._steps()))
-        parts.append(_section("How long it took", self._times()))
-        return "\n\n".join(part for part in parts if part) + "\n"
+        """The notes for a forge, a tag or a file. Every text from outside is escaped."""
+        return self._told(_MARKDOWN)
 
-    def _heading(self) -> str:
-        live, lines = self.moments.live_at, [f"# {self.service} at {self.sha[:12]}", ""]
+    def plain(self) -> str:
+        """The same for a terminal: without marks, and nothing from outside steers it."""
+        return self._told(_TERMINAL)
+
+    def _told(self, form: _Form) -> str:
+        sections = {
+            "What landed": self._changes(form),
+            "What the canary saw": self._steps(form),
+            "How long it took": self._times(),
+        }
+        parts = [
+            "\n".join([form.section.format(title), "", *lines]) for title, lines in sections.items() if lines
+        ]
+        return "\n\n".join([self._heading(form), *parts]) + "\n"
+
+    def _heading(self, form: _Form) -> str:
+        live, lines = self.moments.live_at, [form.title.format(f"{self.service} at {self.sha[:12]}"), ""]
         if live:
             lines.append(f"At 100 % of production since {_written(live)}.")
         before = f"Before it: {self.previous}." if self.previous else "Nothing was stable before it."
         lines += [before, f"Commit: {self.sha}."]
         if self.artifact:
-            lines.append(f"Built once as `{self.artifact.digest}`: `{self.artifact.reference}`.")
+            digest, where = (
+                form.code.format(word) for word in (self.artifact.digest, self.artifact.reference)
+            )
+            lines.append(f"Built once as {digest}: {where}.")
         return "\n".join(lines)
 
-    def _changes(self) -> list[str]:
+    def _changes(self, form: _Form) -> list[str]:
         lines = [
-            f"- {change.change}: {change.title.for_markdown(_TITLE)}, by"
-            f" {Untrusted(change.author.name).for_markdown(60)}; {change.sha[:12]}, receipt {change.sequence}"
+            f"- {change.change}: {form.text(change.title, _TITLE)}, by"
+            f" {form.text(Untrusted(change.author.name), 60)}; {change.sha[:12]}, receipt {change.sequence}"
             f" ({change.evidence}; passed: {', '.join(change.checks) or 'nothing was required'})"
             for change in self.landed
         ]
         return [*lines, f"- and {self.left_out} more"] if self.left_out else lines
 
-    def _steps(self) -> list[str]:
+    def _steps(self, form: _Form) -> list[str]:
         return [
-            f"- {seen.percent} %: {seen.colour}. {Untrusted(seen.reason).for_markdown(_REASON)}"
+            f"- {seen.percent} %: {seen.colour}. {form.text(Untrusted(seen.reason), _REASON)}"
             for seen in self.verdicts
         ]
 
@@ -111,10 +142,6 @@ class ReleaseNotes(Frozen):
         }
         after = [f"- {what}: {_span(at - start)} after it landed" for what, at in told.items() if at]
         return [f"- landed: {_written(start)}", *after]
-
-
-def _section(title: str, lines: list[str]) -> str:
-    return "\n".join([f"## {title}", "", *lines]) if lines else ""
 
 
 def _written(at: datetime) -> str:

@@ -30,7 +30,9 @@ def at_25_percent(story: Progress) -> bool:
     return story.percent == 25
 
 
-async def test_the_notes_of_a_release_are_shown_as_they_were_kept(desk: Desk, tmp_path: Path) -> None:
+async def test_the_notes_of_a_release_are_shown_as_they_were_kept(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     live = datetime(2026, 3, 1, 14, 0, tzinfo=UTC)
     notes = ReleaseNotes(
         service="shop", repository="shop", sha=NEW, previous=OLD, moments=Moments(live_at=live),
@@ -50,6 +52,11 @@ async def test_the_notes_of_a_release_are_shown_as_they_were_kept(desk: Desk, tm
     _, said, _ = await desk.asked("notes", "shop", OLD)
     assert said.startswith(f"# shop at {OLD[:12]}\n")
     assert said.endswith(f"Marker: live/shop/20260228-140000-{OLD[:12]} (signed)\n")
+    monkeypatch.setattr("leverframe.cli.release_notes.on_a_terminal", lambda: True)
+    _, said, _ = await desk.asked("notes", "shop")
+    assert "Take [cards](https://evil.example), by ada;" in said.replace("\n", " ")
+    _, said, _ = await desk.asked("notes", "shop", "--markdown")
+    assert "\\[cards\\]" in said
 
 
 async def test_a_release_is_seen_held_let_go_explained_left_and_aborted(

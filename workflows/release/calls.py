@@ -181,24 +181,19 @@ class Calls:
 
     async def enqueue(self, target: str, change: Change, priority: Priority) -> None:
         """Put the overlay's change on the train; the train tells us how it went."""
-        self._stop.heed()
-        await workflow.execute_activity_method(
+        await self._ask(
             EngineActivities.enqueue,
-            args=[
-                self._repository,
-                target,
-                Enqueue(
-                    change=change.id,
-                    head=change.head,
-                    priority=priority,
-                    author=RELEASE_MACHINERY,
-                    notify=(workflow.info().workflow_id,),
-                    title=change.title,
-                ),
-            ],
-            task_queue=HANDS,
-            start_to_close_timeout=ANSWER,
-            retry_policy=UNTIL_IT_WORKS,
+            self._repository,
+            target,
+            Enqueue(
+                change=change.id,
+                head=change.head,
+                priority=priority,
+                author=RELEASE_MACHINERY,
+                notify=(workflow.info().workflow_id,),
+                title=change.title,
+            ),
+            retry=UNTIL_IT_WORKS,
             summary=f"Put {change.id} on the train",
         )
 

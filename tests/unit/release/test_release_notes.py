@@ -47,3 +47,11 @@ def test_no_title_begins_a_line_or_a_signature_or_speaks_markdown() -> None:
 def test_what_is_not_known_is_left_out() -> None:
     said = notes("x", landed=(), left_out=0, verdicts=(), moments=Moments()).markdown()
     assert said == f"# shop at {SHA[:12]}\n\nNothing was stable before it.\nCommit: {SHA}.\n"
+
+
+def test_a_terminal_gets_words_without_marks_and_nothing_that_steers_it() -> None:
+    said = notes("a *b* [c]\x1b[31m", landed=notes("a *b* [c]\x1b[31m").landed[:1], left_out=0).plain()
+    assert said.startswith(f"shop at {SHA[:12]}\n\nAt 100 %")
+    assert "\nWhat landed:\n\n- shop/7: a *b* [c], by x" in said
+    assert "\\" not in said
+    assert "\x1b" not in said

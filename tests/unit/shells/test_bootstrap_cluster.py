@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from activities.backends.argocd_doors import ByKubernetes, ByRest
 from leverframe import clusters
-from leverframe.bootstrap import build_delivery, build_gitops
+from leverframe.bootstrap import build_delivery, build_flag_metrics, build_gitops, build_metrics
 from leverframe.model.errors import BadConfiguration
 from leverframe.settings import Settings
 from leverframe.settings_delivery import DeliverySettings, KubernetesSettings
@@ -59,3 +59,12 @@ def test_settings_that_can_not_be_are_named(given: dict[str, object], said: str)
 def test_a_namespace_may_be_the_services_own() -> None:
     chosen = KubernetesSettings(namespaces={"production": "{service}-live"})
     assert chosen.namespaces["production"].format(service="shop") == "shop-live"
+
+
+def test_metrics_without_an_answer_are_asked_for_beside_a_cluster_where_no_router_runs(tmp_path: Path) -> None:
+    nobody = {"admin_url": "http://127.0.0.1:1"}
+    clustered = settings(tmp_path, **nobody)
+    assert 'set metrics.backends = ["prometheus"]' in build_metrics(clustered).health().remedy
+    assert "set flags.metrics_url" in build_flag_metrics(clustered).health().remedy
+    local = Settings(home=tmp_path, delivery=DeliverySettings(**nobody))
+    assert build_metrics(local).health().remedy == "start it: leverframe router"
