@@ -43,8 +43,8 @@ test-postgres: setup ## Run the store's tests on the PostgreSQL of LEVERFRAME_TE
 test-prometheus: setup ## Judge by the machine's Prometheus (PROMETHEUS=/path; Debian's package is prometheus)
 	@LEVERFRAME_TEST_PROMETHEUS="$(or $(PROMETHEUS),/usr/bin/prometheus)" $(BIN)/pytest -m prometheus tests/backends/test_real_prometheus.py $(ARGS)
 
-test-kills: setup ## Kill workers at random points of the story, once for each of several seeds, and the engine in a storm (SEEDS="1 2 3")
-	@LEVERFRAME_TEST_KILL_SEEDS="$(or $(SEEDS),1 2 3 4 5)" $(BIN)/pytest tests/e2e/test_worker_kills.py tests/e2e/test_engine_restart.py $(ARGS)
+test-kills: setup ## Kill workers at every boundary of a release and at random points of the story (SEEDS="1 2 3"), and the engine in a storm
+	@LEVERFRAME_TEST_KILL_SEEDS="$(or $(SEEDS),1 2 3 4 5)" $(BIN)/pytest tests/e2e/test_release_kills.py tests/e2e/test_worker_kills.py tests/e2e/test_engine_restart.py $(ARGS)
 
 test-browser: setup ## Open the gateway's pages in the machine's Chromium (CHROMIUM=/path; Debian's package is chromium)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/browser.txt

@@ -228,7 +228,7 @@ def _health_documents(settings: Settings) -> Any:
 
 
 def _documents(settings: Settings, url: str, of_router: str, in_a_cluster: str) -> tuple[str, str]:
-    """Where health documents are, the router's own unless a `url` is set; and what to do without an answer."""
+    """Where health documents are, by default the router's; and what to do when nothing answers."""
     if url:
         return url, "see that it answers"
     delivery = settings.delivery

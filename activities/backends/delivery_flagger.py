@@ -13,7 +13,14 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from activities.backends.argo_answers import Deployment, read
-from activities.backends.flagger_answers import GATES, FlaggerCanary, Sight, steps_of
+from activities.backends.flagger_answers import (
+    GATES,
+    LEAST_INTERVAL,
+    FlaggerCanary,
+    Sight,
+    interval_of,
+    steps_of,
+)
 from activities.backends.kubernetes_api import KubernetesApi, Place
 from activities.backends.kubernetes_deployment import deployment_state, nothing_there
 from activities.backends.kubernetes_places import Places
@@ -27,6 +34,10 @@ from leverframe.model.topology import CanaryPlan, Probe, Repository
 
 SETTLE_SECONDS = 12.0
 """How long one call waits for Flagger; the engine asks again after that."""
+
+
+SLOWEST_INTERVAL = 60.0
+"""Seconds. After so long people are paged that the requests of an aborted release are not back."""
 
 
 class FlaggerDelivery:
@@ -127,6 +138,8 @@ class FlaggerDelivery:
 
         Raises:
             Conflict: `sha` is stable already.
+            Refused: its pods are not ready, and until its own deadline Flagger asks nothing about such a
+                canary. An overlay that is put back gives its share to pods of the commit before at once.
             Unavailable: some requests still go to it: asked again until it is so.
         """
         sight = self._sight(service, "production")
@@ -139,7 +152,12 @@ class FlaggerDelivery:
                 raise Conflict(f"{sha[:12]} became stable before it could be taken back")
             return sight.canary != sha or not sight.percent
 
-        return self._settled(service, aborted, f"{sha[:12]} is not taken back yet").state("production")
+        try:
+            return self._settled(service, aborted, f"{sha[:12]} is not taken back yet").state("production")
+        except Unavailable as error:
+            if not self._sight(service, "production").unasked:
+                raise
+            raise Refused("Flagger asks nothing about a canary whose pods are not ready") from error
 
     def probe(self, service: str, environment: Environment, probes: Sequence[Probe]) -> list[str]:
         """Each declared request must be answered with a status below 400."""
@@ -169,6 +187,11 @@ class FlaggerDelivery:
             yield "the Canary skips its steps", "take skipAnalysis, iterations and mirror away"
         if canary.spec.suspend:
             yield "the Canary is suspended", "set spec.suspend to false"
+        if (seconds := interval_of(canary)) > SLOWEST_INTERVAL:
+            yield (
+                f"Flagger looks every {seconds:g} seconds, and takes nothing back in between",
+                f"set analysis.interval to {LEAST_INTERVAL:g}s up to {SLOWEST_INTERVAL:g}s",
+            )
         planned = [step.percent for step in self._plans[service].steps]
         if list(steps_of(canary)) != planned:
             remedy = f"set analysis.stepWeights to {planned}"

@@ -4,6 +4,7 @@ https://docs.flagger.app/usage/how-it-works: the target Deployment is the canary
 its copy `<target>-primary` is stable.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,12 +22,20 @@ GATES = ("confirm-rollout", "confirm-traffic-increase", "confirm-promotion", "ro
 """The hooks without which Flagger would move on its own."""
 
 
+USUAL_INTERVAL, LEAST_INTERVAL = 60.0, 10.0
+"""Seconds: what Flagger takes where none can be read, and the shortest that it keeps."""
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?)(h|ms|m|s)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
 class _Webhook(Answer):
     type: str = ""
     url: str = ""
 
 
 class _Analysis(Answer):
+    interval: str = ""
     step_weights: tuple[int, ...] = ()
     step_weight: int = 0
     max_weight: int = 0
@@ -100,6 +109,11 @@ class Sight:
         """Nothing is on its way, and what git names is stable."""
         return self.phase in ("Initialized", "Succeeded") and self.stable == self.wanted
 
+    @property
+    def unasked(self) -> bool:
+        """It has requests, but its pods are not ready: Flagger asks no hook then, not even `rollback`."""
+        return self.percent > 0 and not self.target.rolled_out
+
     def trouble(self) -> list[str]:
         """Why it is not as it should be."""
         if self.primary is None or self.phase in ("", "Initializing"):
@@ -127,6 +141,15 @@ class Sight:
             ready=not trouble,
             detail="; ".join(trouble) or ("Flagger waits for a release to let it in" if waiting else ""),
         )
+
+
+def interval_of(canary: FlaggerCanary) -> float:
+    """Seconds between two looks of Flagger, so the longest that it takes to send requests back."""
+    text = canary.spec.analysis.interval
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return USUAL_INTERVAL
+    return max(sum(float(number) * _SECONDS[unit] for number, unit in parts), LEAST_INTERVAL)
 
 
 def steps_of(canary: FlaggerCanary) -> tuple[int, ...]:

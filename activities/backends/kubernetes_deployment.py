@@ -24,9 +24,7 @@ def deployment_state(
     )
 
 
-def nothing_there(
-    places: Places, service: str, environment: Environment, missing: NotFound
-) -> DeliveryState:
+def nothing_there(places: Places, service: str, environment: Environment, missing: NotFound) -> DeliveryState:
     """The state of a workload that is not in the cluster. Raises NotFound: it is not declared either."""
     places.namespace(service, environment)
     return DeliveryState(

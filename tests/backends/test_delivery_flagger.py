@@ -154,6 +154,26 @@ def test_a_canary_that_gets_no_pods_gets_no_weight_and_says_why(flagger: Flagger
         flagger.delivery.set_weight("shop", sha=B, percent=5)
 
 
+def test_a_canary_that_gets_requests_without_pods_is_taken_back_by_its_overlay(flagger: FlaggerWorld) -> None:
+    flagger.point(B)
+    flagger.tick()
+    flagger.weigh(B, 5)
+    flagger.controller.unready.add(B)
+    flagger.cluster.store.settle()
+    for _ in range(2):
+        with pytest.raises(Refused, match="Flagger asks nothing about a canary whose pods are not ready"):
+            flagger.delivery.abort("shop", sha=B)
+        flagger.tick()
+    assert flagger.route == 5
+    flagger.point(A)
+    flagger.tick()
+    target = flagger.cluster.store.get(kind("Deployment"), "production", "shop")
+    assert target["spec"]["template"]["spec"]["containers"][0]["image"].endswith(A), (
+        "its share meets A's pods"
+    )
+    assert (flagger.state.stable, flagger.state.canary) == (A, None)
+
+
 def test_what_can_not_be_is_refused(flagger: FlaggerWorld) -> None:
     with pytest.raises(Conflict, match="Flagger is Initialized"):
         flagger.delivery.set_weight("shop", sha=B, percent=5)
@@ -226,6 +246,7 @@ def test_the_doctor_sees_a_canary_that_would_move_on_its_own(flagger: FlaggerWor
 
     assert "no confirm-promotion hook" in with_(webhooks=analysis["webhooks"][:2])
     assert "steps [5, 20], the plan [5, 50]" in with_(stepWeights=[5, 20])
+    assert "looks every 90 seconds, and takes nothing back in between" in with_(interval="1m30s")
     assert "skips its steps" in with_(stepWeights=None, iterations=10)
     flagger.cluster.gone = True
     assert "does not answer" in flagger.delivery.health().detail

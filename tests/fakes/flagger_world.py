@@ -16,6 +16,7 @@ from activities.backends.kubernetes_api import KubernetesApi
 from activities.backends.kubernetes_config import Access
 from activities.backends.kubernetes_places import Places
 from activities.backends.permits_store import StorePermits
+from leverframe.delivery.arms import Arms
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.flagger import FlaggerDoor
 from leverframe.gateway.replies import Refusal, Replies
@@ -45,7 +46,7 @@ class FlaggerWorld:
             namespaces={"production": "production", "dev": "dev"},
             workload="{service}",
             container="{service}",
-            origins={},
+            origins={"production": "http://127.0.0.1:9", "dev": "http://127.0.0.1:9"},
             services=frozenset({"shop"}),
         )
         self.delivery = FlaggerDelivery(
@@ -68,14 +69,18 @@ class FlaggerWorld:
         handlers = {Refusal: replies.refusal, BadInput: replies.bad_input}
         self.app = Starlette(routes=door.routes(), exception_handlers=handlers)
         self.controller = FakeFlagger(self.cluster, self.ask)
-        self.tag, self.cpu = A, "1"
-        self.flux = FakeFlux(self.cluster, {"shop-production": self.git})
+        self.tags: dict[str, str] = {"production": A}
+        self.cpu = "1"
+        self.flux = FakeFlux(
+            self.cluster,
+            {"shop-production": lambda: self.git("production"), "shop-dev": lambda: self.git("dev")},
+        )
         hooks = f"http://flagger:{SECRET}@gateway/flagger/shop"
         self.cluster.store.create(kind("Canary"), "production", canary(*steps, url=hooks))
         self.gitops = FluxGitops(
             self.api,
             namespace=NAMESPACE,
-            kustomizations={"production": "{service}-production"},
+            kustomizations={"production": "{service}-production", "dev": "{service}-dev"},
             services=frozenset({"shop"}),
         )
         for sha in (B, C):
@@ -87,10 +92,12 @@ class FlaggerWorld:
         image = Artifact(service="shop", sha=sha, digest=f"sha256:{'0' * 64}", image="registry.example/shop")
         self.delivery.deploy_artifact(repository(), image)
 
-    def git(self) -> tuple[str, list[Json]]:
-        """The tip, and what the overlay makes there."""
-        revision = hashlib.sha1(f"{self.tag} {self.cpu}".encode(), usedforsecurity=False).hexdigest()
-        return revision, [deployment(self.tag, cpu=self.cpu)]
+    def git(self, environment: str) -> tuple[str, list[Json]]:
+        """The tip, and what the overlay of an environment makes there; nothing where it names no commit."""
+        revision = hashlib.sha1(f"{self.tags} {self.cpu}".encode(), usedforsecurity=False).hexdigest()
+        if (tag := self.tags.get(environment)) is None:
+            return revision, []
+        return revision, [deployment(tag, namespace=environment, cpu=self.cpu)]
 
     def ask(self, url: str, payload: Json) -> bool:
         return self.post(url, json=payload).status_code == 200
@@ -107,11 +114,11 @@ class FlaggerWorld:
 
     def land(self, tag: str) -> None:
         """An overlay that names a commit. Flux has not looked yet."""
-        self.tag = tag
+        self.tags["production"] = tag
 
     def point(self, tag: str, cpu: str = "1") -> None:
         """The same, and Flux has looked and applied it."""
-        self.tag, self.cpu = tag, cpu
+        self.tags["production"], self.cpu = tag, cpu
         self.flux.poll()
 
     def tick(self, times: int = 1) -> None:
@@ -147,7 +154,23 @@ class FlaggerWorld:
     def state(self) -> DeliveryState:
         return self.delivery.state("shop", "production")
 
+    def arms(self) -> Arms:
+        """What production's requests meet."""
+        state = self.state
+        return Arms(stables=(state.stable,) if state.stable else (), canary=state.canary, percent=self.route)
+
     @property
     def route(self) -> int:
         """What the traffic router really does."""
         return self.controller.routes.get("shop", 0)
+
+
+class Intervals:
+    """The port Delivery of a world; whenever it is used, one more interval of Flagger is over."""
+
+    def __init__(self, world: FlaggerWorld) -> None:
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        self._world.tick()
+        return getattr(self._world.delivery, name)

@@ -181,19 +181,24 @@ class Calls:
 
     async def enqueue(self, target: str, change: Change, priority: Priority) -> None:
         """Put the overlay's change on the train; the train tells us how it went."""
-        await self._ask(
+        self._stop.heed()
+        await workflow.execute_activity_method(
             EngineActivities.enqueue,
-            self._repository,
-            target,
-            Enqueue(
-                change=change.id,
-                head=change.head,
-                priority=priority,
-                author=RELEASE_MACHINERY,
-                notify=(workflow.info().workflow_id,),
-                title=change.title,
-            ),
-            retry=UNTIL_IT_WORKS,
+            args=[
+                self._repository,
+                target,
+                Enqueue(
+                    change=change.id,
+                    head=change.head,
+                    priority=priority,
+                    author=RELEASE_MACHINERY,
+                    notify=(workflow.info().workflow_id,),
+                    title=change.title,
+                ),
+            ],
+            task_queue=HANDS,
+            start_to_close_timeout=ANSWER,
+            retry_policy=UNTIL_IT_WORKS,
             summary=f"Put {change.id} on the train",
         )
 

@@ -61,7 +61,7 @@ def test_a_namespace_may_be_the_services_own() -> None:
     assert chosen.namespaces["production"].format(service="shop") == "shop-live"
 
 
-def test_metrics_without_an_answer_are_asked_for_beside_a_cluster_where_no_router_runs(tmp_path: Path) -> None:
+def test_metrics_without_an_answer_beside_a_cluster_are_no_routers_fault(tmp_path: Path) -> None:
     nobody = {"admin_url": "http://127.0.0.1:1"}
     clustered = settings(tmp_path, **nobody)
     assert 'set metrics.backends = ["prometheus"]' in build_metrics(clustered).health().remedy
