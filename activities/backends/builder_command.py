@@ -16,6 +16,7 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,11 +27,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 from activities.artifacts import located, unpack
 from activities.backends.command_process import Finished, run
+from activities.disk_space import disk_full, is_full, writing_to
 from activities.ports import Backend, Health
-from leverframe.model.errors import BadConfiguration, Refused, Unavailable
+from leverframe.model.errors import BadConfiguration, Interrupted, LeverframeError, Refused, Unavailable
 from leverframe.model.ids import short_hash
 from leverframe.model.releases import Artifact
-from leverframe.model.topology import Repository
+from leverframe.model.topology import Build, Repository
 from leverframe.model.untrusted import Untrusted
 
 KEPT = 200
@@ -72,8 +74,9 @@ class CommandBuilder:
         """Run the declared command on the source, unless it has built this commit already.
 
         Raises:
-            Refused: it failed, did not end in time, or says no digest; with its last words.
-            Unavailable: an earlier attempt still builds.
+            Refused: it failed, or says no digest; with its last words.
+            Interrupted: a signal, its time limit or a declared exit status ended it; with its last words.
+            Unavailable: an earlier attempt still builds, or the disk is full.
             BadConfiguration: there is no such program.
         """
         build = repository.build
@@ -106,9 +109,10 @@ class CommandBuilder:
     ) -> None:
         _empty(place)
         tree, home = place / "tree", place / "home"
-        for directory in (tree, home):
-            directory.mkdir()
-        unpack(located(source, self._artifacts), tree)
+        with writing_to(place):
+            for directory in (tree, home):
+                directory.mkdir()
+            unpack(located(source, self._artifacts), tree)
         environment = self._environment(home, tree)
         command = _filled(repository, source, place)
         if shutil.which(command[0], path=environment["PATH"]) is None:
@@ -127,21 +131,29 @@ class CommandBuilder:
                 into=out,
                 held=(lock,),
             )
+        if (finished.stopped or finished.code) and is_full(place):
+            raise disk_full(place, "the build command failed")
         if finished.stopped or finished.code:
-            self._refuse(repository, finished)
+            self._failed(repository.build, finished)
 
-    def _refuse(self, repository: Repository, finished: Finished) -> NoReturn:
+    def _failed(self, build: Build, finished: Finished) -> NoReturn:
+        """Raises Interrupted where something else than the commit has ended it, else Refused."""
+        kind: type[LeverframeError] = Refused
         words = f"ended with {finished.code}"
         if finished.stopped == "time":
-            words = f"took longer than {repository.build.timeout_seconds} seconds"
+            kind, words = Interrupted, f"took longer than {build.timeout_seconds} seconds"
         elif finished.stopped == "output":
             words = "wrote more output than is kept"
+        elif (killer := _signal(finished.code)) is not None:
+            kind, words = Interrupted, f"was ended by {killer}"
+        elif finished.code in build.interrupted_by:
+            kind = Interrupted
         told = finished.err.decode(errors="backslashreplace")
         for name in self._passed:
             if len(secret := os.environ.get(name, "")) >= 4:
                 told = told.replace(secret, "***")
         said = Untrusted(told.strip()[-_WORDS:]).for_model(_WORDS)
-        raise Refused(f"the build command {words}" + (f": {said}" if said else ""))
+        raise kind(f"the build command {words}" + (f": {said}" if said else ""))
 
     def _environment(self, home: Path, tree: Path) -> Mapping[str, str]:
         """An empty home and what is named; the commit's time, for builds that depend on the commit only."""
@@ -198,6 +210,15 @@ def _empty(place: Path) -> None:
             shutil.rmtree(left)
         elif left.name != "lock":
             left.unlink()
+
+
+def _signal(code: int) -> str | None:
+    """The signal that ended a command: a shell adds 128 to its number; of the shell itself it is negative."""
+    number = -code if code < 0 else code - 128
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return None
 
 
 def _status(place: Path) -> int | None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Engine, RowMapping, func, select
+from sqlalchemy import Engine, RowMapping, and_, func, or_, select
 
 from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
 from activities.backends.store_tables import deployments, repointings
@@ -26,6 +26,7 @@ _MOMENTS = frozenset(
 )
 
 _ON_ITS_WAY = (
+    "began_at",
     "replaced",
     "entered_at",
     "live_at",
@@ -35,7 +36,7 @@ _ON_ITS_WAY = (
     "reached_percent",
     "detail",
 )
-"""What changes while a release goes on; the rest was known when it began."""
+"""What changes while a release goes on, or when it is begun again; the rest was known before."""
 
 
 class DeploymentsStore:
@@ -45,13 +46,18 @@ class DeploymentsStore:
         self._engine = engine
 
     def keep(self, record: DeploymentRecord) -> None:
-        """Keep a release. One whose end is kept stays as it is, whatever comes late."""
+        """Keep a release. One whose end is kept stays as it is, whatever comes late.
+
+        But one that failed may have been begun again after that.
+        """
         row = _row(record)
         written = insert(self._engine, deployments).values(row)
+        known = deployments.c
+        again = and_(known.outcome == "failed", known.ended_at < row["began_at"])
         kept = written.on_conflict_do_update(
             index_elements=["service", "sha"],
             set_={name: row[name] for name in _ON_ITS_WAY},
-            where=deployments.c.ended_at.is_(None),
+            where=or_(known.ended_at.is_(None), again),
         )
         with answering(), self._engine.begin() as connection:
             connection.execute(kept)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
-from leverframe.cli import release_notes, release_steering, release_trials
+from leverframe.cli import release_again, release_notes, release_steering, release_trials
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table
 from leverframe.cli.session import OfRepository, ask, chosen, load, query
 
@@ -103,6 +103,7 @@ def show_release(
 
 for steering in ("status", "explain", "pause", "resume", "promote", "abort"):
     app.command(steering)(getattr(release_steering, steering))
+app.command()(release_again.again)
 app.command()(release_notes.notes)
 app.command()(release_trials.plan)
 app.command()(release_trials.replay)

@@ -9,11 +9,13 @@ LeverframeError
 │   ├── Unproven             more is required of a commit than was proven of it
 │   └── CanaryBusy           another release holds the canary
 ├── Refused              a rule or an outside system said no; retrying can't help
+├── Interrupted          what was begun was cut short; nothing says that it would be again
 └── Unavailable          an outside system did not answer; retrying may help
     └── DiskFull             this machine's disk has no space left; retrying helps once there is room
 
 Activities turn these into Temporal's `ApplicationError` with the class name as type; all but
-`Unavailable` (with `DiskFull`) and `CanaryBusy` are final (see `activities.failures`).
+`Unavailable` (with `DiskFull`) and `CanaryBusy` are final (see `activities.failures`). After an
+`Interrupted` a workflow may begin anew, as often as its plan says.
 """
 
 from datetime import timedelta
@@ -53,6 +55,10 @@ class CanaryBusy(Conflict):
 
 class Refused(LeverframeError):
     """A rule or an outside system said no, and asking again can't change it."""
+
+
+class Interrupted(LeverframeError):
+    """What was begun was cut short: killed, out of time, or without a network. Worth a few more attempts."""
 
 
 class Unavailable(LeverframeError):

@@ -62,6 +62,13 @@ class Build(Frozen):
     context: str = ""
     """With `forge`: the name of the check run, status or job that is green once the image is pushed."""
     timeout_seconds: int = Field(default=1800, gt=0, le=6 * 3600)
+    attempts: int = Field(default=3, ge=1, le=10)
+    """With `command`: how often it is begun when something else than the commit ends it: a signal, its time
+    limit, or a status of `interrupted_by`. Any other failure is the commit's own, and final at once."""
+    pause_seconds: float = Field(default=30, gt=0, le=3600)
+    """Before the second attempt; twice as long before each further one."""
+    interrupted_by: tuple[Annotated[int, Field(ge=1, le=255)], ...] = ()
+    """With `command`: exit statuses that tell of the network or the registry, such as curl's 6, 7 and 28."""
 
     @model_validator(mode="after")
     def _one_way_to_build(self) -> Self:
@@ -229,6 +236,9 @@ class CanaryPlan(Frozen):
     """What an undecided step does: stay, with people paged and red taken back all the same, or go back."""
     hold_seconds: float = Field(default=86_400, gt=0)
     """How long a step stays where it is, undecided or without metrics; then it is taken back by itself."""
+    gives_way_after_seconds: Annotated[float, Field(ge=0)] | Literal["never"] = "never"
+    """How long a step must have been undecided before a newer release that waits for the canary takes its
+    place. `never`: people decide, or `hold_seconds` pass."""
 
     @property
     def looks(self) -> int:

@@ -17,7 +17,7 @@ from activities.backends.oci_registry import Registries
 from activities.build_ports import Builder
 from activities.ports import Health
 from leverframe.model.changes import CheckResult
-from leverframe.model.errors import BadConfiguration, Refused, Unavailable
+from leverframe.model.errors import BadConfiguration, DiskFull, Interrupted, Refused, Unavailable
 from leverframe.model.releases import Artifact
 from leverframe.model.topology import Build, Check, Repository
 from tests.fakes.oci_registry import HOST, FakeRegistry
@@ -134,7 +134,6 @@ def test_the_digest_is_in_the_metadata_file_as_json_or_alone_or_the_last_word(
         (f"print('{PUSHED} and more')", "told no digest"),
         ("open(sys.argv[1], 'w').write('{\"image.name\": \"x\"}')", "no containerimage.digest"),
         ("sys.exit('no space left')", "ended with 1: no space left"),
-        ("os.kill(os.getppid(), 9)", "ended with -9"),
     ],
 )
 def test_a_command_that_fails_or_tells_no_digest_is_refused_in_words(
@@ -143,6 +142,34 @@ def test_a_command_that_fails_or_tells_no_digest_is_refused_in_words(
     command = python(f"import os, sys; {text}", "{metadata}")
     with pytest.raises(Refused, match=words):
         built(builder, commanded(*command), source)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("os.kill(os.getpid(), 9)", "was ended by SIGKILL"),
+        ("os.kill(os.getppid(), 9)", "was ended by SIGKILL"),
+        (
+            "print('no route to the registry', file=sys.stderr); sys.exit(28)",
+            "ended with 28: no route to the re",
+        ),
+    ],
+)
+def test_a_command_that_something_else_than_the_commit_has_ended_was_interrupted(
+    text: str, words: str, source: Artifact, builder: CommandBuilder
+) -> None:
+    command = python(f"import os, sys; {text}")
+    declared_so = declared(by="command", image=IMAGE, command=command, interrupted_by=[6, 28])
+    with pytest.raises(Interrupted, match=words):
+        built(builder, declared_so, source)
+
+
+def test_a_command_that_fails_on_a_full_disk_waits_for_room(
+    source: Artifact, builder: CommandBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.backends.builder_command.is_full", lambda place: True)
+    with pytest.raises(DiskFull, match="make room there"):
+        built(builder, commanded(*python("import sys; sys.exit(1)")), source)
 
 
 def test_a_command_gets_the_named_variables_an_empty_home_and_shows_no_secret(
@@ -186,7 +213,7 @@ def test_a_build_that_takes_too_long_is_ended_with_all_it_started(
     source: Artifact, builder: CommandBuilder, tmp_path: Path
 ) -> None:
     text = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); time.sleep(600)"
-    with pytest.raises(Refused, match="took longer than 1 seconds"):
+    with pytest.raises(Interrupted, match="took longer than 1 seconds"):
         built(builder, commanded(*python(text), seconds=1), source)
 
 

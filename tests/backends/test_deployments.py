@@ -65,6 +65,16 @@ def test_a_release_is_kept_from_its_beginning_to_its_end_and_stays_as_it_ended(e
     assert book.history().deployments == (ended,)
 
 
+def test_a_failed_release_that_was_begun_again_is_kept_as_it_goes_then(engine: Engine) -> None:
+    book = DeploymentsStore(engine)
+    failed = a_record(ended_at=AT + timedelta(minutes=1), outcome="failed", detail="the registry was away")
+    again = a_record(began_at=AT + timedelta(hours=1))
+    landed = again.model_copy(update={"ended_at": AT + timedelta(hours=2), "outcome": "landed"})
+    for told, kept in ((failed, failed), (again, again), (landed, landed), (again, landed)):
+        book.keep(told)
+        assert book.history().deployments == (kept,)
+
+
 def test_the_same_commit_of_two_services_is_kept_twice_and_no_text_breaks_the_store(engine: Engine) -> None:
     book = DeploymentsStore(engine)
     book.keep(a_record(detail="a\0b \u202e", ended_at=AT))

@@ -25,7 +25,7 @@ from leverframe import embedded, worker
 from leverframe.model.ids import short_hash
 from leverframe.settings import Settings, load
 from tests.fakes.workers import unversioned
-from workflows.release import calls
+from workflows.release import asking, calls
 
 MISSED_AFTER = timedelta(seconds=3)
 """How soon the engine misses these hands; the real ones have twenty seconds, or thirty without a pulse."""
@@ -112,7 +112,7 @@ def main() -> None:
         embedded.commands = _hands_are_mortal
         command.main()
     calls.ANSWER = calls.HEARTBEAT = MISSED_AFTER
-    calls.heartbeat_timeout = lambda method: MISSED_AFTER
+    asking.heartbeat_timeout = lambda method: MISSED_AFTER
     worker.STICKY = timedelta(seconds=0.5)
     worker.workflow_runner = lambda build_id: unversioned()
     _learn()

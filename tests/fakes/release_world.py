@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from temporalio import activity
 from temporalio.client import Client
@@ -42,7 +43,12 @@ QUICK = GateRules(alpha=1e-6, at_once=0.5, warm_up=0)
 
 
 def repository(
-    *, percents: Sequence[int] = (1, 25, 100), poll: float = 0.02, limit: float = 60, hold: float = 86_400
+    *,
+    percents: Sequence[int] = (1, 25, 100),
+    poll: float = 0.02,
+    limit: float = 60,
+    hold: float = 86_400,
+    gives_way: float | Literal["never"] = "never",
 ) -> Repository:
     """A declared service with a ladder."""
     steps = tuple(
@@ -54,7 +60,9 @@ def repository(
         overlays={"dev": "dev.yaml", "production": "production.yaml"},
         image="shop",
         probes=(Probe(name="home", path="/"),),
-        canary=CanaryPlan(steps=steps, poll_seconds=poll, gate=QUICK, hold_seconds=hold),
+        canary=CanaryPlan(
+            steps=steps, poll_seconds=poll, gate=QUICK, hold_seconds=hold, gives_way_after_seconds=gives_way
+        ),
     )
     return Repository(
         name="shop", url="shop.git", checks=(Check(name="unit", command=("true",)),), service=service

@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
+from activities.failures import as_application_error
 from leverframe.delivery.arms import Arms
 from leverframe.model.changes import CarEjected, CarLanded
-from leverframe.model.errors import Refused
-from leverframe.model.releases import ReleaseOutcome
+from leverframe.model.errors import Interrupted, Refused
+from leverframe.model.releases import Artifact, ReleaseOutcome
+from leverframe.model.topology import Build
 from tests.fakes.release_world import (
     NEW,
     NEWER,
@@ -29,7 +33,10 @@ from tests.fakes.release_world import (
 )
 from tests.fakes.releases import ADA, Releases, at_25_percent
 from tests.fakes.servers import running_server, skipping_server
+from workflows.queues import BUILD
 from workflows.release.workflow import ReleaseWorkflow
+
+IMAGE = "registry.example/acme/shop"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -97,6 +104,31 @@ class TestTheBuilder:
         outcome, _ = await Releases(world, env.client).outcome()
         assert (outcome.outcome, world.overlay_log) == ("failed", [])
         assert "the build command ended with 2" in world.chat.told.popitem()[1]
+
+    @pytest.mark.parametrize(("killed", "outcome"), [(1, "landed"), (2, "failed")])
+    async def test_is_killed_and_begins_again_as_often_as_it_may(
+        self, env: WorkflowEnvironment, killed: int, outcome: str
+    ) -> None:
+        build = Build(by="command", image=IMAGE, command=("docker",), attempts=2, pause_seconds=0.01)
+        world = a_world(repository=repository(percents=(25,)).model_copy(update={"build": build}))
+        begun: list[str] = []
+
+        @activity.defn(name="build_apart")
+        async def build_apart(_: str, source: Artifact) -> Artifact:
+            begun.append(source.sha)
+            if len(begun) <= killed:
+                raise as_application_error(Interrupted("the build command was ended by SIGKILL: at step 7"))
+            return source.model_copy(update={"path": "", "image": IMAGE})
+
+        async with Worker(env.client, task_queue=BUILD, activities=[build_apart]):
+            ended, story = await Releases(world, env.client).outcome()
+        assert (ended.outcome, begun) == (outcome, [NEW, NEW])
+        if outcome == "failed":
+            assert "ended by SIGKILL: at step 7" in ended.detail
+            assert "Attempt 2 of 2" in story.rows[0].text
+            assert (world.overlay_log, world.pages) == ([], ["ended"])
+        else:
+            agrees(world, ended)
 
 
 class TestTheTrain:
@@ -309,16 +341,40 @@ class TestAnotherRelease:
         world = a_world(quiet_from=25)
         releases = Releases(world, env.client)
         async with releases.worker():
-            older = await releases.start(NEW)
+            older = await releases.start(NEW, plain_id=True)
             await releases.told(older, at_25_percent)
             newer = await releases.start(NEWER)
-            await releases.told(newer, lambda story: any("waiting" in row.text for row in story.rows))
+            await releases.told(older, lambda story: story.newer == NEWER)
+            story = await newer.query(ReleaseWorkflow.progress)
+            assert story.rows[-1].text == "waiting until bbbbbbbbbbbb leaves the canary"
             await older.execute_update(ReleaseWorkflow.abort, ADA)
             world.quiet_from = 101
             outcomes = [await older.result(), await newer.result()]
         assert [outcome.outcome for outcome in outcomes] == ["rolled_back", "landed"]
         assert world.arms["production"] == Arms(stables=(OLD, NEWER))
         assert world.overlays["production"] == NEWER
+
+    async def test_waits_behind_an_undecided_one_which_gives_way_when_its_time_is_over(
+        self, env: WorkflowEnvironment
+    ) -> None:
+        rules = repository(percents=(25,), limit=1, gives_way=0.2)
+        world = a_world(repository=rules, quiet_from=25)
+        releases = Releases(world, env.client)
+        async with releases.worker():
+            older = await releases.start(NEW, plain_id=True)
+            await releases.told(older, at_25_percent)
+            newer = await releases.start(NEWER, plain_id=True)
+            first = await older.result()
+            world.quiet_from = 101
+            second = await newer.result()
+        assert (first.outcome, second.outcome) == ("superseded", "landed"), first.detail
+        assert "cccccccccccc contains it and waits" in first.detail
+        assert (
+            "All requests went back to stable. The overlay of production names aaaaaaaaaaaa" in first.detail
+        )
+        assert world.weights == [25, 0, 25], "traffic goes back before the newer one gets any"
+        assert [sha for where, sha, _ in world.overlay_log if where == "production"] == [NEW, OLD, NEWER]
+        agrees(world, first, second)
 
     async def test_takes_productions_overlay_in_mid_canary_and_supersedes_the_older_one(
         self, env: WorkflowEnvironment

@@ -10,9 +10,11 @@ from activities.backends.notes_store import NotesStore
 from activities.backends.store_sql import open_store
 from leverframe.cli.exits import Exit
 from leverframe.model.deployments import Moments
+from leverframe.model.errors import Refused
 from leverframe.model.release_notes import LandedChange, Marked, ReleaseNotes
+from leverframe.model.releases import ReleaseOutcome
 from tests.fakes.desk import Desk
-from tests.fakes.release_world import NEW, OLD, World, receipt, repository
+from tests.fakes.release_world import NEW, NEWER, OLD, World, receipt, repository
 from tests.fakes.releases import Releases
 from workflows.release.story import Progress
 
@@ -94,6 +96,27 @@ async def test_a_release_is_seen_held_let_go_explained_left_and_aborted(
     assert outcome.outcome == "rolled_back"
     assert world.overlays["production"] == OLD
     assert (await desk.told("status", "shop"))["releases"] == []
+
+
+async def test_a_release_that_failed_before_production_is_begun_again_and_one_that_landed_is_not(
+    env: WorkflowEnvironment, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leverframe.cli.release_again._receipt", lambda *_: receipt(NEWER))
+    ask_for = ("again", "shop", NEWER, "--reason", "the registry was away", "--as", "ada")
+    world = World.with_stable(repository=repository(percents=(25,)))
+    world.faults.refuses["build"] = Refused("the build command ended with 1")
+    releases = Releases(world, env.client)
+    async with releases.worker():
+        handle = await releases.start(NEWER, plain_id=True)
+        assert (await handle.result()).outcome == "failed"
+        world.faults.refuses.clear()
+        begun = await desk.told(*ask_for)
+        assert (begun["id"], begun["person"]) == (handle.id, "ada")
+        landed = env.client.get_workflow_handle(handle.id, result_type=ReleaseOutcome)
+        assert (await landed.result()).outcome == "landed"
+        code, _, complaint = await desk.asked(*ask_for)
+    assert code == Exit.REFUSED
+    assert complaint.startswith("cccccccccccc can't be released again: it has landed")
 
 
 async def test_a_service_that_nobody_declares_and_one_that_rests_are_told_apart(desk: Desk) -> None:

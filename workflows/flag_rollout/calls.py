@@ -11,7 +11,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.flag_rollout import AudienceCheck, Exposed, ExposeRequest, FlagLook, FlagRolloutActivities
     from leverframe.model.flags import Audience, FlagReading
     from workflows.queues import HANDS
-    from workflows.release.calls import ANSWER, PATIENCE, TWICE, UNTIL_IT_WORKS
+    from workflows.release.asking import ANSWER, PATIENCE
+    from workflows.release.calls import TWICE, UNTIL_IT_WORKS
 
 TOLD_WITHIN = timedelta(minutes=5)
 

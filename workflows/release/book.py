@@ -62,6 +62,10 @@ class Book:
         if standstill != self.progress.standstill:
             self._show(self.progress.model_copy(update={"standstill": standstill}))
 
+    def tell_newer(self, sha: str | None) -> None:
+        """Which newer release waits for the canary, or that none does."""
+        self._show(self.progress.model_copy(update={"newer": sha}))
+
     def tell_helm(self, **orders: Any) -> Progress:
         """Keep what people said, and show it."""
         helm = self.helm.model_copy(update=orders)

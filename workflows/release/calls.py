@@ -1,63 +1,47 @@
 """What a release asks of the outside: each activity with its patience and a summary in words."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.build import BuildActivities, BuildApartActivities
     from activities.delivery import DeliveryActivities, SlotRequest, WaitRequest
     from activities.engine import EngineActivities
     from activities.eyes import EyesActivities
     from activities.forge import RELEASE_MACHINERY, ForgeActivities, OverlayRequest
     from activities.marking import MarkActivities, MarkRequest
-    from activities.pulse import heartbeat_timeout
     from leverframe.model.changes import Change, Enqueue, Priority
     from leverframe.model.eyes import EyesPlan, EyesReport, EyesRequest
+    from leverframe.model.ids import release_id
     from leverframe.model.release_notes import Marked
-    from leverframe.model.releases import Artifact, DeliveryState, Environment, HealthDocument
+    from leverframe.model.releases import DeliveryState, Environment, HealthDocument
     from leverframe.model.topology import Repository
-    from workflows.queues import BUILD as BUILDERS
     from workflows.queues import HANDS, SANDBOX
+    from workflows.release.asking import ANSWER, HEARTBEAT, PATIENCE, Asking
     from workflows.release.reasons import is_a, reason
     from workflows.release.state import ReleaseState
     from workflows.release.stop import Stop
 
-R = TypeVar("R")
-
-ANSWER = timedelta(seconds=30)
-"""How long one attempt of a short call may take."""
 A_PICTURE = timedelta(seconds=40)
 """How long a browser may take to start, to show a page, and two pictures to be compared."""
-BUILD = timedelta(minutes=10)
-HEARTBEAT = timedelta(seconds=15)
 SLOT = timedelta(days=7)
 """How long a release waits for the one before it to leave the canary, which may be held for days."""
-PATIENCE = timedelta(hours=1)
-"""How long a call that changes nothing for users is asked again."""
-
 MARKED_WITHIN = timedelta(days=1)
 """How long a release at 100 % tries to be marked."""
 
-ENGINES_OWN = RetryPolicy(initial_interval=timedelta(seconds=1))
 UNTIL_IT_WORKS = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=15)
 )
 TWICE = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=2)
 
 
-class Calls:
-    """The activities of one release. None begins after a person has told the release to stop."""
+class Calls(Asking):
+    """What a release asks for, but for its build."""
 
     def __init__(self, *, repository: str, sha: str, stop: Stop) -> None:
-        self._repository = repository
-        self._sha = sha
-        self._short = sha[:12]
-        self._stop = stop
+        super().__init__(repository=repository, sha=sha, stop=stop)
         self._ready_seconds = 120.0
         """How long an environment may take to run a SHA after its overlay has landed."""
 
@@ -71,67 +55,6 @@ class Calls:
         )
         self._ready_seconds = declared.service.ready_within_seconds
         return declared
-
-    async def build(self, declared: Repository) -> Artifact:
-        """The one artifact of the SHA: the recorded one, or one that is built and recorded now."""
-        if declared.build.by == "command":
-            return await self._build_apart(declared)
-        return await self._ask(
-            BuildActivities.build,
-            self._repository,
-            self._sha,
-            attempt=BUILD,
-            patience=max(PATIENCE, timedelta(seconds=declared.build.timeout_seconds)),
-            summary=f"Build {self._short} once",
-        )
-
-    async def _build_apart(self, declared: Repository) -> Artifact:
-        """The hands look it up, export the tree and record the result; a build worker runs the command."""
-        recorded = await self._ask(
-            BuildActivities.recorded_build,
-            self._repository,
-            self._sha,
-            patience=PATIENCE,
-            summary=f"Was {self._short} built already?",
-        )
-        if recorded is not None:
-            return recorded
-        source = await self._ask(
-            ForgeActivities.export,
-            self._repository,
-            self._sha,
-            attempt=BUILD,
-            patience=PATIENCE,
-            summary=f"Export the tree of {self._short}",
-        )
-        made = await self._ask(
-            BuildApartActivities.build_apart,
-            self._repository,
-            source,
-            queue=BUILDERS,
-            attempt=timedelta(seconds=declared.build.timeout_seconds) + ANSWER,
-            patience=timedelta(seconds=2 * declared.build.timeout_seconds) + PATIENCE,
-            silence=HEARTBEAT,
-            summary=f"Build {self._short} once",
-        )
-        return await self._ask(
-            BuildActivities.record_build,
-            self._repository,
-            made,
-            patience=PATIENCE,
-            summary=f"Record {self._short} as {made.digest[:19]}",
-        )
-
-    async def deploy_artifact(self, artifact: Artifact) -> None:
-        """Hand it to the environments."""
-        await self._ask(
-            DeliveryActivities.deploy_artifact,
-            self._repository,
-            artifact,
-            attempt=BUILD,
-            patience=PATIENCE,
-            summary=f"Hand the artifact {artifact.digest[:19]} to the environments",
-        )
 
     async def overlay_sha(self, environment: Environment) -> str | None:
         """What git says should run."""
@@ -230,6 +153,18 @@ class Calls:
             retry=RetryPolicy(initial_interval=every, backoff_coefficient=1.0),
             summary="Wait until no other release is in canary",
         )
+
+    async def tell_release(self, service: str, sha: str, signal: str) -> bool:
+        """Tell another release of the service about this one. False: it is not on its way (any more)."""
+        self._stop.heed()
+        other = workflow.get_external_workflow_handle(release_id(service, sha))
+        try:
+            await other.signal(signal, self._sha)
+        except FailureError as error:
+            if is_cancelled_exception(error):
+                raise
+            return False
+        return True
 
     async def wait_reconciled(self, environment: Environment) -> DeliveryState:
         """Wait until the environment runs the SHA and is ready."""
@@ -375,30 +310,3 @@ class Calls:
         except ActivityError as error:
             return f". Not every change could be told: {reason(error)}"
         return ""
-
-    async def _ask(
-        self,
-        method: Callable[..., R],
-        *arguments: Any,
-        summary: str,
-        queue: str = HANDS,
-        attempt: timedelta = ANSWER,
-        patience: timedelta | None = None,
-        retry: RetryPolicy = ENGINES_OWN,
-        silence: timedelta | None = None,
-        cancelled: workflow.ActivityCancellationType = workflow.ActivityCancellationType.TRY_CANCEL,
-    ) -> R:
-        """`attempt`: how long one may take; `patience`: all of them; `silence`: between two heartbeats."""
-        self._stop.heed()
-        answer: R = await workflow.execute_activity_method(
-            method,
-            args=arguments,
-            task_queue=queue,
-            start_to_close_timeout=attempt,
-            schedule_to_close_timeout=patience,
-            heartbeat_timeout=silence or heartbeat_timeout(method),
-            retry_policy=retry,
-            cancellation_type=cancelled,
-            summary=summary,
-        )
-        return answer

@@ -11,8 +11,9 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities.chat import ChatActivities
     from workflows.queues import HANDS
+    from workflows.release.asking import ANSWER
     from workflows.release.book import Book
-    from workflows.release.calls import ANSWER, UNTIL_IT_WORKS
+    from workflows.release.calls import UNTIL_IT_WORKS
     from workflows.release.reasons import reason
 
 R = TypeVar("R")

@@ -24,6 +24,8 @@ def standing_still(progress: Progress, ladder: Ladder, standstill: Standstill, *
         lines.append(f"The gate says: {seen}. Nothing is taken back for what it can't see.")
     else:
         lines += [f"Seen: {seen}.", f"Needed: {needed(ladder)}."]
+    if progress.newer:
+        lines.append(f"{progress.newer[:12]}, which is newer, waits for the canary.")
     named = f"{service} --sha {short}"
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""A person's word that a release is to end, kept until it is heeded.
+"""The word that a release is to end, a person's or a newer release's, kept until it is heeded.
 
 The engine delivers a cancellation to whatever the workflow waits for. When that is an activity whose result
 came in the same moment, the result wins and the cancellation is gone; so the word itself is kept, and looked
@@ -18,6 +18,8 @@ class Stop:
     def __init__(self, why: str | None = None) -> None:
         self.why = why
         """`ada aborted the release: customers call`; None: nobody has said so."""
+        self.superseded_by: str | None = None
+        """The newer commit for which it ends; None: it ends for another reason."""
         self._way: asyncio.Task[object] | None = None
         self._past = False
 
@@ -25,11 +27,11 @@ class Stop:
         """The task to interrupt when the word comes."""
         self._way = way
 
-    def order(self, why: str) -> None:
+    def order(self, why: str, *, superseded_by: str | None = None) -> None:
         """End the release. Too late once it is on its way back or has arrived; the first word stands."""
         if self._past or self.why is not None:
             return
-        self.why = why
+        self.why, self.superseded_by = why, superseded_by
         if self._way is not None:
             self._way.cancel()
 

@@ -37,6 +37,8 @@ class Progress(Frozen):
     """… and when."""
     standstill: Standstill | None = None
     """Why people have to decide, when they have to."""
+    newer: Sha | None = None
+    """A newer release that waits for the canary which this one has."""
     outcome: str | None = None
 
     def told(self, step: str, state: State, text: str) -> "Progress":
@@ -63,4 +65,5 @@ class Progress(Frozen):
         where = f"{self.percent} % of production" if self.percent else "on its way"
         if self.helm.paused:
             return f"{where}, paused"
-        return f"{where}, {self.standstill.words()}" if self.standstill else where
+        behind = f"; {self.newer[:12]} waits behind it" if self.newer else ""
+        return (f"{where}, {self.standstill.words()}" if self.standstill else where) + behind

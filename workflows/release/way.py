@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.changes import Priority
     from leverframe.model.releases import Environment, ReleaseOutcome
     from workflows.release.book import Book
+    from workflows.release.builds import Builds
     from workflows.release.calls import Calls
     from workflows.release.canary import Move
     from workflows.release.climb import Climb, begin_anew_when_long
@@ -22,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.release.pages import overlay_not_back, requests_not_back
     from workflows.release.reasons import is_a, reason
     from workflows.release.rides import RIDES, Ride, Rides
+    from workflows.release.slot import Slot
     from workflows.release.stop import Stop
 
 REQUESTS_BACK = timedelta(minutes=1)
@@ -34,10 +36,19 @@ class Way:
     """From a landed commit to its outcome. What is done stands in the book, so it goes on from there."""
 
     def __init__(
-        self, book: Book, calls: Calls, *, rides: Rides, climb: Climb, pager: Pager, stop: Stop
+        self,
+        book: Book,
+        calls: Calls,
+        *,
+        builds: Builds,
+        rides: Rides,
+        slot: Slot,
+        climb: Climb,
+        pager: Pager,
+        stop: Stop,
     ) -> None:
-        self._book, self._calls, self._rides = book, calls, rides
-        self._climb, self._pager, self._stop = climb, pager, stop
+        self._book, self._calls, self._builds, self._rides = book, calls, builds, rides
+        self._slot, self._climb, self._pager, self._stop = slot, climb, pager, stop
 
     async def to_its_end(self) -> ReleaseOutcome:
         """Release the commit. Raises HistoryIsLong when it is to go on from the book in a new history."""
@@ -65,8 +76,7 @@ class Way:
             progress=book.progress.model_copy(update={"service": repository.service.name}),
         )
         book.tell("build", "now", "building the artifact")
-        artifact = await self._calls.build(repository)
-        await self._calls.deploy_artifact(artifact)
+        artifact = await self._builds.artifact(repository)
         book.note(artifact=artifact)
         book.tell("build", "done", f"built once as {artifact.digest[:19]}")
         return await self._through_dev()
@@ -135,10 +145,10 @@ class Way:
             if book.helm.paused:
                 book.tell("production", "now", book.helm.paused.words("has paused it"))
                 await self._stop.wait(lambda: book.helm.paused is None)
-            book.tell("production", "now", "waiting until no other release is in canary")
             state = await self._calls.state(service.name, "production")
             if newer := await self._rides.newer(state.wanted):
                 return self._superseded("production", newer)
+            await self._slot.wait_behind(state)
             slot = await self._calls.canary_slot(state.wanted, poll)
             if slot.wanted != state.wanted:
                 continue
@@ -182,7 +192,8 @@ class Way:
         self._stop.pass_by()
         if is_a(error, "Conflict"):
             return await self._lost()
-        return await self._take_back(self._why(error))
+        newer = self._stop.superseded_by if is_cancelled_exception(error) else None
+        return await self._take_back(self._why(error), superseded_by=newer)
 
     async def _lost(self) -> ReleaseOutcome:
         """The canary is no longer ours: the overlay says why."""
@@ -194,7 +205,7 @@ class Way:
         where = (named or "no commit")[:12]
         return self._book.ended("failed", f"production was pointed at {where} from outside")
 
-    async def _take_back(self, why: str) -> ReleaseOutcome:
+    async def _take_back(self, why: str, *, superseded_by: str | None = None) -> ReleaseOutcome:
         """Requests first, git second; whatever people say meanwhile, it goes back all the way."""
         self._stop.pass_by()
         book, last_good = self._book, self._book.state.last_good
@@ -216,6 +227,8 @@ class Way:
         )
         if back.there:
             book.tell_share(0)
+        if back.there and superseded_by is not None:
+            return book.ended("superseded", f"{why}. {went}{back.words}")
         return book.ended(
             "rolled_back" if back.there or not refused else "failed", f"{why}. {went}{back.words}"
         )

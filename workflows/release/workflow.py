@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.changes import CarOutcome
     from leverframe.model.releases import ReleaseOutcome
     from workflows.release.book import Book
+    from workflows.release.builds import Builds
     from workflows.release.calls import Calls
     from workflows.release.climb import Climb, HistoryIsLong
     from workflows.release.diary import Diary
@@ -18,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.release.pager import Pager
     from workflows.release.pages import ended_badly
     from workflows.release.rides import Rides
+    from workflows.release.slot import GIVES_WAY, NEWER_WAITS, Slot
     from workflows.release.state import ReleaseStart, ReleaseState
     from workflows.release.stop import Stop
     from workflows.release.story import Progress
@@ -43,17 +45,30 @@ class ReleaseWorkflow:
         self._stop = Stop()
         self._book = Book(start.known or ReleaseState.of(start))
         calls = Calls(repository=receipt.repository, sha=receipt.sha, stop=self._stop)
+        builds = Builds(self._book, repository=receipt.repository, sha=receipt.sha, stop=self._stop)
         self._rides = Rides(self._book, calls, self._stop, target=receipt.target)
+        self._slot = Slot(self._book, calls, self._stop)
         self._pager = Pager(self._book)
         climb = Climb(self._book, calls, self._pager, self._stop)
-        self._way = Way(self._book, calls, rides=self._rides, climb=climb, pager=self._pager, stop=self._stop)
+        self._way = Way(
+            self._book,
+            calls,
+            builds=builds,
+            rides=self._rides,
+            slot=self._slot,
+            climb=climb,
+            pager=self._pager,
+            stop=self._stop,
+        )
 
     @workflow.run
     async def run(self, start: ReleaseStart) -> ReleaseOutcome:
         """Release, tell who waits for it, and return how it ended."""
         self._diary.begin(self._book)
         self._book.show()
+        yielding = asyncio.create_task(self._slot.watch())
         outcome = await self._released(start)
+        yielding.cancel()
         await self._whole(asyncio.create_task(self._tell_end(start, outcome)))
         return outcome
 
@@ -91,6 +106,16 @@ class ReleaseWorkflow:
     def car_settled(self, outcome: CarOutcome) -> None:
         """The train tells how an overlay change fared."""
         self._rides.hear(outcome)
+
+    @workflow.signal(name=NEWER_WAITS)
+    def newer_waits(self, sha: str) -> None:
+        """A newer release waits for the canary that this one has."""
+        self._slot.hear_newer(sha)
+
+    @workflow.signal(name=GIVES_WAY)
+    def gives_way(self, sha: str) -> None:
+        """The release that has the canary leaves it for this one."""
+        self._slot.hear_holder(sha)
 
     @workflow.update
     def pause(self, order: Order) -> Progress:
