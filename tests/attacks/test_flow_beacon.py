@@ -1,5 +1,6 @@
 """Anybody can send to the beacon: what is not declared, not running or too much moves and keeps nothing."""
 
+import gzip
 import json
 from typing import Any
 
@@ -88,6 +89,10 @@ async def test_large_messages_and_bombs_are_refused() -> None:
     pages = Pages()
     assert (await pages.send(b" " * (MAX_BYTES + 1))).status_code == 413
     assert (await pages.send(b"no gzip", Content_Encoding="gzip")).status_code == 400
+    bomb = gzip.compress(b" " * (MAX_BYTES + 1))
+    assert len(bomb) < MAX_BYTES
+    assert (await pages.send(bomb, Content_Encoding="gzip")).status_code == 413
+    assert (await pages.send(b"[]", Content_Encoding="zstd")).status_code == 415
 
 
 async def test_a_flood_of_one_service_takes_nothing_from_another_nor_from_what_began() -> None:
