@@ -1,4 +1,4 @@
-"""Marking a release that is at 100 %: its tag, its notes, and a word to the changes that it brought.
+"""Marking a release that is at 100 %: its tag, its notes, its page on the forge, and a word to its changes.
 
 Nothing here decides what runs: a marker that is moved or deleted changes nothing.
 """
@@ -10,7 +10,7 @@ from temporalio import activity
 
 from activities.build_ports import Builds
 from activities.failures import typed_failures
-from activities.notes_port import Notes
+from activities.notes_port import Notes, ReleasePages
 from activities.ports import Changes
 from activities.pulse import with_pulse
 from activities.track_port import Track
@@ -40,12 +40,19 @@ class MarkActivities:
     """Markers and notes of the declared repositories."""
 
     def __init__(
-        self, track: Track, changes: Changes, notes: Notes, repositories: Mapping[str, Repository]
+        self,
+        track: Track,
+        changes: Changes,
+        notes: Notes,
+        repositories: Mapping[str, Repository],
+        pages: ReleasePages | None = None,
     ) -> None:
+        """`pages`: where the forge shows releases; None: they get no page there."""
         self._track = track
         self._changes = changes
         self._notes = notes
         self._repositories = repositories
+        self._pages = pages
 
     @activity.defn(name="mark_release")
     @typed_failures
@@ -76,7 +83,7 @@ class MarkActivities:
     @typed_failures
     @with_pulse
     def tell(self, marked: Marked) -> None:
-        """One comment on each change that the release brought, the same one again."""
+        """One comment on each change that the release brought, and its page on the forge. Idempotent."""
         service, live = marked.notes.service, marked.notes.moments.live_at
         body = (
             f"Live: at 100 % of {service} in production since {live:%Y-%m-%d %H:%M:%S} UTC, with"
@@ -85,6 +92,8 @@ class MarkActivities:
         for change in marked.notes.landed:
             with suppress(NotFound):  # the record of changes was moved, or is another one by now
                 self._changes.comment(change.change, key=COMMENT, body=body)
+        if self._pages is not None:
+            self._pages.publish(_declared(self._repositories, marked.notes.repository), marked)
 
 
 def landed_since(

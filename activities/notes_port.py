@@ -1,9 +1,10 @@
-"""The port of release notes: each release's marker with what its notes were made of."""
+"""The ports of release notes: kept with each release's marker, and shown on a page of the forge."""
 
 from typing import Protocol
 
 from activities.ports import Health
 from leverframe.model.release_notes import Marked
+from leverframe.model.topology import Repository
 
 
 class Notes(Protocol):
@@ -15,6 +16,16 @@ class Notes(Protocol):
 
     def find(self, service: str, sha: str | None = None) -> Marked | None:
         """The notes of a commit, or of the newest release of the service."""
+        ...
+
+    def health(self) -> Health: ...
+
+
+class ReleasePages(Protocol):
+    """Shows the notes where the forge shows releases. Nobody reads a page to know what runs."""
+
+    def publish(self, repository: Repository, marked: Marked) -> None:
+        """Make the page of a marker, or bring it up to date. Idempotent by the marker's name."""
         ...
 
     def health(self) -> Health: ...

@@ -38,6 +38,7 @@ Kind = Literal[
     "changes",
     "checks",
     "queue",
+    "pages",
     "track",
     "flags",
     "flag_metrics",

@@ -25,6 +25,8 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("queue", "github"): "activities.backends.queue_github",
         ("checks", "gitlab"): "activities.backends.checks_gitlab",
         ("queue", "gitlab"): "activities.backends.queue_gitlab",
+        ("pages", "github"): "activities.backends.pages_github",
+        ("pages", "gitlab"): "activities.backends.pages_gitlab",
         ("track", "git"): "activities.backends.track_git",
         ("flags", "flagd"): "activities.backends.flags_flagd",
         ("flag_metrics", "http"): "activities.backends.flag_metrics_http",

@@ -16,7 +16,7 @@ from leverframe.bootstrap import (
     by_name,
 )
 from leverframe.builders import build_builders
-from leverframe.forges import build_checks, build_queue, build_track
+from leverframe.forges import build_checks, build_pages, build_queue, build_track
 from leverframe.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     return _methods(
         ForgeActivities(ports.changes, ports.track, declared, ports.builds, ports.deployments),
         BuildActivities(ports.track, ports.builds, declared, build_builders(settings, apart=False)),
-        MarkActivities(ports.track, ports.changes, ports.notes, declared),
+        MarkActivities(ports.track, ports.changes, ports.notes, declared, build_pages(settings)),
         TrainActivities(ports.changes, ports.track, declared),
         ForgeCheckActivities(ports.track, declared, build_checks(settings)),
         NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from activities.backends.gitlab_account import GitlabAccount
     from activities.backends.refs_github import GithubRefs
     from activities.issues_port import Issues
+    from activities.notes_port import ReleasePages
     from activities.train_ports import ForgeChecks, NativeQueue
 
 
@@ -58,7 +59,16 @@ def build_issues(settings: Settings) -> "Issues":
     return cast("Issues", _of_the_forge("issues", settings))
 
 
-def _of_the_forge(kind: Literal["checks", "queue", "issues"], settings: Settings) -> Any:
+def build_pages(settings: Settings) -> "ReleasePages | None":
+    """The forge's page of each release; None where none is wanted. Raises BadConfiguration: no such forge."""
+    if not settings.release.forge_page:
+        return None
+    if settings.changes.backend == "store":
+        raise BadConfiguration("release.forge_page needs a forge: set changes.backend")
+    return cast("ReleasePages", _of_the_forge("pages", settings))
+
+
+def _of_the_forge(kind: Literal["checks", "queue", "issues", "pages"], settings: Settings) -> Any:
     match settings.changes.backend:
         case "gitlab":
             return build(kind, "gitlab", _gitlab(settings), **_on_gitlab(settings))

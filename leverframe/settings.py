@@ -179,6 +179,8 @@ class ReleaseSettings(Section):
 
     signing_key_file: Path | None = None
     """An SSH key without a passphrase that signs markers; without it they are not signed."""
+    forge_page: bool = False
+    """Whether the forge gets a page of each release, with its notes, by the marker's name."""
 
 
 class RegistryLogin(Section):

@@ -171,3 +171,8 @@ class Marked(Frozen):
     def words(self) -> str:
         """`marked and signed as live/…`."""
         return f"marked{' and signed' if self.signed else ', unsigned,'} as {self.name}"
+
+    @property
+    def title(self) -> str:
+        """`shop at 0123456789ab`: what a page of it is called."""
+        return f"{self.notes.service} at {self.notes.sha[:12]}"

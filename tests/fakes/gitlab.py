@@ -16,6 +16,7 @@ import httpx
 from tests.fakes import gitlab_ci, gitlab_issues, gitlab_merge_requests
 from tests.fakes import gitlab_documents as documents
 from tests.fakes.gitlab_http import Query, answer, problem
+from tests.fakes.gitlab_releases import GitlabReleases
 from tests.fakes.gitlab_state import (
     MALLORY,
     ME,
@@ -63,6 +64,7 @@ class FakeGitlab:
         """Whether merge requests have yet to notice what was pushed."""
         self.hidden = False
         """Whether listings do not show merge requests yet."""
+        self.releases = GitlabReleases()
         self.faults: list[Fault] = []
         self.requests: list[httpx.Request] = []
 
@@ -207,6 +209,7 @@ class FakeGitlab:
             ("GET", at, self._project),
             ("GET", f"{at}/repository/branches/(?P<branch>[^/]+)", self._branch),
             ("GET", f"{at}/repository/merge_base", self._merge_base),
+            *self.releases.routes(at),
             *gitlab_ci.routes(self, at),
             *gitlab_issues.routes(self, at),
             *gitlab_merge_requests.routes(self, at),

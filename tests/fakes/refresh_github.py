@@ -59,6 +59,9 @@ OPERATIONS = (
     ("post", f"{_AT}/actions/runs/{{run_id}}/rerun-failed-jobs"),
     ("post", f"{_AT}/actions/runs/{{run_id}}/cancel"),
     ("get", f"{_AT}/rules/branches/{{branch}}"),
+    ("get", f"{_AT}/releases"),
+    ("post", f"{_AT}/releases"),
+    ("patch", f"{_AT}/releases/{{release_id}}"),
 )
 EVENTS = ("check_run", "check_suite", "merge_group", "pull_request", "push", "status")
 
