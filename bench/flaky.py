@@ -45,6 +45,9 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 _JOB = 3
 """Re-executions of one fresh job before a failure may be red."""
 UNLIMITED = 10**9
+_REPORTED = 100
+"""A broken test that nothing masks leaves the suite after so many runs: it only fails from then on, so it can
+neither be quarantined nor masked again, and takes half of the bench's time."""
 
 
 @dataclass
@@ -66,19 +69,19 @@ class Found:
 
 
 class Others(Collection[int]):
-    """All tests but those with events."""
+    """All tests but those with events, and those that are not reported any more."""
 
-    def __init__(self, tests: int, but: Collection[int]) -> None:
-        self._tests, self._but = tests, but
+    def __init__(self, tests: int, but: Collection[int], gone: Collection[int]) -> None:
+        self._tests, self._but, self._gone = tests, but, gone
 
     def __len__(self) -> int:
-        return self._tests - len(self._but)
+        return self._tests - len(self._but) - len(self._gone)
 
     def __contains__(self, test: object) -> bool:
-        return test not in self._but
+        return test not in self._but and test not in self._gone
 
     def __iter__(self) -> Iterator[int]:
-        return (test for test in range(self._tests) if test not in self._but)
+        return (test for test in range(self._tests) if test in self)
 
 
 class AllRun:
@@ -116,6 +119,7 @@ class Ours:
         self.world, self.bounds = world, bounds
         self.suite, self.shelf, self.found = Suite(), AllRun(), Found()
         self._since: dict[int, int] = {}
+        self._gone: set[int] = set()
 
     def judged(self) -> Found:
         for number in range(RUNS):
@@ -128,14 +132,16 @@ class Ours:
 
     def _run(self, number: int) -> None:
         others = {
-            test: self._again(test, number, attempts) for test, attempts in self.world.runs[number].items()
+            test: self._again(test, number, attempts)
+            for test, attempts in self.world.runs[number].items()
+            if test not in self._gone
         }
         run = Run(
             sha=f"{number:040x}",
             branch="main" if number % MAIN_EVERY == 0 else f"change-{number}",
             main=number % MAIN_EVERY == 0,
             at=AT + timedelta(days=number / A_DAY),
-            passed=Others(len(self.world.truths), others),
+            passed=Others(len(self.world.truths), others, self._gone),
             others=others,
         )
         noise = self.suite.noise.bound
@@ -146,6 +152,13 @@ class Ours:
             if not folded.in_trouble and change.test in others:
                 history = self._probed(change.test, history, run, noise)
             self._note(change.test, history, number)
+            truth = self.world.truths[change.test]
+            if (
+                truth.kind == "breaks"
+                and number >= truth.turns + _REPORTED
+                and change.test not in self._since
+            ):
+                self._gone.add(change.test)
 
     def _probed(self, test: int, history: History, run: Run, noise: float) -> History:
         """The test's history after all the fresh jobs that are worth it."""

@@ -22,8 +22,7 @@ def planned(quarantines: Mapping[int, Quarantine], budget: int, night: int) -> d
     wanted = {
         test: count
         for test, quarantine in quarantines.items()
-        # What only fails now would fail them all: that says nothing.
-        if quarantine.mask is not Mask.STUCK and (count := executions_today(quarantine)) > 0
+        if _tells(quarantine) and (count := executions_today(quarantine)) > 0
     }
     plan, left = dict[int, int](), budget
     for test in _in_order(wanted, quarantines, night):
@@ -42,6 +41,11 @@ def next_batch(count: int, executed: int, failures: int) -> int:
     if failures:
         return 0
     return min(max(executed, FIRST), count - executed)
+
+
+def _tells(quarantine: Quarantine) -> bool:
+    """What only fails now would fail all executions, which says nothing, until a commit claims to fix it."""
+    return quarantine.mask is not Mask.STUCK or quarantine.fix_claimed
 
 
 def _in_order(wanted: Mapping[int, int], quarantines: Mapping[int, Quarantine], night: int) -> list[int]:

@@ -51,7 +51,8 @@ def test_a_night_stays_within_its_budget_and_wastes_none_whatever_the_order_of_t
 def test_with_enough_for_all_each_test_gets_what_its_own_record_asks_for(
     quarantines: dict[int, Quarantine],
 ) -> None:
-    asked = {test: executions_today(one) for test, one in quarantines.items() if one.mask is not Mask.STUCK}
+    stuck = {test for test, one in quarantines.items() if one.mask is Mask.STUCK and not one.fix_claimed}
+    asked = {test: executions_today(one) for test, one in quarantines.items() if test not in stuck}
     assert planned(quarantines, PLENTY, 0) == {test: count for test, count in asked.items() if count}
 
 
@@ -73,8 +74,9 @@ def test_tests_that_wait_take_turns_when_one_of_them_fits_in_a_night() -> None:
     assert {test for plan in nights for test in plan} == set(waiting)
 
 
-def test_a_test_that_only_fails_now_is_not_executed_at_night() -> None:
+def test_a_test_that_only_fails_now_is_not_executed_at_night_until_a_commit_claims_to_fix_it() -> None:
     assert planned({1: quarantine(clean=0, mask=Mask.STUCK)}, PLENTY, 0) == {}
+    assert planned({1: quarantine(clean=0, mask=Mask.STUCK, claimed=True)}, PLENTY, 0) == {1: 300}
     assert planned({1: quarantine(clean=0, mask=Mask.SHIFTED)}, PLENTY, 0)
 
 
