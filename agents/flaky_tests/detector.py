@@ -229,7 +229,8 @@ def _judged(history: History, seen: int, at: datetime, bounds: Bounds) -> Histor
             evidence=history.evidence,
             evidence_as_of=history.as_of,
             proven=strength(history.evidence),
-            usual=Usual(most_failed=min(most, 0.95), most_only_failed=min(most, 0.95)),
+            # How often its first execution fails is not known: what fails by its machine often only fails.
+            usual=Usual(most_only_failed=min(most, 0.95)),
         ),
         quarantines=times,
         quarantined_at=at,

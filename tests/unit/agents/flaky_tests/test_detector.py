@@ -171,6 +171,13 @@ def test_a_quarantine_is_not_lifted_while_the_test_is_as_flaky_as_it_was() -> No
     assert quarantine_of(lives).mask is Mask.ON
 
 
+def test_how_often_a_test_fails_at_first_is_learned_in_quarantine_before_a_rise_can_lift_it() -> None:
+    lives = quarantined()
+    assert masking.reexecutions(quarantine_of(lives)) == masking.MOST_REEXECUTIONS
+    lives.tell("BB.BB.BFB." * 30)
+    assert quarantine_of(lives).mask is Mask.ON
+
+
 def test_probes_are_asked_for_after_a_discordance_until_they_decide_or_are_used_up() -> None:
     lives = Lives().tell("." * 300 + "B")
     history, seen, asked = lives.history(), lives.shelf.seen(0), 0
