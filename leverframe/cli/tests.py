@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from leverframe.cli import tests_run
 from leverframe.cli.exits import exit_code
 from leverframe.cli.output import AsJson, complain, print_json, print_table
 from leverframe.model.errors import BadInput, LeverframeError, NotFound, Refused, Unavailable
@@ -18,7 +19,9 @@ from leverframe.model.errors import BadInput, LeverframeError, NotFound, Refused
 if TYPE_CHECKING:
     import httpx
 
-app = typer.Typer(help="Test reports: send what a CI job has written.", no_args_is_help=True)
+app = typer.Typer(
+    help="Tests of a CI job: forgive what is quarantined, and send the reports.", no_args_is_help=True
+)
 
 TRIES = 6
 LONGEST_PAUSE = 20.0
@@ -40,9 +43,7 @@ class Sent:
     error: str = ""
 
 
-@app.callback()
-def tests() -> None:
-    """Keeps `upload` a command of its own while it is the only one."""
+app.command()(tests_run.run)
 
 
 @app.command()

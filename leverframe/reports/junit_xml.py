@@ -60,6 +60,10 @@ def read_junit(body: bytes, facts: Facts, *, now: datetime) -> Report:
         gathered.complain(f"{reading.nameless:,} test cases have no name and were left out")
     if reading.surplus:
         gathered.complain(f"{reading.surplus:,} test cases after the first {MOST_ATTEMPTS:,} were left out")
+    if (outside := reading.declared - reading.failed) > 0:
+        gathered.complain(
+            f"{outside:,} failures are counted that no test case has: they lie outside of tests"
+        )
     lost = 0
     for test, outcome, signature, case in attempts(reading.cases):
         lost += case.of_pytest and outcome == "fail" and not signature
@@ -81,6 +85,10 @@ class _Suite:
         self.host: str = attributes.get("hostname") or (outer.host if outer else "")
         self.at: datetime | None = _instant(attributes.get("timestamp", "")) or (outer.at if outer else None)
         self.of_pytest: bool = self.name in _OF_PYTEST or (outer is not None and outer.of_pytest)
+        failures, errors = attributes.get("failures"), attributes.get("errors")
+        self.declared: int = _count(failures) + _count(errors)
+        """Failures and errors that it says to have, those of the suites inside it among them."""
+        self.tells: bool = failures is not None or errors is not None
 
 
 class _Reading:
@@ -90,6 +98,8 @@ class _Reading:
         self.cases: list[Case] = []
         self.nameless = 0
         self.surplus = 0
+        self.declared = self.failed = 0
+        """Failures and errors that the outermost suites say to have, and test cases that have some."""
         self._depth = 0
         self._rooted = False
         self._suites: list[_Suite] = []
@@ -154,7 +164,10 @@ class _Reading:
             self._inside(element, attributes)
         elif element in _ROOTS:
             outer = self._suites[-1] if self._suites else None
-            self._suites.append(_Suite(attributes, outer))
+            suite = _Suite(attributes, outer)
+            if not any(one.tells for one in self._suites):
+                self.declared += suite.declared
+            self._suites.append(suite)
         elif element == "testcase":
             self._case, self._case_depth = attributes, self._depth
             self._problems, self._skipped = [], False
@@ -204,6 +217,7 @@ class _Reading:
             return
         file = told.get("file") or suite.file
         problems = [problem for problem in self._problems if not problem.element.startswith("flaky")]
+        self.failed += bool(problems)
         self.cases.append(
             Case(
                 test=identity(suite=suite.name, classname=classname, name=name, file=file),
@@ -236,6 +250,10 @@ def _instant(text: str) -> datetime | None:
         return instant(text) if text else None
     except ValueError:
         return None
+
+
+def _count(text: str | None) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _milliseconds(text: str) -> int:
