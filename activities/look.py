@@ -161,7 +161,7 @@ class LookActivities:
         if landed is None:
             return _unknown(f"{change.id} landed, but not as one of the last {RECENT_CHANGES} commits")
         said = f"{change.id} landed as {landed.sha[:12]}"
-        if repository.only_overlays(landed.paths):
+        if repository.delivers_nothing(landed.paths):
             return _done(said)
         return self._released(repository, landed, said)
 

@@ -322,7 +322,7 @@ class TrainActivities:
             ),
             dev_seconds=repository.dev_seconds(car.paths),
             lanes=repository.lanes_of(car.paths),
-            releases=None if repository.only_overlays(car.paths) else repository.service.name,
+            releases=None if repository.delivers_nothing(car.paths) else repository.service.name,
             proven=tuple(proven[check.name] for check in required if check.name in proven),
         )
 

@@ -175,7 +175,7 @@ class GitReader:
             # A commit that git does not know, such as one before a rewritten history, bounds nothing.
             known = after if after is not None and has_commit(git, the_sha(after)) else None
             brought = track_history.landed_between(git, repository.target, after=known, upto=upto)
-            told = [pair for pair in brought if not repository.only_overlays(pair[0].paths)]
+            told = [pair for pair in brought if not repository.delivers_nothing(pair[0].paths)]
         return told[:limit], max(0, len(told) - limit)
 
     @on_a_fresh_mirror_again

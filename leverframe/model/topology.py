@@ -353,6 +353,8 @@ class Repository(Frozen):
     checks: tuple[Check, ...] = Field(min_length=1)
     train: TrainRules = TrainRules()
     build: Build = Build()
+    not_delivered: tuple[str, ...] = (".leverframe/**",)
+    """Globs of files that are no part of what is built: a commit that changes only these is not released."""
     infrastructure: Infrastructure | None = None
     service: Service
 
@@ -394,6 +396,9 @@ class Repository(Frozen):
             return ()
         return tuple(sorted({name for names in named.values() for name in names}))
 
-    def only_overlays(self, paths: tuple[str, ...]) -> bool:
-        """Whether the paths change nothing but the service's overlays: nothing new to build."""
-        return bool(paths) and set(paths) <= set(self.service.overlays.values())
+    def delivers_nothing(self, paths: tuple[str, ...]) -> bool:
+        """Whether the paths change nothing but the service's overlays and what is not delivered."""
+        overlays = set(self.service.overlays.values())
+        return bool(paths) and all(
+            path in overlays or any_match((path,), self.not_delivered) for path in paths
+        )

@@ -49,8 +49,10 @@ def test_a_check_is_required_unless_every_changed_path_lets_it_be_skipped() -> N
     assert shop.required_checks(("README.md", overlay)) == (always,)
     assert shop.required_checks(("README.md", "app.py")) == (words, always)
     assert shop.required_checks(()) == (words, always)
-    assert [shop.only_overlays(paths) for paths in ((overlay,), (overlay, "app.py"), ())] == [
-        True,
-        False,
-        False,
-    ]
+    ours = ".leverframe/quarantine.yaml"
+    nothing = ((overlay,), (ours,), (overlay, ours))
+    something = ((overlay, "app.py"), (ours, "app.py"), ("sub/.leverframe/x",), ())
+    assert all(shop.delivers_nothing(paths) for paths in nothing)
+    assert not any(shop.delivers_nothing(paths) for paths in something)
+    everything = shop.model_copy(update={"not_delivered": ()})
+    assert not everything.delivers_nothing((ours,))

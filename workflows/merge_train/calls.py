@@ -98,7 +98,7 @@ class Calls:
         repository: Repository = await self._by_hand(
             f"Read what {self._repository} builds", ForgeActivities.describe, self._repository
         )
-        return None if repository.only_overlays(receipt.paths) else repository.service.name
+        return None if repository.delivers_nothing(receipt.paths) else repository.service.name
 
     async def capability(self) -> Capability:
         """Whether the forge's own queue can carry the changes."""
