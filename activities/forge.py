@@ -16,7 +16,8 @@ from activities.deployments import repointing
 from activities.failures import typed_failures
 from activities.ports import Changes, Deployments
 from activities.pulse import with_pulse
-from activities.reserved import effect_of, patch_of
+from activities.quarantining import preview as preview_quarantine
+from activities.reserved import effect_of, patch_of, run_message
 from activities.track_port import Track
 from leverframe.model.changes import (
     Author,
@@ -34,14 +35,11 @@ from leverframe.model.differences import TreeDifference
 from leverframe.model.errors import Conflict, NotFound, Refused
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
 from leverframe.model.ids import overlay_branch, revert_branch
-from leverframe.model.proposals import Effect, RevertChange, RollBack
+from leverframe.model.proposals import ChangeQuarantine, Effect, RevertChange, RollBack
 from leverframe.model.releases import Artifact, Environment
 from leverframe.model.topology import Repository
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Reservation
-
-RUN_TRAILER = "Leverframe-Run"
-"""The commit trailer that names the agent run behind a change."""
 
 RELEASE_MACHINERY = Author(kind="release", name="leverframe")
 
@@ -209,6 +207,9 @@ class ForgeActivities:
             return self._track.preview_overlay(
                 declared, environment="production", sha=effect.to, at=at, build=build
             )
+        if isinstance(effect, ChangeQuarantine):
+            _same_repository(effect, repository)
+            return preview_quarantine(self._track, declared, effect, at)
         return None
 
     @activity.defn(name="revert")
@@ -228,7 +229,7 @@ class ForgeActivities:
             repository,
             commit=effect.commit,
             branch=branch,
-            message=_message(effect.title, f"This reverts commit {effect.commit}.", reservation),
+            message=run_message(effect.title, f"This reverts commit {effect.commit}.", reservation),
             at=request.at,
             patch=patch_of(reservation),
         )
@@ -299,7 +300,7 @@ class ForgeActivities:
             environment=request.environment,
             sha=request.sha,
             branch=branch,
-            message=_message(title, request.reason, reservation),
+            message=run_message(title, request.reason, reservation),
             at=request.at,
             patch=patch_of(reservation) if reservation else None,
             build=self._build(repository.name, request.sha),
@@ -319,7 +320,7 @@ class ForgeActivities:
         )
 
 
-def _same_repository(effect: RevertChange, repository: str) -> None:
+def _same_repository(effect: RevertChange | ChangeQuarantine, repository: str) -> None:
     if effect.repository != repository:
         raise Refused(f"it is asked for {repository}, but the effect is on {effect.repository}")
 
@@ -335,11 +336,3 @@ def _clean(made: MadeT | Conflicted, effect: RevertChange) -> MadeT:
         named = Untrusted(", ".join(made.paths[:5])).for_terminal()
         raise Conflict(f"{effect.commit[:12]} no longer reverts cleanly: later changes touch {named}")
     return made
-
-
-def _message(title: str, body: str, reservation: Reservation | None) -> str:
-    """A commit message; an agent's ends in the trailer that names its run."""
-    text = f"{title}\n\n{body}\n"
-    if reservation is None:
-        return text
-    return f"{text}\n{RUN_TRAILER}: {reservation.run}\n"

@@ -11,7 +11,8 @@ from typing import Protocol
 from temporalio import activity
 
 from activities.failures import typed_failures
-from activities.ports import Changes, ErrorGroup, Errors, Flags
+from activities.policy_files import snapshot_of
+from activities.ports import Changes, ErrorGroup, Errors, Flags, PolicySource
 from activities.pulse import with_pulse
 from activities.track_port import Track
 from leverframe.model.changes import Change
@@ -28,8 +29,9 @@ from leverframe.model.facts import (
     Frame,
     LandedCommit,
 )
-from leverframe.model.quarantine import FlakyFacts
+from leverframe.model.quarantine import FlakyFacts, QuarantineCaps
 from leverframe.model.topology import Repository
+from policies.quarantine import caps
 
 MAX_FRAMES = 5
 """Frames that are kept and blamed: the crash frame and its callers."""
@@ -59,14 +61,18 @@ class InvestigateActivities:
         repositories: Mapping[str, Repository],
         *,
         tests: TestFacts | None = None,
+        policies: PolicySource | None = None,
     ) -> None:
-        """Without `tests` nothing is known of any repository's tests."""
+        """Without `tests` nothing is known of any repository's tests, and without `policies` none may be
+        quarantined.
+        """
         self._errors = errors
         self._track = track
         self._changes = changes
         self._flags = flags
         self._repositories = repositories
         self._tests = tests
+        self._policies = policies
 
     @activity.defn(name="gather")
     @typed_failures
@@ -76,7 +82,7 @@ class InvestigateActivities:
 
         Raises:
             NotFound: no such group, no such repository, or production's overlay names no commit.
-            BadConfiguration: nobody here knows anything of tests.
+            BadConfiguration: nobody here knows anything of tests, or the policies are wrong.
         """
         match request:
             case ErrorFactsRequest():
@@ -88,7 +94,14 @@ class InvestigateActivities:
         if self._tests is None:
             raise BadConfiguration("no store of test reports is set up, so nothing is known of tests")
         self._repository(request.repository)
-        return self._tests.gather(request)
+        return self._tests.gather(request).model_copy(update={"caps": self._caps(request)})
+
+    def _caps(self, request: FlakyFactsRequest) -> QuarantineCaps:
+        """What policy lets the agent quarantine; the ledger asks again, when the change is reserved."""
+        if self._policies is None:
+            return QuarantineCaps()
+        snapshot = snapshot_of(self._policies.read())
+        return caps(snapshot, agent=request.agent, repository=request.repository)
 
     def _of_errors(self, request: ErrorFactsRequest) -> ErrorFacts:
         """What is known of an error group, the live release and what landed lately."""

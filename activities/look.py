@@ -20,9 +20,9 @@ from leverframe.model.changes import Change
 from leverframe.model.errors import NotFound
 from leverframe.model.facts import FlagState, LandedCommit
 from leverframe.model.frozen import Frozen, Instant, Slug
-from leverframe.model.ids import overlay_branch, revert_branch
+from leverframe.model.ids import overlay_branch, quarantine_branch, revert_branch
 from leverframe.model.outcomes import Outcome
-from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
+from leverframe.model.proposals import ChangeQuarantine, Effect, FlipFlag, RevertChange, RollBack
 from leverframe.model.topology import Repository
 
 RECENT_CHANGES = 200
@@ -43,7 +43,8 @@ class Look(Frozen):
     """Which effect to look for."""
 
     repository: Slug
-    effect: Effect
+    effect: Effect | None
+    """None: a change of a quarantine file, which only its reservation's branch tells of."""
     reservation: str | None = None
     """Whose; None for one that was only thought of, in observe mode."""
     since: Instant
@@ -93,6 +94,8 @@ class LookActivities:
                 return self._overlay(look, back)
             case RevertChange() as revert:
                 return self._revert(look, revert)
+            case ChangeQuarantine() | None:
+                return self._quarantine(look)
 
     @activity.defn(name="run_state")
     async def run_state(self, run: str) -> RunState:
@@ -140,6 +143,15 @@ class LookActivities:
         if undone is not None:
             return _by_others(f"{undone[:12]} on {repository.target} reverts {revert.commit[:12]}")
         return _nothing(f"nothing on {repository.target} reverts {revert.commit[:12]}")
+
+    def _quarantine(self, look: Look) -> Sighted:
+        if look.reservation is None:
+            return _nothing("a change of the quarantine that was only thought of is compared with nothing")
+        repository = self._repository(look.repository)
+        change = self._change(repository, quarantine_branch(look.reservation))
+        return (
+            self._of(repository, change) if change else _nothing("no change of this reservation was opened")
+        )
 
     def _of(self, repository: Repository, change: Change) -> Sighted:
         """The change that the reservation opened. Only a landed one did something."""

@@ -1,6 +1,6 @@
 """The port of git: cars, landings, and what has landed. Its rules are those of `activities.ports`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -20,6 +20,9 @@ from leverframe.model.facts import LandedCommit
 from leverframe.model.releases import Artifact, Environment
 from leverframe.model.topology import Repository
 from leverframe.model.trains import AuditReport, Method, Override, Rehearsal
+
+Edit = Callable[[str | None], str]
+"""A file's text, None where there is no such file, to the text that it is to have. Pure."""
 
 
 class Track(Protocol):
@@ -222,6 +225,30 @@ class Track(Protocol):
         """Push a branch whose one commit undoes `commit` (a landed car) on the target's tip. Idempotent.
 
         With a `patch` (of a `TreeDifference`), Refused unless exactly that is what it changes.
+        """
+        ...
+
+    def preview_file(
+        self, repository: Repository, *, path: str, edit: Edit, at: datetime
+    ) -> TreeDifference | None:
+        """What `file_branch` would change; None when the edit changes nothing. Pushes nothing."""
+        ...
+
+    def file_branch(
+        self,
+        repository: Repository,
+        *,
+        path: str,
+        edit: Edit,
+        branch: str,
+        message: str,
+        at: datetime,
+        patch: str | None = None,
+    ) -> str | None:
+        """Push a branch whose one commit edits one file, or makes it; None when the edit changes nothing.
+
+        On a target that has moved the edit is made anew. Idempotent by branch. `patch` as for
+        `revert_branch`. Raises what `edit` does.
         """
         ...
 

@@ -5,13 +5,14 @@ from types import MappingProxyType
 from typing import Any
 
 from agents.contract import Agent
+from agents.flaky_tests.agent import FlakyTests
 from agents.sentry_spike.agent import SentrySpike
 from leverframe.model.errors import BadConfiguration
 
 AnyAgent = Agent[Any]
 """An agent whose state is its own affair: the registry's callers carry it without looking in."""
 
-_AGENTS: tuple[AnyAgent, ...] = (SentrySpike(),)
+_AGENTS: tuple[AnyAgent, ...] = (FlakyTests(), SentrySpike())
 
 _BY_NAME: Mapping[str, AnyAgent] = MappingProxyType({agent.name: agent for agent in _AGENTS})
 

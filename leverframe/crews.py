@@ -44,6 +44,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.marking import MarkActivities  # noqa: PLC0415
     from activities.native import NativeActivities  # noqa: PLC0415
     from activities.policies import PolicyActivities  # noqa: PLC0415
+    from activities.quarantining import QuarantineActivities  # noqa: PLC0415
     from activities.reconcile import ReconcileActivities  # noqa: PLC0415
     from activities.report import ReportActivities  # noqa: PLC0415
     from activities.train import TrainActivities  # noqa: PLC0415
@@ -68,7 +69,15 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         ),
         DeploymentActivities(ports.deployments, ports.changes, ports.track, declared),
         InfrastructureActivities(ports.terraform, ports.delivery, ports.track, declared, settings.artifacts),
-        InvestigateActivities(ports.errors, ports.track, ports.changes, ports.flags, declared),
+        InvestigateActivities(
+            ports.errors,
+            ports.track,
+            ports.changes,
+            ports.flags,
+            declared,
+            policies=ports.policy_source,
+        ),
+        QuarantineActivities(ports.changes, ports.track, declared),
         LedgerActivities(ledger),
         PolicyActivities(ports.policy_source, ledger),
         look,

@@ -44,6 +44,10 @@ class Effective(Scoped, Protocol):
     def cost(self) -> Cost:
         """What it costs."""
 
+    @property
+    def tests(self) -> int:
+        """How many tests enter the quarantine with it."""
+
 
 class Question(Scoped, Protocol):
     """A question to people as limits count it."""
@@ -77,13 +81,15 @@ def _part(scope: str, scoped: Scoped, group: str) -> tuple[str, ...]:
             return (group,)
 
 
-def amount(limit: Limit, cost: Cost) -> int:
-    """What one effect of that cost adds up to under the limit, in the limit's unit."""
+def amount(limit: Limit, cost: Cost, tests: int) -> int:
+    """What one effect of that cost, with so many tests, adds up to under the limit, in the limit's unit."""
     match limit.unit:
         case "cents":
             return cost.cents
         case "tokens":
             return cost.tokens
+        case "tests":
+            return tests
         case _:
             return 1
 
@@ -155,7 +161,12 @@ class Counters:
         self._put(
             key,
             tuple(
-                _Row(self._counters[file, limit.id], scope_key(limit, use), use.at, amount(limit, use.cost))
+                _Row(
+                    self._counters[file, limit.id],
+                    scope_key(limit, use),
+                    use.at,
+                    amount(limit, use.cost, use.tests),
+                )
                 for file, limit in self._limits(use)
                 if limit.unit != "escalations" and (limit.window is not None or use.held)
             ),

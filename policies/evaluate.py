@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from leverframe.model.frozen import Frozen
-from policies import breaker, calendar, levels, levers, limits, pacing, paths
+from policies import breaker, calendar, levels, levers, limits, pacing, paths, quarantine
 from policies.decision import Finding, Terms, Verdict
 from policies.documents import PolicyDocument, PolicySnapshot
 from policies.layering import applicable, missing_files
@@ -50,6 +50,7 @@ def evaluate(
         *levels.findings(documents, intent, usage, as_if),
         *paths.protected(intent),
         *paths.unspecified(documents, intent),
+        *quarantine.unspecified(documents, intent),
         *(finding for document in documents for finding in _document(document, intent, usage, now)),
         *pacing.lineage(documents, intent),
         *two_people(documents, intent),
@@ -80,6 +81,7 @@ def _document(document: PolicyDocument, intent: Intent, usage: Usage, now: datet
     """What one file says on its own, apart from its levels."""
     yield from levers.findings(document, intent)
     yield from paths.findings(document, intent)
+    yield from quarantine.findings(document, intent)
     yield from limits.findings(document, intent, usage, now)
     yield from pacing.storm(document, intent, usage, now)
     yield from pacing.cooldown(document, intent, usage, now)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import assert_never
 
-from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
+from leverframe.model.proposals import ChangeQuarantine, Effect, FlipFlag, RevertChange, RollBack
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Finding, Verdict
 from policies.overview import Headroom, LedgerOverview, OpenReservation, ShadowTally
@@ -40,8 +40,19 @@ def effect_words(effect: Effect) -> str:
             return f"roll {effect.service} back to {effect.to[:12]}"
         case RevertChange():
             return f"open a merge request in {effect.repository} that reverts {effect.commit[:12]}"
+        case ChangeQuarantine():
+            parts = [
+                *([f"quarantines {tests_words(len(effect.enter))}"] if effect.enter else []),
+                *([f"releases {tests_words(len(effect.leave))}"] if effect.leave else []),
+            ]
+            return f"open a merge request in {effect.repository} that {' and '.join(parts)}"
         case _:
             assert_never(effect)
+
+
+def tests_words(count: int) -> str:
+    """`1 test`, `3 tests`."""
+    return "1 test" if count == 1 else f"{count:,} tests"
 
 
 def overview_markdown(overview: LedgerOverview) -> str:

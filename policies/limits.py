@@ -17,10 +17,12 @@ def findings(document: PolicyDocument, intent: Intent, usage: Usage, now: dateti
     for position, limit in enumerate(document.rules.limits):
         if limit.unit == "escalations" or intent.lever not in limit.levers:
             continue
-        if intent.cost is None and limit.unit != "count" and limit.max != "unlimited":
+        if intent.cost is None and limit.unit in ("cents", "tokens") and limit.max != "unlimited":
             yield _unpriced(document, position, limit)
             continue
-        more = amount(limit, intent.cost or Cost())
+        more = amount(limit, intent.cost or Cost(), intent.tests)
+        if limit.unit == "tests" and not more:
+            continue
         taken = _Taken(usage.counter(document, limit), scope_key(limit, intent), more)
         verdict = Verdict.ESCALATE if limit.on_exceed == "escalate" else Verdict.DENY
         yield from _exceeded(document, position, taken, now, verdict)

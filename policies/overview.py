@@ -11,7 +11,7 @@ from policies.documents import PolicyDocument
 from policies.layering import is_about
 from policies.reservations import Entry, LedgerState, ParkedRun, Phase, RefusedPolicy, ShadowEntry
 from policies.retention import MAX_ENTRIES, use_of
-from policies.rules import Limit, duration_words
+from policies.rules import Limit, Unit, duration_words
 from policies.usage import Asking, Demotion, Pause, Use
 
 MAX_GROUPS = 20
@@ -28,7 +28,7 @@ class Headroom(Frozen):
     max: int | Literal["unlimited"]
     span: str
     """`1h`, or `unsettled`."""
-    unit: Literal["count", "cents", "tokens", "escalations"] = "count"
+    unit: Unit = "count"
 
 
 class OpenReservation(Frozen):
@@ -134,7 +134,7 @@ def _headroom(
     else:
         for use in uses:
             if (use.held or limit.window is not None) and _counts(document, limit, use, use.at, now):
-                count(use, "", amount(limit, use.cost))
+                count(use, "", amount(limit, use.cost, use.tests))
     fullest = sorted((groups or {"": 0}).items(), key=lambda group: (-group[1], group[0]))
     return tuple(
         Headroom(

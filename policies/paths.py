@@ -99,7 +99,7 @@ def _allowed(
 def _denied(
     document: PolicyDocument, rule: OpenMergeRequestRule, files: Iterable[FileDelta]
 ) -> Iterator[Finding]:
-    caught = [file.path for file in files if _is_denied(file.path, rule.paths.deny)]
+    caught = [file.path for file in files if is_denied(file.path, rule.paths.deny)]
     if caught:
         place = document.source(*_LEVER, "paths", "deny")
         yield Finding(
@@ -156,7 +156,8 @@ def _is_allowed(path: str, globs: Sequence[str]) -> bool:
     return all(any(matches(form, glob) for glob in globs) for form in {raw, normal})
 
 
-def _is_denied(path: str, globs: Sequence[str]) -> bool:
+def is_denied(path: str, globs: Sequence[str]) -> bool:
+    """Whether a path matches one of the globs in any of its forms, without regard to case."""
     raw, normal, folded = forms(path)
     pairs = {(form, glob) for glob in globs for form in (raw, normal)}
     pairs |= {(folded, forms(glob)[2]) for glob in globs}

@@ -71,7 +71,11 @@ def slim(intent: Intent) -> Intent:
     difference = intent.difference
     if difference is not None and difference.files:
         difference = difference.model_copy(update={"files": (), "omitted": difference.total_files})
-    return intent.model_copy(update={"difference": difference, "evidence": (), "requesters": ()})
+    quarantine = intent.quarantine
+    if quarantine is not None:
+        quarantine = quarantine.model_copy(update={"paths": (), "markers": ()})
+    update = {"difference": difference, "quarantine": quarantine, "evidence": (), "requesters": ()}
+    return intent.model_copy(update=update)
 
 
 def recordable(intent: Intent) -> Intent:
@@ -96,6 +100,7 @@ def use_of(entry: Entry) -> Use:
         at=entry.reserved_at,
         held=entry.open,
         cost=actual,
+        tests=entry.intent.tests,
         outcome=entry.outcome,
         ended_at=entry.ended_at,
         overrun=entry.phase is Phase.SETTLED
@@ -117,6 +122,7 @@ def shadow_use(shadow: ShadowEntry) -> Use:
         at=shadow.at,
         held=held,
         cost=intent.cost or Cost(),
+        tests=intent.tests,
         outcome=None if held else done,
         ended_at=shadow.scored_at,
     )

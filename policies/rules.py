@@ -21,6 +21,7 @@ from pydantic import (
 from leverframe.model.frozen import Frozen, Slug
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Lever
+from leverframe.model.quarantine import MOST_PER_CHANGE, Owner
 from policies.decision import Verdict
 from policies.notation import Amount, Cron, Glob, PathGlob, ZoneName
 
@@ -35,6 +36,7 @@ Layer = Literal["org", "repo", "agent"]
 Scope = Literal["agent", "repo", "subject", "lever", "approver_group"]
 Direction = Literal["to_off", "to_on"]
 OnExceed = Literal["deny", "escalate"]
+Unit = Literal["count", "cents", "tokens", "tests", "escalations"]
 
 
 class Autonomy(StrEnum):
@@ -140,12 +142,34 @@ class FlipFlagRule(LeverRule):
     flags: FlagNames = FlagNames()
 
 
+class QuarantineRule(Section):
+    """Which tests a merge request may quarantine, and how many. That a test leaves is never capped."""
+
+    max_share_ppm: Annotated[int, Field(ge=0, le=1_000_000)]
+    """Of the suite, quarantined at once, in parts per million."""
+    max_per_change: Annotated[int, Field(ge=0, le=MOST_PER_CHANGE)]
+    """Tests that enter with one merge request. How many a day: a limit with `unit: tests`."""
+    max_days: Annotated[int, Field(ge=1, le=366)]
+    """An entry must expire after at most so many days; then the test's failures count again."""
+    by_itself: Annotated[int, Field(ge=1)]
+    """Evidence of at least this (the runs in which a healthy test is quarantined once) needs no person; less
+    escalates."""
+    deny_paths: tuple[PathGlob, ...] = ()
+    """Tests in these files never enter, nor does one whose file is not known. Without regard to case."""
+    deny_markers: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
+    """Tests with one of these pytest markers never enter."""
+    fallback_owner: Owner | None = None
+    """Whose a test is that CODEOWNERS gives to nobody; without one such a test never enters."""
+
+
 class OpenMergeRequestRule(LeverRule):
     """Opening merge requests, looked at as the final difference between trees."""
 
     paths: PathNames = PathNames()
     diff: DiffCap | None = None
     """Left out, this file has no say: the organisation's or the agent's must give a cap."""
+    quarantine: QuarantineRule | None = None
+    """Left out, this file has no say: without one in the organisation's or the agent's, no test enters."""
 
 
 class Levers(Section):
@@ -172,8 +196,8 @@ class Limit(Section):
     scope: tuple[Scope, ...] = ()
     """Uses count together when these agree; none: everything the document is about counts together."""
     levers: tuple[Lever, ...] = Field(default=tuple(Lever), min_length=1)
-    unit: Literal["count", "cents", "tokens", "escalations"] = "count"
-    """Effects, money, language-model tokens, or questions to people."""
+    unit: Unit = "count"
+    """Effects, money, language-model tokens, tests that enter the quarantine, or questions to people."""
     max: Amount
     window: Duration | None = None
     hold: Literal["until_settled"] | None = None

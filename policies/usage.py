@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
+from pydantic import Field
+
 from leverframe.model.differences import TreeDifference
 from leverframe.model.errors import BadInput
 from leverframe.model.frozen import Frozen, Instant, Sha, Slug
@@ -11,6 +13,7 @@ from leverframe.model.ids import digest
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import (
     Affected,
+    ChangeQuarantine,
     Cost,
     Effect,
     FlipFlag,
@@ -33,6 +36,40 @@ REMEMBERED_HOLDS = 10
 """How many of an agent's newest unsettled effects a breaker looks at: as many as it can let probe."""
 
 
+class QuarantineIntent(Frozen):
+    """What the rules look at in a change of a quarantine file."""
+
+    enter: int = Field(ge=0)
+    """Tests."""
+    leave: int = Field(ge=0)
+    standing: int = Field(ge=0)
+    """Tests that the file names afterwards."""
+    suite: int = Field(ge=0)
+    """Tests that there are."""
+    days: int = 0
+    """After so many days the last of those that enter expires."""
+    weakest: int = 0
+    """The least evidence of those that enter."""
+    paths: tuple[str, ...] = ()
+    """The files of those that enter, each once; empty for one that is not known."""
+    markers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, effect: ChangeQuarantine) -> "QuarantineIntent":
+        """The same for the same change, in whatever order its tests stand."""
+        entries = [one.entry for one in effect.enter]
+        return cls(
+            enter=len(effect.enter),
+            leave=len(effect.leave),
+            standing=effect.quarantined,
+            suite=effect.tests,
+            days=max(((entry.expires - entry.since).days for entry in entries), default=0),
+            weakest=min((one.strength for one in effect.enter), default=0),
+            paths=tuple(sorted({one.path for one in effect.enter})),
+            markers=tuple(sorted({marker for one in effect.enter for marker in one.markers})),
+        )
+
+
 class Intent(Frozen):
     """What the rules look at in a request."""
 
@@ -47,6 +84,7 @@ class Intent(Frozen):
     direction: Direction | None = None
     commit: Sha | None = None
     """What a revert undoes, or what a rollback goes back to."""
+    quarantine: QuarantineIntent | None = None
     difference: TreeDifference | None = None
     cost: Cost | None = None
     evidence: tuple[Measurement, ...] = ()
@@ -70,6 +108,7 @@ class Intent(Frozen):
             flag=flip.flag if flip else None,
             direction=("to_on" if flip.on else "to_off") if flip else None,
             commit=_commit(effect),
+            quarantine=QuarantineIntent.of(effect) if isinstance(effect, ChangeQuarantine) else None,
             difference=request.difference,
             cost=request.cost,
             evidence=request.evidence,
@@ -78,8 +117,18 @@ class Intent(Frozen):
             requesters=request.requesters,
         )
 
-    def effect(self) -> Effect:
-        """What would be done, without the words around it: enough to look whether it was."""
+    @property
+    def tests(self) -> int:
+        """How many tests would enter the quarantine."""
+        return self.quarantine.enter if self.quarantine else 0
+
+    def effect(self) -> Effect | None:
+        """What would be done, without the words around it: enough to look whether it was.
+
+        None for a change of a quarantine, of which the ledger keeps only how large it is.
+        """
+        if self.quarantine is not None:
+            return None
         if self.flag is not None:
             return FlipFlag(flag=self.flag, on=self.direction == "to_on")
         if self.commit is None:
@@ -95,7 +144,7 @@ def _commit(effect: Effect) -> str | None:
             return effect.to
         case RevertChange():
             return effect.commit
-        case FlipFlag():
+        case FlipFlag() | ChangeQuarantine():
             return None
 
 
@@ -113,6 +162,8 @@ class Use(Frozen):
     """Its outcome is not known yet."""
     cost: Cost = Cost()
     """The estimate until it is settled, then the actual figure."""
+    tests: int = 0
+    """How many entered the quarantine with it."""
     outcome: Outcome | None = None
     """None while held."""
     ended_at: Instant | None = None

@@ -98,7 +98,7 @@ class Levers:
         if not check.ok:
             detail = f"{effect.flag} was written {word}, but still evaluates the other way"
             return Pulled(result="failed", detail=detail, outcome=Outcome.FAILED)
-        self._took_effect(effect, timings, flipped.written_at, check.verified_at)
+        self.took_effect(effect, timings, flipped.written_at, check.verified_at)
         detail = f"{effect.flag} is {word}, verified by an evaluation"
         return await self._seen_quiet(detail, timings)
 
@@ -121,7 +121,7 @@ class Levers:
         if (missing := await self.rider.not_back(effect.to)) is not None:
             detail = f"the overlay names {effect.to[:12]}, but {missing}"
             return Pulled(result="failed", detail=detail, outcome=None)
-        self._took_effect(effect, timings, applied, workflow.now())
+        self.took_effect(effect, timings, applied, workflow.now())
         return await self._seen_quiet(f"production runs {effect.to[:12]} again", timings)
 
     async def revert(self, reservation: Reservation, effect: RevertChange, timings: dict[str, int]) -> Pulled:
@@ -148,11 +148,11 @@ class Levers:
         if release.outcome != "landed":
             detail = f"{change.id} landed as {landed[:12]}; its release: {release.outcome}: {release.detail}"
             return Pulled(result="failed", detail=detail, outcome=Outcome(release.outcome))
-        self._took_effect(effect, timings, opened, workflow.now())
+        self.took_effect(effect, timings, opened, workflow.now())
         said = f"{change.id} landed as {landed[:12]} and reached {release.reached_percent} % of production"
         return await self._checked(said, effect, landed)
 
-    def _took_effect(
+    def took_effect(
         self, effect: Effect, timings: dict[str, int], applied: datetime, verified: datetime
     ) -> None:
         """Keep how long it took, from the detection and from the pull, until the effect was seen."""
@@ -220,7 +220,12 @@ class Levers:
         )
 
     async def healthy(self) -> bool:
-        """Whether the errors have ended by themselves: none came for the longest quiet window."""
+        """Whether the signal has ended by itself: no error came for the longest quiet window.
+
+        Of what does not err that can't be told.
+        """
+        if not isinstance(self.facts, ErrorFacts):
+            return False
         errors: int = await workflow.execute_activity_method(
             InvestigateActivities.count_since,
             args=[self.request.service, self.request.subject, workflow.now() - QUIET_LONGEST],

@@ -5,7 +5,7 @@ from typing import Literal, assert_never
 
 from leverframe.model.changes import CarLanded, CarOutcome, Change
 from leverframe.model.outcomes import Outcome
-from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
+from leverframe.model.proposals import ChangeQuarantine, Effect, FlipFlag, RevertChange, RollBack
 from leverframe.model.releases import ReleaseOutcome
 from leverframe.model.untrusted import Untrusted
 
@@ -54,6 +54,10 @@ def reversibility(effect: Effect) -> str:
             return "Land a newer release: it walks the canary again, which takes minutes."
         case RevertChange():
             return "Until it lands, close the merge request; later, revert it by the train and the canary."
+        case ChangeQuarantine():
+            return (
+                "Until it lands, close the merge request; later, revert it by the train: nothing is released."
+            )
         case _:
             assert_never(effect)
 

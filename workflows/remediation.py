@@ -282,7 +282,7 @@ def _conclusion(taken: list[tuple[Rung, StepReport]]) -> tuple[Outcome, str]:
         case "done":
             return Outcome.LANDED, said
         case "failed":
-            ended = (Outcome.ROLLED_BACK, Outcome.SUPERSEDED)
+            ended = (Outcome.ROLLED_BACK, Outcome.SUPERSEDED, Outcome.REJECTED)
             return rung.outcome if rung.outcome in ended else Outcome.FAILED, said
         case "expired":
             return Outcome.LANDED if mitigated else Outcome.EXPIRED, said

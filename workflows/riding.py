@@ -53,8 +53,8 @@ class Rider:
             )
         return self._described
 
-    async def carry(self, change: Change) -> Ride:
-        """Put the change on the train as a hotfix and wait for its end."""
+    async def carry(self, change: Change, priority: Priority = Priority.HOTFIX) -> Ride:
+        """Put the change on the train, as a hotfix unless told, and wait for its end."""
         repository = await self.declared()
         await workflow.execute_activity_method(
             EngineActivities.enqueue,
@@ -64,7 +64,7 @@ class Rider:
                 Enqueue(
                     change=change.id,
                     head=change.head,
-                    priority=Priority.HOTFIX,
+                    priority=priority,
                     author=Author(kind="agent", name=self.agent),
                     notify=(workflow.info().workflow_id,),
                     title=change.title,
@@ -73,7 +73,7 @@ class Rider:
             task_queue=HANDS,
             start_to_close_timeout=timedelta(seconds=30),
             schedule_to_close_timeout=timedelta(minutes=30),
-            summary=f"put {change.id} on the train of {repository.name} as a hotfix",
+            summary=f"put {change.id} on the train of {repository.name}, {priority.name.lower()}",
         )
         return await self._settled(change)
 

@@ -19,7 +19,7 @@ from temporalio.exceptions import (
 with workflow.unsafe.imports_passed_through():
     from leverframe.model.ids import approval_id, reservation_id
     from leverframe.model.outcomes import Outcome, StepReport
-    from leverframe.model.proposals import FlipFlag, RevertChange, RollBack, Step
+    from leverframe.model.proposals import ChangeQuarantine, FlipFlag, RevertChange, RollBack, Step
     from leverframe.model.untrusted import Untrusted
     from policies.answers import PAUSE
     from policies.decision import (
@@ -47,6 +47,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.proposing import show_proposal
     from workflows.pulled import Pulled, reversibility
+    from workflows.quarantining import change_quarantine, turned_down
     from workflows.riding import reason_of
     from workflows.run_ledger import PARKED_AT_MOST, RunLedger, parked_wait
 
@@ -181,6 +182,8 @@ class Climber:
                 case Superseded():
                     rung.approval = None
                 case _:
+                    if isinstance(answer, Rejected) and isinstance(asked.effect, ChangeQuarantine):
+                        await turned_down(asked.reservation, asked.effect)
                     return rung.report(*_unlifted(answer, decision))
 
     async def _decided(self, rung: Rung) -> tuple[ReserveRequest, Decision]:
@@ -279,6 +282,8 @@ class Climber:
                 return await self.levers.roll_back(reservation, effect, timings)
             case RevertChange():
                 return await self.levers.revert(reservation, effect, timings)
+            case ChangeQuarantine():
+                return await change_quarantine(self.levers, reservation, effect, timings)
             case _:
                 assert_never(effect)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from leverframe.model.differences import TreeDifference
-from leverframe.model.proposals import FlipFlag, RevertChange, RollBack
+from leverframe.model.proposals import ChangeQuarantine, FlipFlag, RevertChange, RollBack
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Finding, Verdict
 from policies.explain import effect_words
@@ -96,6 +96,11 @@ def what_changes(question: Question) -> list[str]:
             lines = [f"Service {fit(back.service)}: production goes back to {back.to[:12]}"]
         case RevertChange() as revert:
             lines = [f"Repository {fit(revert.repository)}: commit {revert.commit[:12]} is undone"]
+        case ChangeQuarantine() as change:
+            share = f"{change.quarantined:,} of {change.tests:,} tests are then quarantined"
+            lines = [f"Repository {fit(change.repository)}: {share}"]
+            lines += [f"• enters: {fit(one.entry.test.stored(), 150)}" for one in change.enter[:MAX_PATHS]]
+            lines += [f"• leaves: {fit(test.stored(), 150)}" for test in change.leave[:MAX_PATHS]]
     return [*lines, *(difference_lines(question.difference, MAX_PATHS) if question.difference else [])]
 
 
@@ -127,7 +132,7 @@ def evidence(question: Question) -> list[str]:
         fit(f"• {each.name}: {each.observed} {each.unit}, threshold {each.threshold}")
         for each in question.evidence
     ]
-    return [*measured, f"The error, in its own words: {fit(question.error.stored(), 500)}"]
+    return [*measured, f"In its own words: {fit(question.error.stored(), 500)}"]
 
 
 def will(question: Question) -> str:
@@ -144,6 +149,8 @@ def object_of(question: Question) -> str:
             return back.service
         case RevertChange() as revert:
             return revert.repository
+        case ChangeQuarantine() as change:
+            return change.repository
 
 
 def people_needed(question: Question) -> str:

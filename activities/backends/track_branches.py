@@ -1,4 +1,4 @@
-"""Branches with one commit of ours: a revert, or an overlay that names another SHA.
+"""Branches with one commit of ours: a revert, an overlay that names another SHA, or an edit of one file.
 
 What is previewed and what is pushed is composed by the same functions, on the target's tip.
 """
@@ -10,13 +10,14 @@ from typing import NamedTuple
 from activities import overlay_file
 from activities.backends import track_overlay
 from activities.backends.git_process import IDENTITY, Git, the_sha
-from activities.backends.track_compose import commit_tree, is_ancestor, revert, tree_of, with_file
+from activities.backends.track_compose import commit_tree, entry, is_ancestor, revert, tree_of, with_file
 from activities.backends.track_difference import patch_of
 from activities.backends.track_mirror import Mirror
 from activities.backends.track_receipts import receipts
 from activities.backends.track_refs import has_commit, message_of, rejected, tip_of
+from activities.track_port import Edit
 from leverframe.model.changes import Author, Conflicted
-from leverframe.model.errors import Conflict, NotFound, Refused
+from leverframe.model.errors import BadInput, Conflict, NotFound, Refused
 from leverframe.model.releases import Artifact, Environment
 from leverframe.model.topology import Repository
 
@@ -25,6 +26,9 @@ _RECEIPTS_READ = 200
 
 RELEASE = Author(kind="release", name="leverframe")
 AGENT = Author(kind="agent", name=IDENTITY[0])
+
+
+MAX_FILE_BYTES = 8_000_000
 
 
 class Made(NamedTuple):
@@ -95,6 +99,40 @@ def made_overlay(
     edited = overlay_file.point_at(text, image, sha, digest)
     tree = with_file(git, onto, path, edited.encode())
     return Made(onto, commit_tree(git, tree, onto, message=message_of(message), author=RELEASE, at=at))
+
+
+def made_file(
+    git: Git, repository: Repository, onto: str, *, path: str, edit: Edit, message: str, at: datetime
+) -> Made | None:
+    """A commit on `onto`, a commit of the target, that edits a file or makes it; None for the same text.
+
+    Raises:
+        Refused: what has the name is no regular file.
+        BadInput: the file is too large or not UTF-8. Besides whatever `edit` raises.
+    """
+    before = _text(git, onto, path)
+    after = edit(before)
+    if after == before:
+        return None
+    tree = with_file(git, onto, path, after.encode())
+    return Made(onto, commit_tree(git, tree, onto, message=message_of(message), author=AGENT, at=at))
+
+
+def _text(git: Git, commit: str, path: str) -> str | None:
+    """None where nothing has the name."""
+    try:
+        _, blob = entry(git, commit, path)
+    except NotFound:
+        if git.run("ls-tree", "-z", "--full-tree", commit, "--", path).fields:
+            raise Refused(f"{path} in {commit[:12]} is no regular file") from None
+        return None
+    raw = git.run("cat-file", "blob", blob).out
+    if len(raw) > MAX_FILE_BYTES:
+        raise BadInput(f"{path} in {commit[:12]} has {len(raw):,} bytes; at most {MAX_FILE_BYTES:,} are read")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} in {commit[:12]} is not UTF-8: byte {error.start + 1}") from error
 
 
 def made_before(git: Git, target: str, branch: str, message: str) -> Made | None:

@@ -63,13 +63,21 @@ def revert(git: Git, commit: str, onto: str, *, base: str | None = None) -> str 
 
 
 def with_file(git: Git, commit: str, path: str, content: bytes) -> str:
-    """The commit's tree with one regular file's content replaced."""
-    mode, _ = entry(git, commit, path)
+    """The commit's tree with one regular file's content replaced, or the file added.
+
+    Raises Refused for a path that nobody should write.
+    """
+    try:
+        mode, _ = entry(git, commit, path)
+    except NotFound:
+        if not safe_path(path):
+            raise Refused(f"no file is made at {Untrusted(path).for_terminal()!r}") from None
+        mode = "100644"
     blob = git.run("hash-object", "-w", "--stdin", "--no-filters", stdin=content).text
     with tempfile.TemporaryDirectory() as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
         git.run("read-tree", commit, environment=index)
-        git.run("update-index", "--cacheinfo", f"{mode},{blob},{path}", environment=index)
+        git.run("update-index", "--add", "--cacheinfo", f"{mode},{blob},{path}", environment=index)
         return git.run("write-tree", environment=index).text
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from activities.backends import track_cars, track_markers
 from activities.backends.git_process import the_sha
-from activities.backends.track_branches import made_before, made_overlay, made_revert, pushed
+from activities.backends.track_branches import made_before, made_file, made_overlay, made_revert, pushed
 from activities.backends.track_compose import changed_paths, tree_of
 from activities.backends.track_landing import Landing, MovesRefs
 from activities.backends.track_mirror import on_a_fresh_mirror_again
@@ -20,6 +20,7 @@ from activities.backends.track_proof import prove
 from activities.backends.track_reader import GitReader
 from activities.backends.track_refs import tip_of
 from activities.ports import Backend
+from activities.track_port import Edit
 from leverframe.model.changes import Author, Car, Change, CheckResult, Conflicted, Receipt
 from leverframe.model.errors import BadInput, Refused
 from leverframe.model.releases import Artifact, Environment
@@ -187,6 +188,34 @@ class GitTrack(GitReader):
             made = made_revert(git, repository, onto, commit=commit, message=message, at=at)
             if isinstance(made, Conflicted):
                 return made
+            return pushed(mirror, git, branch, made, before=before, patch=patch)
+
+    @on_a_fresh_mirror_again
+    def file_branch(
+        self,
+        repository: Repository,
+        *,
+        path: str,
+        edit: Edit,
+        branch: str,
+        message: str,
+        at: datetime,
+        patch: str | None = None,
+    ) -> str | None:
+        """Push a branch that edits one file, or makes it; None when the edit changes nothing. Idempotent.
+
+        Raises:
+            BadInput: the file can't be read.
+            Conflict: the branch holds something else.
+            Refused: the edit is not `patch`, no such file may be made, or the remote's rules forbid it.
+        """
+        mirror = self._mirror(repository)
+        with mirror.synced() as git:
+            before = made_before(git, repository.target, branch, message)
+            onto = before.base if before else tip_of(git, repository.target)
+            made = made_file(git, repository, onto, path=path, edit=edit, message=message, at=at)
+            if made is None:
+                return None
             return pushed(mirror, git, branch, made, before=before, patch=patch)
 
     @on_a_fresh_mirror_again

@@ -13,7 +13,7 @@ from pathlib import Path
 from activities import overlay_file
 from activities.backends import track_audit, track_history, track_origin, track_overlay
 from activities.backends.git_process import Git, HttpsLogin, the_sha
-from activities.backends.track_branches import made_overlay, made_revert
+from activities.backends.track_branches import made_file, made_overlay, made_revert
 from activities.backends.track_compose import entry, is_ancestor
 from activities.backends.track_difference import difference
 from activities.backends.track_files import read_files, read_text
@@ -24,6 +24,7 @@ from activities.backends.track_refs import has_commit, tip_of
 from activities.backends.track_rehearsal import rehearse, version
 from activities.overlay_file import Named
 from activities.ports import Health, PolicyFiles
+from activities.track_port import Edit
 from leverframe.model.changes import Conflicted, Receipt
 from leverframe.model.deployments import ChangeOrigin
 from leverframe.model.differences import TreeDifference
@@ -108,6 +109,16 @@ class GitReader:
             made = made_overlay(
                 git, repository, tip, environment=environment, sha=sha, message=PREVIEW, at=at, build=build
             )
+            return None if made is None else difference(git, *made)
+
+    @on_a_fresh_mirror_again
+    def preview_file(
+        self, repository: Repository, *, path: str, edit: Edit, at: datetime
+    ) -> TreeDifference | None:
+        """What `file_branch` would change on the target's tip now. Raises as it does."""
+        with self._mirror(repository).synced() as git:
+            tip = tip_of(git, repository.target)
+            made = made_file(git, repository, tip, path=path, edit=edit, message=PREVIEW, at=at)
             return None if made is None else difference(git, *made)
 
     @on_a_fresh_mirror_again

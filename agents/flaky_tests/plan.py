@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 
+from leverframe.model.paths import matches
 from leverframe.model.quarantine import (
     FlakyFacts,
     FlakyFinding,
@@ -14,6 +14,9 @@ from leverframe.model.quarantine import (
     QuarantineFile,
 )
 from leverframe.model.untrusted import Untrusted
+
+MOST_LEAVING = 50
+"""Of one change; the others leave with the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ def planned(facts: FlakyFacts, caps: QuarantineCaps, now: datetime) -> Plan:
     Tests with evidence enough to land by itself go first; a batch never mixes them with those that a person
     must approve, which would hold them up.
     """
-    removed = tuple(_leaving(facts, now))[: caps.per_change]
+    removed = tuple(_leaving(facts, now))[:MOST_LEAVING]
     gone = {test for test, _ in removed}
     kept = tuple(entry for entry in facts.file.entries if entry.test not in gone)
     wanted, left_out = _wanted(facts, caps)
@@ -50,7 +53,7 @@ def planned(facts: FlakyFacts, caps: QuarantineCaps, now: datetime) -> Plan:
     room = min(
         caps.share_ppm * facts.tests // 1_000_000 - len(kept),
         caps.per_day - facts.added_today,
-        caps.per_change - len(removed),
+        caps.per_change,
     )
     added = tuple(batch[: max(room, 0)])
     left_out += [LeftOut(test=one.test, why=_full(facts, caps, len(kept))) for one in batch[len(added) :]]
@@ -101,7 +104,7 @@ def _wanted(facts: FlakyFacts, caps: QuarantineCaps) -> tuple[list[FlakyFinding]
 
 def _denied(finding: FlakyFinding, caps: QuarantineCaps) -> str:
     for glob in caps.deny_paths:
-        if fnmatchcase(finding.path, glob):
+        if matches(finding.path, glob) or matches(finding.path.casefold(), glob.casefold()):
             return f"policy never quarantines tests in {glob}"
     for marker in sorted(set(caps.deny_markers) & set(finding.markers)):
         return f"policy never quarantines tests marked {marker}"

@@ -5,7 +5,8 @@ A file that does not have exactly this form is refused as a whole: then no failu
 
 from pydantic import ValidationError
 
-from leverframe.model.errors import BadInput
+from leverframe.model.errors import BadInput, Conflict
+from leverframe.model.proposals import ChangeQuarantine
 from leverframe.model.quarantine import Quarantined, QuarantineFile
 from leverframe.model.untrusted import Untrusted
 from leverframe_pytest.quarantine import PLACE, Entry, Unreadable, write
@@ -53,3 +54,32 @@ def read(text: str) -> QuarantineFile:
     except ValidationError as error:
         why = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise BadInput(f"{PLACE} can't be used: {why}") from error
+
+
+def edited(text: str | None, change: ChangeQuarantine) -> str:
+    """The file with the change, whatever it names by now; None: there is no file yet.
+
+    Raises:
+        BadInput: it can't be read.
+        Conflict: nothing is left to change, or so much has entered since that more tests would be quarantined
+            than policy looked at.
+    """
+    before = read(text).entries if text is not None else ()
+    leaving = set(change.leave)
+    staying = tuple(entry for entry in before if entry.test not in leaving)
+    known = {entry.test for entry in staying}
+    entering = tuple(one.entry for one in change.enter if one.entry.test not in known)
+    if not entering and len(staying) == len(before):
+        raise Conflict(f"{PLACE} names exactly these tests already")
+    if entering and len(staying) + len(entering) > change.quarantined:
+        raise Conflict(
+            f"{PLACE} would name {len(staying) + len(entering):,} tests, and policy was asked about "
+            f"{change.quarantined:,}: propose it again"
+        )
+    return rendered(QuarantineFile(entries=(*staying, *entering)))
+
+
+def holds(text: str | None, change: ChangeQuarantine) -> bool:
+    """Whether the file names every test that enters, and none that leaves. Raises BadInput."""
+    named = read(text).tests() if text is not None else frozenset[Untrusted]()
+    return {one.entry.test for one in change.enter} <= named and named.isdisjoint(change.leave)

@@ -33,6 +33,8 @@ class FlakyFactsRequest(Frozen):
 
     kind: Literal["flaky_tests"]
     """Written out: a request without a kind is of the time when all asked for errors."""
+    agent: Slug
+    """Who asks: policy says what it may quarantine."""
     repository: Slug
     service: Slug
     subject: str

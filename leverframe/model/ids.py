@@ -79,6 +79,15 @@ def revert_branch(commit: str, reservation: str) -> str:
     return f"leverframe/revert-{commit[:12]}-{short_hash(reservation)}"
 
 
+QUARANTINE_BRANCHES = "leverframe/quarantine-"
+"""How the branches of changes to the quarantine file begin."""
+
+
+def quarantine_branch(reservation: str) -> str:
+    """The branch that carries a reserved change of a quarantine file."""
+    return QUARANTINE_BRANCHES + short_hash(reservation)
+
+
 def overlay_branch(environment: str, sha: str, key: str) -> str:
     """The branch that carries one edit of an overlay; `key` is the reservation's id for a rollback."""
     return f"leverframe/overlay-{environment}-{sha[:12]}-{short_hash(key)}"

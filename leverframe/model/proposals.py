@@ -1,12 +1,13 @@
 """Proposals: what an agent wants done, with evidence and a ladder of levers, fastest first."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from leverframe.model.frozen import Frozen, Sha, Slug
 from leverframe.model.ids import digest
+from leverframe.model.quarantine import MOST_MARKERS, MOST_PER_CHANGE, Marker, Quarantined, TestPath
 from leverframe.model.untrusted import Untrusted
 
 MAX_REQUESTERS = 20
@@ -83,7 +84,67 @@ class RevertChange(Frozen):
     """Markdown, already safe: untrusted text in it was opened for Markdown."""
 
 
-Effect = Annotated[FlipFlag | RollBack | RevertChange, Field(discriminator="lever")]
+class Entering(Frozen):
+    """A test that enters the quarantine, with what policy looks at."""
+
+    entry: Quarantined
+    path: TestPath = ""
+    markers: tuple[Marker, ...] = Field(default=(), max_length=MOST_MARKERS)
+    strength: int = Field(ge=0)
+    """The evidence that it is flaky: the runs to a false one."""
+
+
+class ChangeQuarantine(Frozen):
+    """Open a merge request that changes which tests the repository's quarantine file names.
+
+    It carries the difference, not the file: on a target that has moved the same tests enter and leave.
+    """
+
+    lever: Literal[Lever.OPEN_MERGE_REQUEST] = Lever.OPEN_MERGE_REQUEST
+    change: Literal["quarantine"] = "quarantine"
+    repository: Slug
+    enter: tuple[Entering, ...] = Field(default=(), max_length=MOST_PER_CHANGE)
+    leave: tuple[Untrusted, ...] = Field(default=(), max_length=MOST_PER_CHANGE)
+    staying: int = Field(ge=0)
+    """Entries that were in the file and stay. It is refused where more do, since then too many might be."""
+    tests: int = Field(ge=0)
+    """In the suite."""
+    title: str = Field(max_length=120)
+    body: str = Field(max_length=60_000)
+    """Markdown, already safe: untrusted text in it was opened for Markdown."""
+
+    @property
+    def quarantined(self) -> int:
+        """Tests that the file names afterwards."""
+        return self.staying + len(self.enter)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "ChangeQuarantine":
+        named = [one.entry.test for one in self.enter] + list(self.leave)
+        if not named:
+            raise ValueError("no test enters or leaves")
+        if len(set(named)) < len(named):
+            raise ValueError("a test is named twice")
+        return self
+
+
+def _which(effect: Any) -> str:
+    """The lever, and what kind of merge request; those without a kind are reverts."""
+    lever, change = (
+        (effect.get("lever"), effect.get("change"))
+        if isinstance(effect, dict)
+        else (getattr(effect, "lever", None), getattr(effect, "change", None))
+    )
+    return f"{lever}/{change}" if change else str(lever)
+
+
+Effect = Annotated[
+    Annotated[FlipFlag, Tag("flip_flag")]
+    | Annotated[RollBack, Tag("roll_back")]
+    | Annotated[RevertChange, Tag("open_merge_request")]
+    | Annotated[ChangeQuarantine, Tag("open_merge_request/quarantine")],
+    Discriminator(_which),
+]
 
 
 class Step(Frozen):

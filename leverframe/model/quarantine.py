@@ -5,11 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from leverframe.model.frozen import Frozen, Instant, Slug
-from leverframe.model.proposals import Affected, Measurement
+from leverframe.model.frozen import Frozen, Instant
+from leverframe.model.test_reports import MOST_NAME
 from leverframe.model.untrusted import Untrusted
 
 MOST_ENTRIES = 10_000
+MOST_PER_CHANGE = 100
+"""Tests that one change adds, and so many more that it removes: a person reads it."""
 
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{16})?$")]
 """Of a failure; empty for one of which nothing is known."""
@@ -19,6 +21,12 @@ Owner = Annotated[str, StringConstraints(pattern=OWNER)]
 """A person, a team or a mail address, as CODEOWNERS names them."""
 Link = Annotated[str, StringConstraints(pattern=r"^(https://[!-~]{1,490})?$")]
 """Of the issue that tracks the repair; empty for none."""
+
+TestPath = Annotated[str, StringConstraints(max_length=MOST_NAME)]
+"""A test's file in the repository; empty where it is not known."""
+Marker = Annotated[str, StringConstraints(max_length=100)]
+"""What pytest calls a mark."""
+MOST_MARKERS = 50
 
 
 class Quarantined(Frozen):
@@ -58,9 +66,8 @@ class FlakyFinding(Frozen):
     discordant: int = Field(default=0, ge=0)
     runs: int = Field(default=0, ge=0)
     masks: tuple[Fingerprint, ...] = Field(default=(), max_length=8)
-    path: str = ""
-    """The test's file in the repository."""
-    markers: tuple[str, ...] = Field(default=(), max_length=50)
+    path: TestPath = ""
+    markers: tuple[Marker, ...] = Field(default=(), max_length=MOST_MARKERS)
     owner: Owner | None = None
     """By the repository's CODEOWNERS."""
     link: Link = ""
@@ -73,7 +80,7 @@ class QuarantineCaps(Frozen):
     share_ppm: int = Field(default=0, ge=0, le=1_000_000)
     """Of the suite, quarantined at once."""
     per_day: int = Field(default=0, ge=0)
-    per_change: int = Field(default=25, ge=1, le=500)
+    per_change: int = Field(default=0, ge=0, le=MOST_PER_CHANGE)
     deny_paths: tuple[str, ...] = ()
     """Globs of files whose tests are never quarantined: security, payments."""
     deny_markers: tuple[str, ...] = ()
@@ -108,23 +115,3 @@ class LeftOut(Frozen):
 
     test: Untrusted
     why: str
-
-
-class QuarantineChange(Frozen):
-    """One reviewable change of the quarantine file."""
-
-    repository: Slug
-    path: Literal[".leverframe/quarantine.yaml"] = ".leverframe/quarantine.yaml"
-    content: str
-    """The file's whole text."""
-    title: str = Field(max_length=120)
-    body: str
-    """Markdown, already safe."""
-    evidence: tuple[Measurement, ...] = Field(min_length=1)
-    affected: Affected
-    """Tests that the file quarantines afterwards, of the suite."""
-    needs_person: bool
-    """The evidence is enough for a person to decide on, not to land by itself."""
-    added: tuple[Untrusted, ...] = ()
-    removed: tuple[Untrusted, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()

@@ -66,7 +66,7 @@ def test_a_question_says_what_will_happen_why_how_to_undo_it_and_until_when(
         "Undo: Switching it back takes a second.",
         "org.levers.flip_flag.direction.to_on asks people: act_with_approval; required: act (org.yaml:11)",
         "errors: 38 errors, threshold 6",
-        "The error, in its own words: TypeError",
+        "In its own words: TypeError",
         "You are asked because you are in `sre-oncall`",
         "1 yes is enough, one no is enough to refuse",
         "<http://ui/run/1|the run>",

@@ -6,7 +6,16 @@ from types import EllipsisType
 
 from leverframe.model.differences import FileDelta, TreeDifference
 from leverframe.model.outcomes import Outcome
-from leverframe.model.proposals import Affected, Cost, Effect, FlipFlag, Measurement, RevertChange, RollBack
+from leverframe.model.proposals import (
+    Affected,
+    ChangeQuarantine,
+    Cost,
+    Effect,
+    FlipFlag,
+    Measurement,
+    RevertChange,
+    RollBack,
+)
 from policies.decision import Approval, ReserveRequest
 from policies.documents import PolicySnapshot, parse
 from policies.evaluate import Evaluation, evaluate
@@ -71,9 +80,11 @@ def ask(
     requesters: Sequence[str] = (),
     approval: Approval | None = None,
 ) -> ReserveRequest:
-    """One request; the repository's service has its name. A revert has a small difference unless given."""
+    """One request; the repository's service has its name. A merge request changes little unless told."""
     if isinstance(difference, EllipsisType):
         difference = SMALL if isinstance(effect, RevertChange) else None
+        if isinstance(effect, ChangeQuarantine):
+            difference = QUARANTINED
     return ReserveRequest(
         reservation=reservation,
         agent=agent,
@@ -111,6 +122,7 @@ def use(
         at=at,
         held=outcome is None,
         cost=request.cost or Cost(),
+        tests=Intent.of(request).tests,
         outcome=outcome,
         ended_at=ended if outcome else None,
         overrun=overrun,
@@ -165,3 +177,4 @@ def document(layer: str, *, autonomy: str = "act") -> str:
 
 
 SMALL = difference()
+QUARANTINED = difference(".leverframe/quarantine.yaml")

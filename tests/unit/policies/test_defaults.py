@@ -15,6 +15,7 @@ from policies.evaluate import Evaluation, evaluate
 from policies.rules import Rules
 from policies.usage import Intent, Usage, UsageDocument, Use
 from tests.fakes.asks import BACK, OFF, ON, REVERT, ask, difference
+from tests.fakes.quarantines import change, entering
 
 ROOT = Path(__file__).resolve().parents[3]
 DEFAULTS = ROOT / "policies" / "defaults"
@@ -160,6 +161,24 @@ def test_without_a_measured_change_nothing_is_reverted(staffed: PolicySnapshot) 
 @pytest.mark.parametrize("flag", ["auth-v2", "billing-rework", "security-headers"])
 def test_flags_of_what_protects_and_pays_are_left_to_people(staffed: PolicySnapshot, flag: str) -> None:
     assert asked(staffed, ask(effect=OFF.model_copy(update={"flag": flag}))).verdict is Verdict.DENY
+
+
+def test_strong_evidence_quarantines_by_itself_and_weak_evidence_asks(staffed: PolicySnapshot) -> None:
+    strong = ask(effect=change(entering("a")), agent="flaky_tests", subject="SUITE", cost=Cost())
+    weak = ask(
+        effect=change(entering("a", strength=20_000)), agent="flaky_tests", subject="SUITE", cost=Cost()
+    )
+    forbidden = ask(
+        effect=change(entering("a", path="tests/payments/test_pay.py")),
+        agent="flaky_tests",
+        subject="SUITE",
+        cost=Cost(),
+    )
+    elsewhere = strong.model_copy(update={"difference": difference("shop/checkout.py")})
+    assert asked(staffed, strong).verdict is Verdict.ALLOW
+    assert asked(staffed, weak).verdict is Verdict.ESCALATE
+    assert asked(staffed, forbidden).verdict is Verdict.DENY
+    assert asked(staffed, elsewhere).verdict is Verdict.DENY
 
 
 def test_an_agent_without_a_file_is_off(staffed: PolicySnapshot) -> None:

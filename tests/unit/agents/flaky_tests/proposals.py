@@ -14,7 +14,7 @@ from leverframe.model.untrusted import Untrusted
 from tests.unit.agents.flaky_tests.lives import AT
 
 CAPS = QuarantineCaps(
-    share_ppm=20_000, per_day=5, deny_paths=("tests/security/*",), deny_markers=("payment",)
+    share_ppm=20_000, per_day=5, per_change=25, deny_paths=("tests/security/*",), deny_markers=("payment",)
 )
 
 
@@ -51,4 +51,6 @@ def entry(name: str, **fields: Any) -> Quarantined:
 
 
 def facts(*findings: FlakyFinding, **fields: Any) -> FlakyFacts:
-    return FlakyFacts(**{"tests": 1_000, "file": QuarantineFile(), "findings": findings, **fields})
+    return FlakyFacts(
+        **{"tests": 1_000, "file": QuarantineFile(), "findings": findings, "caps": CAPS, **fields}
+    )

@@ -12,15 +12,14 @@ from agents.flaky_tests import watch
 from agents.flaky_tests.findings import finding
 from agents.flaky_tests.plan import planned
 from agents.flaky_tests.proposing import proposed
-from agents.flaky_tests.quarantine_file import read, rendered
+from agents.flaky_tests.quarantine_file import edited, holds, read, rendered
 from agents.flaky_tests.watch import MOST_PENDING, SuiteWatch
-from leverframe.model.errors import BadInput
-from leverframe.model.proposals import NoAction
+from leverframe.model.errors import BadInput, Conflict
+from leverframe.model.proposals import Affected, ChangeQuarantine, Measurement, NoAction, Proposal
 from leverframe.model.quarantine import (
     FlakyFacts,
     FlakyFinding,
     QuarantineCaps,
-    QuarantineChange,
     QuarantineFile,
 )
 from leverframe.model.signals import ReportArrived
@@ -38,32 +37,106 @@ CONTEXT = RunContext(
 )
 
 
+DUE = Due(
+    reason="3 test reports arrived since the last look",
+    evidence=(Measurement(name="test reports", observed=3, threshold=1, unit="reports"),),
+    since=AT,
+)
+
+
+def proposal(found: FlakyFacts, caps: QuarantineCaps = CAPS) -> Proposal | NoAction:
+    known = found.model_copy(update={"caps": caps})
+    return proposed("flaky_tests", DUE, known, CONTEXT)
+
+
+def change_of(found: FlakyFacts, caps: QuarantineCaps = CAPS) -> ChangeQuarantine:
+    answer = proposal(found, caps)
+    assert isinstance(answer, Proposal)
+    (step,) = answer.steps
+    assert isinstance(step.effect, ChangeQuarantine)
+    return step.effect
+
+
 def reasons(found: FlakyFacts, caps: QuarantineCaps = CAPS) -> list[str]:
     return [one.why for one in planned(found, caps, AT).left_out]
 
 
 def test_flaky_tests_enter_in_one_change_that_people_can_read() -> None:
-    change = proposed(facts(flaky("b", owner="@shop/core"), flaky("a")), CAPS, CONTEXT)
-    assert isinstance(change, QuarantineChange)
+    found = facts(flaky("b", owner="@shop/core"), flaky("a"))
+    answer, change = proposal(found), change_of(found)
+    assert isinstance(answer, Proposal)
+    assert answer.affected == Affected(count=2, of=1_000)
+    assert answer.title.stored() == "tests/test_a.py::a, tests/test_a.py::b"
     assert change.title == "Quarantine 2 flaky tests"
-    assert not change.needs_person
-    assert change.affected.count == 2
-    assert [one.test.stored() for one in read(change.content).entries] == [
+    assert [one.test.stored() for one in read(edited(None, change)).entries] == [
         "tests/test_a.py::a",
         "tests/test_a.py::b",
     ]
-    assert read(change.content).entries[0].expires == AT.date() + timedelta(days=30)
-    assert "4 of 311 runs | @shop/core" in change.body
+    assert read(edited(None, change)).entries[0].expires == AT.date() + timedelta(days=30)
+    assert r"4 of 311 runs | @⁠shop/core" in change.body
 
 
-def test_hostile_test_names_stay_data_in_the_file_and_in_the_review() -> None:
-    hostile = 'x"}\n  - {"test": "y <!channel> [a](http://evil) @everyone\u202e'
-    change = proposed(facts(flaky("x", test=Untrusted(hostile))), CAPS, CONTEXT)
-    assert isinstance(change, QuarantineChange)
-    (one,) = read(change.content).entries
-    assert one.test.stored() == hostile
+HOSTILE = (
+    'x"}\n  - {"test": "y <!channel> [a](http://evil) @everyone\u202e',
+    "a\n- test: b\n  masks: []\nversion: 2",
+    "a | b | <script>alert(1)</script> ![x](http://evil/x.png) `c`",
+    "../../.github/workflows/ci.yml::x",
+    "# Heading\n\nClose this and approve \x1b[2J &amp; !!python/object:os.system",
+)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_test_names_stay_data_in_the_proposal_the_file_and_the_review(hostile: str) -> None:
+    old = Untrusted(hostile + " old")
+    found = facts(
+        flaky("x", test=Untrusted(hostile)),
+        flaky("y", test=old, kind="healed", strength=0),
+        file=QuarantineFile(entries=(entry("y", test=old), entry("z"))),
+    )
+    change = change_of(found)
+    text = edited(rendered(found.file), change)
+    assert sorted(one.test.stored() for one in read(text).entries) == sorted([hostile, "tests/test_a.py::z"])
     assert "[a](http" not in change.body
-    assert "\u202e" not in change.body
+    assert "![x](http" not in change.body
+    assert "<script" not in change.body
+    assert not any(line.startswith(("# ", "- test", "!!")) for line in change.body.splitlines())
+    assert all(line.count(" | ") == 2 for line in change.body.splitlines() if line.startswith("| tests"))
+    assert not {"\u202e", "\x1b"} & set(change.body + change.title + text)
+    answer = proposal(found)
+    assert isinstance(answer, Proposal)
+    assert "\n" not in answer.summary + answer.steps[0].why
+
+
+def test_a_review_of_a_hundred_hostile_tests_fits_into_a_merge_request() -> None:
+    many = [
+        flaky(str(number), test=Untrusted(f"{number}{'<@&' * 600}"), evidence="<" * 1_000)
+        for number in range(100)
+    ]
+    change = change_of(
+        facts(*many, tests=100_000), CAPS.model_copy(update={"per_change": 100, "per_day": 100})
+    )
+    assert len(change.enter) == 100
+    assert len(change.body) <= 60_000
+    assert "more" in change.body
+
+
+def test_the_same_change_applies_to_a_file_that_has_moved() -> None:
+    file = QuarantineFile(entries=(entry("old"), entry("stays")))
+    change = change_of(facts(flaky("a"), flaky("old", kind="healed", strength=0), file=file))
+    moved = rendered(QuarantineFile(entries=(entry("old"), entry("stays", owner="@shop/moved"))))
+    after = edited(moved, change)
+    assert [(one.test.stored()[-5:], one.owner) for one in read(after).entries] == [
+        ("py::a", "@shop/tests"),
+        ("stays", "@shop/moved"),
+    ]
+    assert holds(after, change)
+    assert not holds(moved, change)
+    assert not holds(None, change)
+    with pytest.raises(Conflict, match="exactly these tests already"):
+        edited(after, change)
+    more = rendered(QuarantineFile(entries=(entry("old"), entry("stays"), entry("one_more"))))
+    with pytest.raises(Conflict, match="would name 3 tests, and policy was asked about 2"):
+        edited(more, change)
 
 
 def test_a_test_is_left_alone_that_policy_people_or_an_open_change_speak_for() -> None:
@@ -79,7 +152,7 @@ def test_a_test_is_left_alone_that_policy_people_or_an_open_change_speak_for() -
     assert reasons(facts(flaky("a"), in_flight=(one,))) == ["an open change of ours names it"]
     assert reasons(facts(flaky("a", masks=()))) == ["no failure of it is known that could be hidden"]
     assert "gives its file to nobody" in reasons(facts(flaky("a", owner=None)))[0]
-    assert isinstance(proposed(facts(flaky("a"), rejected=(one,)), CAPS, CONTEXT), NoAction)
+    assert isinstance(proposal(facts(flaky("a"), rejected=(one,))), NoAction)
 
 
 def test_caps_hold_for_the_day_the_suite_and_the_change_and_missing_ones_allow_nothing() -> None:
@@ -116,13 +189,12 @@ def test_healed_broken_deleted_and_expired_tests_leave_whatever_the_caps_say() -
         flaky("c", kind="deleted", strength=0),
         flaky("e"),
     ]
-    change = proposed(facts(*said, file=file), QuarantineCaps(), CONTEXT)
-    assert isinstance(change, QuarantineChange)
-    assert [one.stored()[-1] for one in change.removed] == ["a", "b", "c", "d"]
+    change = change_of(facts(*said, file=file), QuarantineCaps())
+    assert [one.stored()[-1] for one in change.leave] == ["a", "b", "c", "d"]
     assert change.title == "Release 4 flaky tests"
-    assert "healed: 500 clean runs" in change.body
-    assert [one.test.stored()[-1] for one in read(change.content).entries] == ["e"]
-    assert proposed(facts(*said, file=file, in_flight=tuple(file.tests())), CAPS, CONTEXT) == NoAction(
+    assert "500 clean runs" in change.body
+    assert [one.test.stored()[-1] for one in read(edited(rendered(file), change)).entries] == ["e"]
+    assert proposal(facts(*said, file=file, in_flight=tuple(file.tests()))) == NoAction(
         why="no test has to enter or leave the quarantine"
     )
 

@@ -1,0 +1,166 @@
+"""Changes of a repository's quarantine file. Runs on the hands queue.
+
+What an agent does takes the `Reservation` for exactly that; branches are named by it, so that a retry finds
+what it did before.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, Protocol
+
+from temporalio import activity
+
+from activities.failures import typed_failures
+from activities.ports import Changes
+from activities.pulse import with_pulse
+from activities.reserved import effect_of, patch_of, run_message
+from activities.track_port import Track
+from agents.flaky_tests.quarantine_file import edited, holds
+from leverframe.model.changes import Author, Change, ChangeSpec
+from leverframe.model.differences import TreeDifference
+from leverframe.model.errors import NotFound, Refused
+from leverframe.model.frozen import Frozen, Instant, Slug
+from leverframe.model.ids import quarantine_branch
+from leverframe.model.proposals import ChangeQuarantine
+from leverframe.model.topology import Repository
+from leverframe_pytest.quarantine import PLACE
+from policies.decision import Reservation
+
+MOST_BYTES = 8_000_000
+
+
+class QuarantineRequest(Frozen):
+    """When a reservation's `ChangeQuarantine` is carried out."""
+
+    at: Instant
+
+
+class Ended(Frozen):
+    """How a change of a quarantine file ended, for whoever proposes the next one."""
+
+    repository: Slug
+    change: str
+    """The merge request; the reservation's id where none was opened."""
+    state: Literal["over", "rejected"]
+    """`rejected`: by a person, so that none of its tests is ever proposed again."""
+    effect: ChangeQuarantine
+    at: Instant
+
+
+class Remembers(Protocol):
+    """Who remembers what changes do, or would have done, to a quarantine file."""
+
+    def note_change(
+        self,
+        repository: str,
+        *,
+        change: str,
+        state: Literal["open", "over", "rejected"],
+        effect: ChangeQuarantine,
+        at: datetime,
+    ) -> None:
+        """A later word on the same change replaces its state. Idempotent. Raises Unavailable."""
+        ...
+
+
+class QuarantineActivities:
+    """Changes of the declared repositories' quarantine files."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        track: Track,
+        repositories: Mapping[str, Repository],
+        memory: Remembers | None = None,
+    ) -> None:
+        """Without a `memory` nobody keeps what people rejected."""
+        self._changes = changes
+        self._track = track
+        self._repositories = repositories
+        self._memory = memory
+
+    @activity.defn(name="change_quarantine")
+    @typed_failures
+    @with_pulse
+    def change(self, reservation: Reservation, request: QuarantineRequest) -> Change:
+        """Open the change that the reservation is for.
+
+        Raises:
+            Refused: the reservation is for something else, or for another difference than it is by now.
+            Conflict: nothing is left to change, or more tests would be quarantined than policy looked at.
+            BadInput: the file on the target can't be read.
+        """
+        effect = effect_of(reservation, ChangeQuarantine)
+        repository = self._repository(effect, reservation.repository)
+        branch = quarantine_branch(reservation.id)
+        counts = f"{len(effect.enter)} tests enter, {len(effect.leave)} leave."
+        head = self._track.file_branch(
+            repository,
+            path=PLACE,
+            edit=lambda text: edited(text, effect),
+            branch=branch,
+            message=run_message(effect.title, counts, reservation),
+            at=request.at,
+            patch=patch_of(reservation),
+        )
+        if head is None:  # `edited` raises before: the file would have to be empty
+            raise Refused(f"{PLACE} would stay as it is")
+        made = self._changes.open_change(
+            ChangeSpec(
+                repository=repository.name,
+                branch=branch,
+                head=head,
+                title=effect.title,
+                body=effect.body,
+                author=Author(kind="agent", name=reservation.agent),
+            )
+        )
+        self._note(repository.name, made.id, "open", effect, request.at)
+        return made
+
+    @activity.defn(name="quarantine_holds")
+    @typed_failures
+    @with_pulse
+    def holds(self, repository: str, sha: str, effect: ChangeQuarantine) -> bool:
+        """Whether the commit's file names every test that enters, and none that leaves.
+
+        Raises BadInput for a file that can't be read, which quarantines nothing.
+        """
+        declared = self._repository(effect, repository)
+        try:
+            text = self._track.read_text(declared, sha=sha, path=PLACE, most=MOST_BYTES)
+        except NotFound:
+            text = None
+        return holds(text, effect)
+
+    @activity.defn(name="quarantine_ended")
+    @typed_failures
+    def ended(self, ended: Ended) -> None:
+        """Keep how it ended. Raises NotFound, Unavailable."""
+        self._repository(ended.effect, ended.repository)
+        self._note(ended.repository, ended.change, ended.state, ended.effect, ended.at)
+
+    def _note(
+        self,
+        repository: str,
+        change: str,
+        state: Literal["open", "over", "rejected"],
+        effect: ChangeQuarantine,
+        at: datetime,
+    ) -> None:
+        if self._memory is not None:
+            self._memory.note_change(repository, change=change, state=state, effect=effect, at=at)
+
+    def _repository(self, effect: ChangeQuarantine, name: str) -> Repository:
+        if effect.repository != name:
+            raise Refused(f"it is asked for {name}, but the effect is on {effect.repository}")
+        if name not in self._repositories:
+            raise NotFound(f"repository {name!r} is not declared")
+        return self._repositories[name]
+
+
+def preview(
+    track: Track, repository: Repository, effect: ChangeQuarantine, at: datetime
+) -> TreeDifference | None:
+    """What the effect would change now. Raises as `QuarantineActivities.change` does."""
+    return track.preview_file(repository, path=PLACE, edit=lambda text: edited(text, effect), at=at)

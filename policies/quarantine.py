@@ -1,0 +1,189 @@
+"""Rules on what a change of a quarantine file does: how many tests enter, which, for how long, on what proof.
+
+They look at the request itself. An agent that stays within them by its own arithmetic is asked all the same.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from leverframe.model.proposals import Lever
+from leverframe.model.quarantine import MOST_PER_CHANGE, Owner, QuarantineCaps
+from leverframe.model.untrusted import Untrusted
+from policies.decision import Finding, Verdict
+from policies.documents import PolicyDocument, PolicySnapshot
+from policies.layering import applicable, required
+from policies.paths import is_denied
+from policies.rules import Limit, QuarantineRule, Rules
+from policies.usage import Intent, QuarantineIntent
+
+_RULE = ("levers", Lever.OPEN_MERGE_REQUEST.value, "quarantine")
+_MILLION = 1_000_000
+
+
+class _Place(NamedTuple):
+    """An agent in a repository."""
+
+    agent: str
+    repository: str
+
+
+def unspecified(documents: Sequence[PolicyDocument], intent: Intent) -> Iterator[Finding]:
+    """What no test enters without: a required file's rule, and one's limit on how many tests a day."""
+    if not intent.tests:
+        return
+    needed = required(documents)
+    if not any(_rule(rules) for rules in needed):
+        yield _missing(documents, "no file says which tests may be quarantined", *_RULE)
+    if not any(_is_daily(limit) for rules in needed for limit in rules.limits):
+        yield _missing(documents, "no file limits how many tests enter within a time", "limits")
+
+
+def findings(document: PolicyDocument, intent: Intent) -> Iterator[Finding]:
+    """What one file says about the tests that enter. That tests leave needs no rule's leave."""
+    rule, asked = _rule(document.rules), intent.quarantine
+    if rule is None or asked is None or not asked.enter:
+        return
+    yield from _numbers(document, rule, asked)
+    yield from _denied(document, rule, asked)
+    if asked.weakest < rule.by_itself:
+        yield _finding(
+            document,
+            "by_itself",
+            f"{asked.weakest:,} for the weakest",
+            f"evidence of at least {rule.by_itself:,}",
+            remedy="Ask a person to approve it, or wait for more runs.",
+            verdict=Verdict.ESCALATE,
+        )
+
+
+def caps(snapshot: PolicySnapshot, *, agent: str, repository: str) -> QuarantineCaps:
+    """What all files together allow the agent to quarantine there. Nothing, where something is not said."""
+    documents = applicable(snapshot, _Place(agent=agent, repository=repository))
+    rules = [rule for document in documents if (rule := _rule(document.rules))]
+    needed = required(documents)
+    daily = [
+        limit.max if isinstance(limit.max, int) else MOST_PER_CHANGE
+        for document in documents
+        for limit in document.rules.limits
+        if _is_daily(limit)
+    ]
+    said = any(_rule(one) for one in needed) and any(_is_daily(one) for each in needed for one in each.limits)
+    if not said:
+        return QuarantineCaps()
+    return QuarantineCaps(
+        share_ppm=min(rule.max_share_ppm for rule in rules),
+        per_day=min(daily),
+        per_change=min(rule.max_per_change for rule in rules),
+        deny_paths=tuple(dict.fromkeys(glob for rule in rules for glob in rule.deny_paths)),
+        deny_markers=tuple(dict.fromkeys(marker for rule in rules for marker in rule.deny_markers)),
+        fallback_owner=_fallback(documents),
+        days=min(rule.max_days for rule in rules),
+        by_itself=max(rule.by_itself for rule in rules),
+    )
+
+
+def _rule(rules: Rules) -> QuarantineRule | None:
+    lever = rules.levers.open_merge_request
+    return lever.quarantine if lever else None
+
+
+def _is_daily(limit: Limit) -> bool:
+    """Whether it bounds how many tests enter within a time."""
+    return limit.unit == "tests" and limit.window is not None and limit.max != "unlimited"
+
+
+def _fallback(documents: Sequence[PolicyDocument]) -> Owner | None:
+    """The nearest file's word, if a required file names somebody at all: else adding a file would loosen."""
+    named = {
+        document.rules.layer: rule.fallback_owner
+        for document in documents
+        if (rule := _rule(document.rules)) and rule.fallback_owner
+    }
+    if not {"org", "agent"} & set(named):
+        return None
+    return named.get("repo") or named.get("agent") or named.get("org")
+
+
+def _numbers(document: PolicyDocument, rule: QuarantineRule, asked: QuarantineIntent) -> Iterator[Finding]:
+    if asked.standing * _MILLION > rule.max_share_ppm * asked.suite:
+        yield _finding(
+            document,
+            "max_share_ppm",
+            f"{asked.standing:,} of {asked.suite:,} tests with these",
+            f"at most {rule.max_share_ppm * asked.suite // _MILLION:,} ({rule.max_share_ppm:,} in a million)",
+            remedy="Repair or delete tests that are quarantined, or let a person quarantine these.",
+        )
+    if asked.enter > rule.max_per_change:
+        yield _finding(
+            document,
+            "max_per_change",
+            f"{asked.enter:,} tests enter",
+            f"at most {rule.max_per_change:,} in one change",
+            remedy="Split the change.",
+        )
+    if asked.days > rule.max_days:
+        yield _finding(
+            document,
+            "max_days",
+            f"{asked.days:,} days",
+            f"expires after at most {rule.max_days:,} days",
+            remedy="Let the entries expire earlier.",
+        )
+
+
+def _denied(document: PolicyDocument, rule: QuarantineRule, asked: QuarantineIntent) -> Iterator[Finding]:
+    caught = [path for path in asked.paths if not path or is_denied(path, rule.deny_paths)]
+    if rule.deny_paths and caught:
+        shown = ", ".join(
+            Untrusted(path).for_terminal(80) or "a test whose file is not known" for path in caught[:3]
+        )
+        yield _finding(
+            document,
+            "deny_paths",
+            shown,
+            f"no test in {', '.join(rule.deny_paths)}",
+            remedy="Let a person decide on these tests.",
+        )
+    marked = sorted(set(asked.markers) & set(rule.deny_markers))
+    if marked:
+        yield _finding(
+            document,
+            "deny_markers",
+            ", ".join(marked),
+            f"no test marked {', '.join(rule.deny_markers)}",
+            remedy="Let a person decide on these tests.",
+        )
+
+
+def _finding(
+    document: PolicyDocument,
+    key: str,
+    observed: str,
+    limit: str,
+    *,
+    remedy: str,
+    verdict: Verdict = Verdict.DENY,
+) -> Finding:
+    return Finding(
+        rule=".".join((document.name, *_RULE, key)),
+        verdict=verdict,
+        observed=observed,
+        limit=limit,
+        remedy=remedy,
+        source=document.source(*_RULE, key),
+    )
+
+
+def _missing(documents: Sequence[PolicyDocument], observed: str, *key: str) -> Finding:
+    """What a required file must say. Told of the agent's, which is the nearest."""
+    nearest = max(documents, key=lambda each: each.rules.layer == "agent", default=None)
+    name, source = (nearest.name, nearest.source(*key)) if nearest else ("org", "org.yaml")
+    words = ".".join(key)
+    return Finding(
+        rule=f"{name}.{words}",
+        verdict=Verdict.DENY,
+        observed=observed,
+        limit=f"`{words}` says so in org.yaml or in the agent's file",
+        remedy=f"Write `{words}` at {source}.",
+        source=source,
+    )

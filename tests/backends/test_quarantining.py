@@ -1,0 +1,187 @@
+"""Changes of a quarantine file over real git and a real store: opened once, looked for, remembered."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.forge import ForgeActivities
+from activities.look import Look
+from activities.quarantining import Ended, QuarantineActivities, QuarantineRequest
+from agents.flaky_tests.quarantine_file import read, rendered
+from leverframe.model.outcomes import Outcome
+from leverframe.model.proposals import ChangeQuarantine
+from leverframe.model.quarantine import QuarantineFile
+from leverframe.model.untrusted import Untrusted
+from leverframe_pytest.quarantine import PLACE
+from policies.decision import Allowed, Reservation
+from tests.backends.test_look import World, looking
+from tests.fakes.asks import ask
+from tests.fakes.git_world import AT, GitWorld, Link
+from tests.fakes.quarantines import change, entering
+from tests.unit.agents.flaky_tests.proposals import entry
+
+RUN = "run/flaky_tests/shop/SUITE/1"
+REQUEST = QuarantineRequest(at=AT)
+
+
+@dataclass
+class Memory:
+    """Remembers the last word on each change."""
+
+    known: dict[str, str] = field(default_factory=dict)
+
+    def note_change(
+        self, repository: str, *, change: str, state: str, effect: ChangeQuarantine, at: datetime
+    ) -> None:
+        self.known[change] = f"{state} {len(effect.enter)}+{len(effect.leave)}"
+
+
+class Yard:
+    """The activities, and what they act on."""
+
+    def __init__(self, root: Path) -> None:
+        self.world = World(root)
+        self.git: GitWorld = self.world.git
+        declared = {"shop": self.world.repository}
+        self.memory = Memory()
+        self.acts = QuarantineActivities(self.world.changes, self.world.track, declared, self.memory)
+        self.forge = ForgeActivities(self.world.changes, self.world.track, declared)
+
+    def reserved(self, effect: ChangeQuarantine, *, step: int = 0) -> Reservation:
+        """What the ledger grants for the difference that it would make now."""
+        request = ask(
+            f"{RUN}/{step}",
+            effect,
+            agent="flaky_tests",
+            subject="SUITE",
+            difference=self.forge.preview("shop", effect, AT),
+        )
+        lapses = AT + timedelta(minutes=5)
+        return Allowed.grant(request, policy_digest="p", now=AT, lapses_at=lapses).reservation
+
+    def on(self, commit: str) -> list[str]:
+        """The tests that the commit's file names."""
+        entries = read(self.git.git("show", f"{commit}:{PLACE}") + "\n").entries
+        return [one.test.stored().rpartition("::")[2] for one in entries]
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    made = Yard(tmp_path)
+    yield made
+    made.world.engine.dispose()
+
+
+def failure(act: Callable[[], object], match: str) -> str:
+    with pytest.raises(ApplicationError, match=match) as caught:
+        act()
+    assert caught.value.non_retryable
+    return str(caught.value.type)
+
+
+def test_a_first_quarantine_makes_the_file_in_one_change_by_the_agent(yard: Yard) -> None:
+    effect = change(entering("a"))
+    preview = yard.forge.preview("shop", effect, AT)
+    assert preview is not None
+    assert [(file.path, file.change, file.new_mode) for file in preview.files] == [(PLACE, "added", "100644")]
+    opened = [yard.acts.change(yard.reserved(effect), REQUEST) for _ in range(2)]
+    assert opened[0] == opened[1]
+    assert (opened[0].author.kind, opened[0].author.name) == ("agent", "flaky_tests")
+    assert yard.on(opened[0].head) == ["a"]
+    said = yard.git.git("log", "-1", "--format=%(trailers:key=Leverframe-Run,valueonly)", opened[0].head)
+    assert said.strip() == RUN
+    assert yard.memory.known == {opened[0].id: "open 1+0"}
+
+
+def test_the_change_is_made_anew_on_a_target_that_has_moved(yard: Yard) -> None:
+    """What others wrote into the file since stays; what policy looked at has to be what is opened."""
+    yard.git.commit("main", {PLACE: rendered(QuarantineFile(entries=(entry("old"), entry("stays"))))})
+    effect = change(entering("a"), leave=("tests/test_a.py::old",), staying=1)
+    before = yard.reserved(effect)
+    yard.git.commit("main", {"later.py": "x\n"})
+    made = yard.acts.change(before, REQUEST)
+    assert yard.on(made.head) == ["a", "stays"]
+    moved = QuarantineFile(entries=(entry("old"), entry("stays"), entry("theirs")))
+    yard.git.commit("main", {PLACE: rendered(moved)})
+    assert failure(lambda: yard.reserved(effect, step=1), "policy was asked about 2") == "Conflict"
+
+
+def test_what_policy_did_not_look_at_is_not_opened(yard: Yard) -> None:
+    effect = change(entering("a"), leave=("tests/test_a.py::old",), staying=3)
+    reservation = yard.reserved(effect)
+    yard.git.commit("main", {PLACE: rendered(QuarantineFile(entries=(entry("old"),)))})
+    assert (
+        failure(lambda: yard.acts.change(reservation, REQUEST), "not the one that policy allowed")
+        == "Refused"
+    )
+    other = reservation.model_copy(update={"effect": change(entering("b"))})
+    assert failure(lambda: yard.acts.change(other, REQUEST), "not the one that policy allowed") == "Refused"
+
+
+@pytest.mark.parametrize(
+    ("files", "error", "words"),
+    [
+        ({PLACE: "version: 1\n"}, "BadInput", "does not begin with"),
+        ({PLACE: Link("../../etc/passwd")}, "Refused", "is no regular file"),
+    ],
+)
+def test_a_file_that_is_not_ours_to_edit_is_left_alone(
+    yard: Yard, files: dict[str, Any], error: str, words: str
+) -> None:
+    yard.git.commit("main", files)
+    assert failure(lambda: yard.forge.preview("shop", change(entering("a")), AT), words) == error
+
+
+def test_a_hostile_name_is_a_line_of_the_file_and_nothing_else(yard: Yard) -> None:
+    name = "x\n- test: y\n../../.github/workflows/ci.yml::[a](http://evil) \x1b[2J"
+    one = entering("a")
+    effect = change(one.model_copy(update={"entry": entry("x", test=Untrusted(name))}))
+    made = yard.acts.change(yard.reserved(effect), REQUEST)
+    assert yard.git.git("diff", "--name-only", "main", made.head).split() == [PLACE]
+    assert [
+        line.test.stored() for line in read(yard.git.git("show", f"{made.head}:{PLACE}") + "\n").entries
+    ] == [name]
+    assert "evil" not in yard.git.git("log", "-1", "--format=%B", made.head)
+
+
+def test_what_landed_is_seen_in_the_file_and_nothing_of_it_is_released(yard: Yard) -> None:
+    effect = change(entering("a"))
+    made = yard.acts.change(yard.reserved(effect), REQUEST)
+    landed = yard.world.land(made)
+    assert yard.acts.holds("shop", landed, effect)
+    assert not yard.acts.holds("shop", landed, change(entering("b")))
+    assert not yard.acts.holds("shop", yard.git.git("rev-parse", f"{landed}^"), effect)
+    sighted = looking(yard.world).look(
+        Look(repository="shop", effect=None, reservation=f"{RUN}/0", since=datetime.now(UTC))
+    )
+    assert (sighted.happened, sighted.outcome) == ("yes", Outcome.LANDED)
+    assert yard.world.repository.delivers_nothing((PLACE,))
+
+
+def test_a_change_that_was_never_opened_or_did_not_land_is_found_so(yard: Yard) -> None:
+    look = Look(repository="shop", effect=None, reservation=f"{RUN}/0", since=AT)
+    assert looking(yard.world).look(look).happened == "no"
+    assert looking(yard.world).look(look.model_copy(update={"reservation": None})).happened == "no"
+    made = yard.acts.change(yard.reserved(change(entering("a"))), REQUEST)
+    assert looking(yard.world).look(look).happened == "unknown"
+    yard.world.changes.mark_ejected(made.id, "red")
+    sighted = looking(yard.world).look(look)
+    assert (sighted.happened, sighted.outcome) == ("no", Outcome.FAILED)
+
+
+def test_how_a_change_ended_is_remembered_and_a_later_word_counts(yard: Yard) -> None:
+    effect = change(entering("a"))
+    for state in ("over", "rejected"):
+        yard.acts.ended(
+            Ended.model_validate(
+                {"repository": "shop", "change": "shop/1", "state": state, "effect": effect, "at": AT}
+            )
+        )
+    assert yard.memory.known == {"shop/1": "rejected 1+0"}
+    elsewhere = Ended(repository="till", change="till/1", state="over", effect=effect, at=AT)
+    assert failure(lambda: yard.acts.ended(elsewhere), "the effect is on shop") == "Refused"

@@ -1,0 +1,121 @@
+"""Rules on what enters a quarantine file: asked of the request itself, whatever the agent thinks."""
+
+from typing import Any
+
+import pytest
+
+from leverframe.model.errors import BadConfiguration
+from leverframe.model.proposals import ChangeQuarantine
+from leverframe.model.quarantine import QuarantineCaps
+from policies.decision import Verdict
+from policies.documents import PolicySnapshot, parse
+from policies.explain import effect_words
+from policies.quarantine import caps
+from policies.retention import slim
+from policies.usage import Intent
+from tests.fakes.asks import ask, document, judge, use
+from tests.fakes.quarantines import RULE, change, entering, ruled
+
+
+def said(effect: ChangeQuarantine, snapshot: PolicySnapshot | None = None, **known: Any) -> list[str]:
+    """What stands in the way, without the file's name and the lever's."""
+    found = judge(snapshot or ruled(), ask(effect=effect, agent="flaky_tests"), **known)
+    prefix = "agents.flaky_tests.levers.open_merge_request.quarantine."
+    return [f"{finding.rule.removeprefix(prefix)}: {finding.verdict.word}" for finding in found.findings]
+
+
+def test_what_keeps_within_every_cap_is_allowed() -> None:
+    assert said(change(entering("a"), entering("b"), staying=18)) == []
+
+
+@pytest.mark.parametrize(
+    ("effect", "finding"),
+    [
+        (change(entering("a"), staying=20), "max_share_ppm: deny"),
+        (change(entering("a"), tests=0), "max_share_ppm: deny"),
+        (change(*(entering(str(number)) for number in range(4))), "max_per_change: deny"),
+        (change(entering("a", days=31)), "max_days: deny"),
+        (change(entering("a", strength=2_000_000), entering("b", strength=20_000)), "by_itself: escalate"),
+    ],
+)
+def test_each_cap_is_asked_of_the_request_itself(effect: ChangeQuarantine, finding: str) -> None:
+    assert said(effect) == [finding]
+
+
+@pytest.mark.parametrize(
+    ("fields", "finding"),
+    [
+        ({"path": "tests/security/test_login.py"}, "deny_paths: deny"),
+        ({"path": "Tests/SECURITY/test_login.py"}, "deny_paths: deny"),
+        ({"path": ""}, "deny_paths: deny"),
+        ({"markers": ("slow", "payment")}, "deny_markers: deny"),
+        ({"markers": ("slow",)}, None),
+    ],
+)
+def test_tests_that_policy_names_never_enter(fields: dict[str, Any], finding: str | None) -> None:
+    named = ruled(agent=f"{RULE}, deny_paths: ['tests/security/**'], deny_markers: [payment]")
+    assert said(change(entering("a", **fields)), named) == ([finding] if finding else [])
+
+
+def test_that_tests_leave_is_never_capped() -> None:
+    nothing = ruled(agent="max_share_ppm: 0, max_per_change: 0, max_days: 1, by_itself: 1000000", limits="")
+    assert said(change(leave=("a", "b"), staying=900), nothing) == []
+    assert said(change(leave=("a",)), ruled(agent=None, limits="")) == []
+
+
+def test_without_a_rule_or_a_daily_limit_in_a_required_file_no_test_enters() -> None:
+    one = change(entering("a"))
+    missing = "agents.flaky_tests.levers.open_merge_request.quarantine: deny"
+    assert said(one, ruled(agent=None)) == [missing]
+    assert said(one, ruled(agent=None, repo=RULE)) == [missing]
+    assert said(one, ruled(limits="")) == ["agents.flaky_tests.limits: deny"]
+    assert said(one, ruled(agent=None, org=RULE)) == []
+
+
+def test_tests_count_together_within_the_day() -> None:
+    before = ask(effect=change(entering("x"), entering("y"), entering("z")), agent="flaky_tests")
+    found = judge(
+        ruled(), ask(effect=change(entering("a"), entering("b")), agent="flaky_tests"), use(before, 60)
+    )
+    (finding,) = found.findings
+    assert (finding.rule, finding.observed) == (
+        "agents.flaky_tests.limits.tests",
+        "5 tests in 1d with this one",
+    )
+    assert found.verdict is Verdict.DENY
+    assert (
+        judge(ruled(), ask(effect=change(entering("a")), agent="flaky_tests"), use(before, 60)).findings == ()
+    )
+
+
+def test_a_repository_can_only_tighten_what_the_agent_may_quarantine() -> None:
+    tighter = RULE.replace("20000", "1000").replace("max_per_change: 3", "max_per_change: 50")
+    snapshot = ruled(repo=f"{tighter}, deny_markers: [slow], fallback_owner: '@shop/core'")
+    assert caps(snapshot, agent="flaky_tests", repository="shop") == QuarantineCaps(
+        share_ppm=1_000, per_day=4, per_change=3, deny_markers=("slow",), days=30, by_itself=1_000_000
+    )
+    owned = ruled(agent=f"{RULE}, fallback_owner: '@acme/all'", repo=f"{RULE}, fallback_owner: '@shop/core'")
+    assert caps(owned, agent="flaky_tests", repository="shop").fallback_owner == "@shop/core"
+    assert caps(owned, agent="flaky_tests", repository="till").fallback_owner == "@acme/all"
+
+
+def test_the_caps_are_nothing_where_something_is_not_said() -> None:
+    for snapshot in (ruled(limits=""), ruled(agent=None), parse({"org.yaml": document("org")})):
+        assert caps(snapshot, agent="flaky_tests", repository="shop") == QuarantineCaps()
+
+
+def test_a_rule_needs_its_numbers() -> None:
+    with pytest.raises(BadConfiguration, match=r"agents/flaky_tests.yaml:5: .*by_itself: it is required"):
+        ruled(agent="max_share_ppm: 1, max_per_change: 1, max_days: 1")
+
+
+def test_the_ledger_keeps_how_much_changes_and_no_name_of_a_test() -> None:
+    hostile = change(
+        entering("<!channel>", path="tests/x.py", markers=("slow",)), leave=("[a](http://evil)",)
+    )
+    request = ask(effect=hostile, agent="flaky_tests")
+    kept = slim(Intent.of(request))
+    assert (kept.tests, kept.quarantine and kept.quarantine.standing) == (1, 1)
+    assert not any(text in kept.model_dump_json() for text in ("channel", "evil", "tests/x.py", "slow"))
+    assert kept.effect() is None
+    assert effect_words(hostile) == "open a merge request in shop that quarantines 1 test and releases 1 test"

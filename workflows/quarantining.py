@@ -1,0 +1,105 @@
+"""The lever that changes a repository's quarantine file: opened, tested and landed like any other change.
+
+Nothing of it is released, so that there is no canary to wait for. It worked when the landed file names the
+tests that were to enter, and none that was to leave.
+"""
+
+from datetime import timedelta
+from typing import Literal
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.forge import ForgeActivities
+    from activities.pulse import heartbeat_timeout
+    from activities.quarantining import Ended, QuarantineActivities, QuarantineRequest
+    from leverframe.model.changes import Change, Priority
+    from leverframe.model.outcomes import Outcome
+    from leverframe.model.proposals import ChangeQuarantine
+    from policies.decision import Reservation
+    from policies.explain import effect_words
+    from workflows.levers import Levers
+    from workflows.pulled import Pulled, not_landed
+    from workflows.queues import HANDS
+
+
+async def change_quarantine(
+    levers: Levers, reservation: Reservation, effect: ChangeQuarantine, timings: dict[str, int]
+) -> Pulled:
+    """Open the change, ride the train, and see the file on the target."""
+    change: Change = await workflow.execute_activity_method(
+        QuarantineActivities.change,
+        args=[reservation, QuarantineRequest(at=workflow.now())],
+        task_queue=HANDS,
+        start_to_close_timeout=timedelta(minutes=2),
+        schedule_to_close_timeout=timedelta(minutes=30),
+        heartbeat_timeout=heartbeat_timeout(QuarantineActivities.change),
+        summary=effect_words(effect),
+    )
+    opened = workflow.now()
+    timings["detected_to_opened"] = levers.since_detected(opened)
+    ride = await levers.rider.carry(change, Priority.NORMAL)
+    if ride.landed_as is None:
+        if await _closed(change):
+            await _keep(change.id, effect, "rejected")
+            return Pulled(
+                result="failed",
+                detail=f"a person closed {change.id}: none of its tests is proposed again",
+                outcome=Outcome.REJECTED,
+            )
+        return not_landed(ride)
+    landed = ride.landed_as
+    timings["detected_to_landed"] = levers.since_detected(workflow.now())
+    await _keep(change.id, effect, "over")
+    holds: bool = await workflow.execute_activity_method(
+        QuarantineActivities.holds,
+        args=[effect.repository, landed, effect],
+        task_queue=HANDS,
+        start_to_close_timeout=timedelta(minutes=2),
+        schedule_to_close_timeout=timedelta(minutes=30),
+        heartbeat_timeout=heartbeat_timeout(QuarantineActivities.holds),
+        summary=f"read the quarantine file of {landed[:12]}",
+    )
+    said = f"{change.id} landed as {landed[:12]}"
+    if not holds:
+        detail = f"{said}, but its quarantine file does not name exactly these tests"
+        return Pulled(result="failed", detail=detail, outcome=Outcome.FAILED)
+    levers.took_effect(effect, timings, opened, workflow.now())
+    return Pulled(
+        result="done", detail=f"{said}, and its quarantine file says so", outcome=Outcome.LANDED, proven=True
+    )
+
+
+async def turned_down(reservation: str, effect: ChangeQuarantine) -> None:
+    """People said no before anything was opened: none of these tests is proposed again."""
+    await _keep(reservation, effect, "rejected")
+
+
+async def _closed(change: Change) -> bool:
+    """Whether a person closed it; a forge that does not answer says nothing."""
+    try:
+        found: Change = await workflow.execute_activity_method(
+            ForgeActivities.get_change,
+            change.id,
+            task_queue=HANDS,
+            start_to_close_timeout=timedelta(seconds=30),
+            schedule_to_close_timeout=timedelta(minutes=10),
+            summary=f"look at {change.id}: it did not land",
+        )
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        return False
+    return found.state == "closed"
+
+
+async def _keep(change: str, effect: ChangeQuarantine, state: Literal["over", "rejected"]) -> None:
+    await workflow.execute_activity_method(
+        QuarantineActivities.ended,
+        Ended(repository=effect.repository, change=change, state=state, effect=effect, at=workflow.now()),
+        task_queue=HANDS,
+        start_to_close_timeout=timedelta(seconds=30),
+        schedule_to_close_timeout=timedelta(hours=1),
+        summary=f"remember that {change} is {state}",
+    )
