@@ -7,6 +7,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Literal
 
@@ -126,8 +127,9 @@ def warning(document: PolicyDocument, message: str, *path: str | int) -> Problem
     return Problem(file=document.file, line=line, severity="warning", message=message)
 
 
+@lru_cache(maxsize=64)
 def read_document(file: str, text: str) -> PolicyDocument | tuple[Problem, ...]:
-    """One file as a document, or everything that is wrong with it."""
+    """One file as a document, or everything that is wrong with it. An unchanged file is not read again."""
 
     def problem(line: int, message: str) -> Problem:
         return Problem(file=file, line=line, severity="error", message=message)
@@ -152,8 +154,9 @@ def read_document(file: str, text: str) -> PolicyDocument | tuple[Problem, ...]:
     return PolicyDocument(file=file, about=place["about"], rules=rules, lines=lines)
 
 
+@lru_cache(maxsize=8)
 def read_people(text: str) -> People | tuple[Problem, ...]:
-    """people.yaml, or everything that is wrong with it."""
+    """people.yaml, or everything that is wrong with it. Remembered as documents are."""
     try:
         data, lines = read(text)
     except Unreadable as error:
