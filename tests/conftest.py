@@ -1,8 +1,9 @@
 """What holds for every test: nothing of the machine's own Leverframe reaches one."""
 
 import os
+import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import Phase, settings
@@ -24,6 +25,14 @@ settings.register_profile(
 )
 if "LEVERFRAME_TEST_MUTATION" in os.environ:
     settings.load_profile("mutation")
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What the test starts hears SIGINT, which a shell's job in the background and all it starts ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 # Which of how many workers this is; without workers, the only one.

@@ -166,6 +166,7 @@ def test_a_state_that_never_stands_still_is_given_up(dev: Dev) -> None:
     assert (result.outcome, "somebody else" in result.summary) == ("inconclusive", True)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_command_that_hangs_is_asked_to_stop_and_proves_nothing(dev: Dev) -> None:
     note = dev.root / "asked"
     hang = f"trap 'touch {note}; exit 1' INT; sleep 60 & wait"
@@ -184,6 +185,7 @@ def test_a_command_that_does_not_stop_when_asked_is_killed_with_all_it_started(d
     assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_worker_asks_its_command_to_stop(dev: Dev) -> None:
     note, ready = dev.root / "asked", dev.root / "ready"
     program = dev.program(f"trap 'touch {note}; exit 1' INT; touch {ready}; sleep 60 & wait\n")

@@ -68,6 +68,7 @@ def test_the_language_of_the_tree_does_not_see_the_worker_that_runs_it(dev: Dev,
     assert dev.state()["terraform_data.worker"] == ("hidden" if confined else "seen")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_confined_command_is_asked_to_stop_like_any_other(dev: Dev) -> None:
     note = dev.root / "asked"
     program = dev.program_at("apply", f"trap 'touch {note}; exit 1' INT; sleep 60 & wait")

@@ -229,6 +229,7 @@ async def test_what_can_not_be_meant_is_told_in_words_before_anybody_is_asked(
     assert said in complaint
 
 
+@pytest.mark.usefixtures("interruptible")
 async def test_watching_ends_with_ctrl_c_as_if_nothing_was(at_work: TrainDesk, tmp_path: Path) -> None:
     watcher = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "leverframe", "train", "watch", "--every", "60"),

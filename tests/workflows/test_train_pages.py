@@ -6,12 +6,13 @@ import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 import pytest_asyncio
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, Interceptor, OutboundInterceptor, QueryWorkflowInput, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -28,6 +29,26 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAGE = "/trains/shop/main"
 NO_ENGINE = "127.0.0.1:1"
+
+
+class Queries(Interceptor):
+    """Notes which queries a client sends."""
+
+    def __init__(self) -> None:
+        self.queries: list[str] = []
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
+        return _Noting(next, self.queries)
+
+
+class _Noting(OutboundInterceptor):
+    def __init__(self, next: OutboundInterceptor, queries: list[str]) -> None:
+        super().__init__(next)
+        self._queries = queries
+
+    async def query_workflow(self, input: QueryWorkflowInput) -> Any:
+        self._queries.append(input.query)
+        return await super().query_workflow(input)
 
 
 class Stage:
@@ -197,14 +218,17 @@ async def test_a_train_whose_worker_is_away_is_not_waited_for_and_asked_once_for
     train = await env.client.start_workflow(
         StagedTrain.run, view(), id="train/shop/main", task_queue=uuid4().hex
     )
-    trains = TrainViews(env.client, settings_for(tmp_path).repositories, answer=0.2)
+    asked = Queries()
+    client = Client(**(env.client.config() | {"interceptors": [asked]}))
+    trains = TrainViews(client, settings_for(tmp_path).repositories, fresh=3600, answer=0.2)
     async with gateway(tmp_path, env.client, trains=trains) as made:
         first, second = await asyncio.gather(made.http.get(PAGE), made.http.get(PAGE))
         third = await made.http.get(PAGE)
     await train.terminate()
     assert [each.status_code for each in (first, second, third)] == [503, 503, 503]
     assert first.text == second.text == third.text
-    assert "worker did not answer within 0.2 s" in words(first.text)
+    assert "did not answer within 0.2 s" in words(first.text)
+    assert asked.queries == ["view"]
 
 
 @pytest.mark.parametrize(
