@@ -30,7 +30,7 @@ from activities.ledger import LedgerDoor
 from leverframe.model.flags import INTERNAL
 from leverframe.model.ids import approval_id, car_test_id, housekeeping_id, ledger_id, run_id, watch_id
 from leverframe.model.outcomes import Outcome
-from leverframe.model.signals import ErrorBatch, SecondCount
+from leverframe.model.signals import SUITE, ErrorBatch, SecondCount
 from leverframe.model.untrusted import Untrusted
 from leverframe.worker import WORKFLOW_FAILURES, WORKFLOWS, workflow_runner
 from policies.decision import Finding, Terms, Verdict
@@ -41,6 +41,8 @@ from tests.fakes.asks import ON, ask, policy
 from tests.fakes.audit import MemoryAudit
 from tests.fakes.git_world import KUSTOMIZATION, OVERLAY
 from tests.fakes.house_world import house
+from tests.fakes.quarantine_world import QuarantineWorld
+from tests.fakes.quarantines import ruled
 from tests.fakes.release_world import NEW
 from tests.fakes.release_world import World as ReleaseWorld
 from tests.fakes.releases import Releases
@@ -51,6 +53,7 @@ from tests.fakes.runs import PatientRun
 from tests.fakes.servers import running_server
 from tests.fakes.train_world import Yard
 from tests.replay import golden
+from tests.unit.agents.flaky_tests.proposals import facts, flaky
 from workflows.approval import ApprovalWorkflow
 from workflows.messages import RunRequest, WatchStart
 from workflows.queues import HANDS, SANDBOX
@@ -164,6 +167,13 @@ async def remediation(client: Client, root: Path) -> Histories:
             "no_action": World(client, facts=error_facts(flag_on=False).model_copy(update={"frames": ()})),
         }.items()
     }
+
+
+async def quarantine(client: Client, root: Path) -> Histories:
+    """A run of the other agent: people are asked, the change lands, and the landed file is looked at."""
+    world = QuarantineWorld(client, ruled(), suite=facts(flaky("pays", strength=20_000)))
+    run = await _run(client, world, SUITE, agent="flaky_tests")
+    return {"remediation_quarantined": await _history(client, run)}
 
 
 async def approval(client: Client, root: Path) -> Histories:
@@ -294,16 +304,18 @@ async def release_anew(client: Client, root: Path) -> Histories:
 
 SCENARIOS: tuple[tuple[str, tuple[Scenario, ...]], ...] = (
     (SHORT, (watch, ledger, rollout, release_anew)),
-    ("", (remediation, approval, housekeeping, train, restore, release)),
+    ("", (remediation, quarantine, approval, housekeeping, train, restore, release)),
 )
 """By the server that they need."""
 
 
-async def _run(client: Client, world: World, subject: str, *, watched: bool = False) -> str:
+async def _run(
+    client: Client, world: World, subject: str, *, watched: bool = False, agent: str = AGENT
+) -> str:
     """One whole run among these fakes; its id."""
-    id_, watch = run_id(AGENT, "shop", subject, 1), watch_id(AGENT, "shop", subject)
+    id_, watch = run_id(agent, "shop", subject, 1), watch_id(agent, "shop", subject)
     request = RunRequest(
-        agent=AGENT,
+        agent=agent,
         repository="shop",
         service="shop",
         subject=subject,
