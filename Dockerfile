@@ -18,7 +18,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --no-create-home --home-dir /var/lib/leverframe --shell /usr/sbin/nologin leverframe \
  && install --directory --owner leverframe --group leverframe \
-      /var/lib/leverframe /var/lib/leverframe/artifacts /var/lib/leverframe/flags
+      /var/lib/leverframe /var/lib/leverframe/artifacts /var/lib/leverframe/flags \
+      /var/lib/leverframe/reports
 # flagd's own image has no shell and no client, so no health check could run in it.
 COPY --from=flagd /flagd-build /usr/local/bin/flagd
 COPY --from=packages /opt/leverframe/.venv /opt/leverframe/.venv

@@ -376,13 +376,31 @@ class ProbeResult:
     detail: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportsPlace:
+    """Where the test reports of a check go, and what the command is told of the run."""
+
+    into: Path
+    """A file that is written whole or not at all: a tar of the reports, named by numbers."""
+    environment: Mapping[str, str]
+
+
 class Sandbox(Protocol):
     """Runs repository code in a jail: no network, no credentials, bounded in every resource."""
 
     def run_check(
-        self, check: Check, *, artifact: Path, sha: str, heartbeat: Callable[[], None]
+        self,
+        check: Check,
+        *,
+        artifact: Path,
+        sha: str,
+        heartbeat: Callable[[], None],
+        reports: ReportsPlace | None = None,
     ) -> CheckResult:
-        """Unpack the tar in a fresh root and run the check's command there."""
+        """Unpack the tar in a fresh root and run the check's command there.
+
+        Its test reports are brought to `reports`, if it leaves some; that changes nothing of the result.
+        """
         ...
 
     def run_probes(

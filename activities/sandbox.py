@@ -8,7 +8,8 @@ from temporalio import activity
 
 from activities.artifacts import located
 from activities.failures import typed_failures
-from activities.ports import Sandbox
+from activities.left_reports import LeftReports
+from activities.ports import ReportsPlace, Sandbox
 from leverframe.model.changes import CheckResult
 from leverframe.model.errors import BadConfiguration, Conflict
 from leverframe.model.frozen import Frozen, Sha, Slug
@@ -24,6 +25,8 @@ class CheckRequest(Frozen):
     check: Slug
     """The check's name; its command comes from our own declaration of the repository."""
     artifact: Artifact
+    trial: int = Field(default=0, ge=0)
+    """Names the run within the train; with it the check's test reports are kept."""
 
 
 class ProbeRequest(Frozen):
@@ -54,10 +57,14 @@ class ProbeOutcome(Frozen):
 class SandboxActivities:
     """The activities of the sandbox queue."""
 
-    def __init__(self, sandbox: Sandbox, repositories: Mapping[str, Repository], artifacts: Path) -> None:
+    def __init__(
+        self, sandbox: Sandbox, repositories: Mapping[str, Repository], artifacts: Path, reports: Path
+    ) -> None:
+        """`reports`: the directory where test reports are left for the hands."""
         self._sandbox = sandbox
         self._repositories = repositories
         self._artifacts = artifacts
+        self._reports = reports
 
     @activity.defn(name="run_check")
     @typed_failures
@@ -69,7 +76,17 @@ class SandboxActivities:
             artifact=self._located(request.artifact, request.sha),
             sha=request.sha,
             heartbeat=activity.heartbeat,
+            reports=self._place(request, check),
         )
+
+    def _place(self, request: CheckRequest, check: Check) -> ReportsPlace | None:
+        if not (request.trial and check.tells_of_tests):
+            return None
+        left = LeftReports(
+            repository=request.repository, sha=request.sha, check=check.name, trial=request.trial
+        )
+        target = self._repository(request.repository).target
+        return ReportsPlace(into=left.place(self._reports), environment=left.environment(target))
 
     @activity.defn(name="run_probes")
     @typed_failures

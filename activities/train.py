@@ -41,6 +41,7 @@ class PlannedCheck(Frozen):
     runs_on: Literal["sandbox", "forge"]
     phase: Literal["fast", "slow"]
     timeout_seconds: int
+    tells_of_tests: bool = False
 
 
 class Rider(Frozen):
@@ -317,6 +318,7 @@ class TrainActivities:
                     runs_on=check.runs_on,
                     phase=check.phase,
                     timeout_seconds=check.timeout_seconds,
+                    tells_of_tests=check.tells_of_tests,
                 )
                 for check in required
             ),

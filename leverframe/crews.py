@@ -97,7 +97,7 @@ def sandbox_activities(settings: Settings) -> list[Activity]:
     sandbox = build_sandbox(settings)
     declared = by_name(settings)
     return _methods(
-        SandboxActivities(sandbox, declared, settings.artifacts),
+        SandboxActivities(sandbox, declared, settings.artifacts, settings.left_reports),
         EyesActivities(build_eyes(settings), build_arms(settings), declared, settings.home / "pictures"),
     )
 

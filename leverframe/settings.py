@@ -353,6 +353,11 @@ class Settings(BaseSettings):
         """Where built artifacts lie: written by hands, read by sandbox and delivery."""
         return self.home / "artifacts"
 
+    @property
+    def left_reports(self) -> Path:
+        """Where test reports of cars lie: written by the sandbox, taken in by the hands."""
+        return self.home / "reports"
+
     def repository(self, name: str) -> Repository:
         """Raises BadConfiguration for a repository that is not declared."""
         for repository in self.repositories:

@@ -36,18 +36,24 @@ class Ended:
 
 
 def run(
-    command: Callable[[int], list[str]], *, tar: IO[bytes], limits: Limits, heartbeat: Callable[[], None]
+    command: Callable[[int], list[str]],
+    *,
+    tar: IO[bytes],
+    limits: Limits,
+    heartbeat: Callable[[], None],
+    passed: tuple[int, ...] = (),
 ) -> Ended:
     """Run a jail's command with `tar` as its standard input until it ends or breaks a limit.
 
-    `command` makes the argument list from the descriptor that the first program inside reports to.
+    `command` makes the argument list from the descriptor that the first program inside reports to. The
+    descriptors `passed` are open inside, too.
     Killing the launcher kills everything in the jail, because the kernel ends a process namespace with
     its first process.
     """
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as report:
         try:
-            process = _start(command(writer), tar, writer)
+            process = _start(command(writer), tar, (writer, *passed))
         finally:
             os.close(writer)
         began = time.monotonic()
@@ -66,7 +72,7 @@ def run(
         )
 
 
-def _start(command: list[str], tar: IO[bytes], report: int) -> subprocess.Popen[bytes]:
+def _start(command: list[str], tar: IO[bytes], passed: tuple[int, ...]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         stdin=tar,
@@ -74,7 +80,7 @@ def _start(command: list[str], tar: IO[bytes], report: int) -> subprocess.Popen[
         stderr=subprocess.STDOUT,
         env={"PATH": os.environ.get("PATH", os.defpath)},
         cwd="/",
-        pass_fds=(report,),
+        pass_fds=passed,
         start_new_session=True,
     )
 

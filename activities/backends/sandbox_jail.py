@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Literal, Protocol
 
@@ -17,7 +18,8 @@ from activities.backends import jail_bubblewrap, jail_layout, jail_unshare
 from activities.backends.jail_answers import read_answers
 from activities.backends.jail_layout import TREE, Limits
 from activities.backends.jail_process import Ended, run
-from activities.ports import Backend, Health, ProbeResult
+from activities.backends.jail_reports import Taken
+from activities.ports import Backend, Health, ProbeResult, ReportsPlace
 from leverframe.model.changes import CheckResult
 from leverframe.model.errors import NotFound, Refused
 from leverframe.model.topology import Check, Probe, Repository
@@ -75,7 +77,13 @@ class JailSandbox:
         self._why_not: list[str] = []
 
     def run_check(
-        self, check: Check, *, artifact: Path, sha: str, heartbeat: Callable[[], None]
+        self,
+        check: Check,
+        *,
+        artifact: Path,
+        sha: str,
+        heartbeat: Callable[[], None],
+        reports: ReportsPlace | None = None,
     ) -> CheckResult:
         """Run the check's command at the root of the tree.
 
@@ -86,9 +94,14 @@ class JailSandbox:
             Refused: no jail works on this machine.
             NotFound: the artifact is not there.
         """
-        ended = self._in_jail(
-            jail_layout.with_interpreter(check.command), artifact, check.timeout_seconds, heartbeat
-        )
+        command = jail_layout.with_interpreter(check.command)
+        with ExitStack() as open_files:
+            taken = None
+            if reports is not None:
+                taken = Taken(check, reports, open_files.enter_context(tempfile.TemporaryFile()))
+            ended = self._in_jail(command, artifact, check.timeout_seconds, heartbeat, taken)
+            if taken is not None:
+                taken.keep()
         outcome, summary = self._judged(ended)
         return CheckResult(
             check=check.name,
@@ -166,17 +179,29 @@ class JailSandbox:
         return _scrubbed_tail(ended.output).strip().rpartition("\n")[2] or "its jail can't be entered"
 
     def _in_jail(
-        self, command: list[str], artifact: Path, seconds: float, heartbeat: Callable[[], None]
+        self,
+        command: list[str],
+        artifact: Path,
+        seconds: float,
+        heartbeat: Callable[[], None],
+        taken: Taken | None = None,
     ) -> Ended:
         kind = self._chosen()
         try:
             with artifact.open("rb") as tar:
-                return self._run(kind, command, tar, seconds, heartbeat)
+                return self._run(kind, command, tar, seconds, heartbeat, taken=taken)
         except FileNotFoundError:
             raise NotFound(f"no artifact at {artifact}") from None
 
     def _run(
-        self, kind: JailKind, command: list[str], tar: IO[bytes], seconds: float, beat: Callable[[], None]
+        self,
+        kind: JailKind,
+        command: list[str],
+        tar: IO[bytes],
+        seconds: float,
+        beat: Callable[[], None],
+        *,
+        taken: Taken | None = None,
     ) -> Ended:
         limits = Limits(
             seconds=seconds,
@@ -187,11 +212,16 @@ class JailSandbox:
         )
 
         def command_for(report: int) -> list[str]:
-            order = json.dumps({"tree": TREE, "report": report, "limits": limits.of_process()})
-            entered = [*jail_layout.script("enter.py"), order, *command]
-            return _KINDS[kind].jailed(entered, limits, jail_layout.environment())
+            order = {"tree": TREE, "report": report, "limits": limits.of_process()}
+            environment = jail_layout.environment()
+            if taken is not None:
+                order["bring_out"] = taken.order
+                environment |= taken.environment
+            entered = [*jail_layout.script("enter.py"), json.dumps(order), *command]
+            return _KINDS[kind].jailed(entered, limits, environment)
 
-        return run(command_for, tar=tar, limits=limits, heartbeat=beat)
+        passed = () if taken is None else (taken.descriptor,)
+        return run(command_for, tar=tar, limits=limits, heartbeat=beat, passed=passed)
 
     def _judged(self, ended: Ended) -> tuple[Literal["passed", "failed", "inconclusive"], str]:
         """The outcome, and one sentence of ours."""

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from leverframe.model.eyes import EyesPlan
 from leverframe.model.frozen import Frozen, Slug
@@ -12,6 +12,22 @@ from leverframe.model.ids import short_hash
 from leverframe.model.paths import all_match, any_match
 from leverframe.model.releases import ERRORS, LATENCY_EDGES_MS, MOST_SIGNALS, SignalName
 from leverframe.model.trains import Method, Override
+
+
+def _inside(glob: str) -> str:
+    if ".." in glob.split("/"):
+        raise ValueError(f"{glob} leaves the tree")
+    return glob
+
+
+RESULTS = "{results}"
+"""In a check's command: the file that it may write a test report to."""
+ResultsGlob = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, pattern=r"^[^/\\\x00][^\\\x00]*$"),
+    AfterValidator(_inside),
+]
+"""Within the tree."""
 
 
 class Check(Frozen):
@@ -29,9 +45,21 @@ class Check(Frozen):
     timeout_seconds: int = Field(default=600, gt=0)
     skip_when_only: tuple[str, ...] = ()
     """Path globs: the check is skipped when every changed path matches one of them."""
+    results: tuple[ResultsGlob, ...] = Field(default=(), max_length=10)
+    """Globs of the test reports that the command leaves in the tree. `{results}` in the command stands for a
+    file that is taken, too. They never change what the check says."""
+
+    @property
+    def tells_of_tests(self) -> bool:
+        """Whether the command leaves reports of tests."""
+        return bool(self.results) or any(RESULTS in part for part in self.command)
 
     @model_validator(mode="after")
     def _one_way_to_run(self) -> Self:
+        if self.results and self.runs_on == "forge":
+            raise ValueError(
+                f"check {self.name}: results are taken from the sandbox only; jobs upload theirs"
+            )
         if (self.runs_on == "sandbox") != bool(self.command):
             raise ValueError(
                 f'check {self.name}: give a command for the sandbox, or runs_on = "forge" without one'
@@ -380,7 +408,9 @@ class Repository(Frozen):
     def requirements(self) -> str:
         """What is required of cars, as a word that differs when it does."""
         infrastructure = self.infrastructure.model_dump_json() if self.infrastructure else ""
-        return short_hash(*(check.model_dump_json() for check in self.checks), infrastructure)
+        # Where a check leaves its reports is no requirement.
+        checks = (check.model_dump_json(exclude={"results"}) for check in self.checks)
+        return short_hash(*checks, infrastructure)
 
     def dev_seconds(self, paths: tuple[str, ...]) -> int | None:
         """How long dev may take to see these paths before they may land; None where it need not."""

@@ -14,6 +14,7 @@ from temporalio.worker import Interceptor, Worker
 
 from activities.backends.changes_store import ChangesStore
 from activities.backends.track_git import GitTrack
+from activities.car_reports import CarReportActivities
 from activities.forge import ForgeActivities
 from activities.infrastructure import InfrastructureActivities
 from activities.native import NativeActivities
@@ -26,6 +27,7 @@ from tests.fakes.dev_world import FakeDev
 from tests.fakes.forge_queue import ForgeQueue
 from tests.fakes.git_world import GitWorld
 from tests.fakes.receivers import CarReceiver, InstantRelease
+from tests.fakes.report_shelf import ReportShelf
 from tests.fakes.sandbox import FakeSandbox
 from tests.fakes.stores import store_at
 from tests.fakes.workers import unversioned
@@ -64,6 +66,7 @@ class Yard:
         self.artifacts = root / "artifacts"
         self.track = track(mirrors=root / "mirrors", artifacts=self.artifacts)
         self.sandbox = FakeSandbox()
+        self.reports, self.left_reports = ReportShelf(), root / "reports"
         self.told: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(8)
 
@@ -80,6 +83,7 @@ class Yard:
         forge = ForgeActivities(self.changes, self.track, repositories)
         train = TrainActivities(self.changes, self.track, repositories)
         native = NativeActivities(self.changes, self.track, repositories, queue=self.queue)
+        reports = CarReportActivities(self.reports, repositories, self.left_reports)
         dev = InfrastructureActivities(
             self.dev,
             self.dev,  # type: ignore[arg-type]  # dev alone, which is all that they ask of a delivery
@@ -96,7 +100,7 @@ class Yard:
                 forge.describe, forge.export, forge.record_check, forge.settle_change, train.look,
                 train.compose, train.land, train.audit, train.drop_cars, native.capability,
                 dev.apply_to_dev, dev.heal_dev, native.enqueue, native.dequeue, native.look, native.receive,
-                self.tell,
+                reports.take_in_reports, self.tell,
             ],
             activity_executor=self._threads,
             workflow_runner=unversioned(),

@@ -7,7 +7,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.ports import Health, ProbeResult
+from activities.ports import Health, ProbeResult, ReportsPlace
 from activities.sandbox import CheckRequest, ProbeRequest, SandboxActivities
 from leverframe.demo.shop_repository import shop_repository
 from leverframe.model.changes import CheckResult
@@ -22,12 +22,20 @@ class Recorder:
 
     def __init__(self) -> None:
         self.checked: list[tuple[Check, Path]] = []
+        self.places: list[ReportsPlace | None] = []
         self.probed: list[tuple[list[str], dict[str, bool]]] = []
 
     def run_check(
-        self, check: Check, *, artifact: Path, sha: str, heartbeat: Callable[[], None]
+        self,
+        check: Check,
+        *,
+        artifact: Path,
+        sha: str,
+        heartbeat: Callable[[], None],
+        reports: ReportsPlace | None = None,
     ) -> CheckResult:
         heartbeat()
+        self.places.append(reports)
         self.checked.append((check, artifact))
         return CheckResult(check=check.name, sha=sha, outcome="passed", seconds=0.1, summary="passed")
 
@@ -67,7 +75,7 @@ def artifacts(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def activities(sandbox: Recorder, artifacts: Path) -> SandboxActivities:
-    return SandboxActivities(sandbox, {"shop": SHOP}, artifacts)
+    return SandboxActivities(sandbox, {"shop": SHOP}, artifacts, artifacts.parent / "reports")
 
 
 def check_request(artifacts: Path, **changes: object) -> CheckRequest:

@@ -15,9 +15,11 @@ from temporalio.common import RetryPolicy, VersioningBehavior
 from temporalio.exceptions import ActivityError, FailureError, TimeoutError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activities.car_reports import CarReportActivities
     from activities.forge import ForgeActivities
     from activities.forge_checks import ForgeCheckActivities, ForgeCheckRequest
     from activities.infrastructure import InfrastructureActivities, InfrastructureRequest
+    from activities.left_reports import LeftReports
     from activities.pulse import MISSED_AFTER
     from activities.sandbox import CheckRequest, SandboxActivities
     from activities.train import PlannedCheck
@@ -83,6 +85,8 @@ class CarWorkflow:
         self._test = test
         self._results: tuple[CheckResult, ...] = ()
         self._told_red = False
+        self._left: list[LeftReports] = []
+        """What checks may have left in the sandbox's directory."""
 
     @workflow.run
     async def run(self, test: CarTest) -> CarReport:
@@ -105,6 +109,7 @@ class CarWorkflow:
                 await asyncio.shield(self._retracted())
         report = CarReport(trial=test.trial, results=self._results)
         await self._report(report)
+        await asyncio.gather(*(self._taken_in(left) for left in self._left))
         return report
 
     async def _checks(self) -> None:
@@ -150,17 +155,44 @@ class CarWorkflow:
     async def _jail(self, check: PlannedCheck, artifact: Artifact | None) -> CheckResult:
         if artifact is None:
             raise AssertionError("a check of the sandbox has its artifact by now")
+        request = CheckRequest(
+            repository=self._test.repository, sha=self._test.sha, check=check.name, artifact=artifact
+        )
+        if check.tells_of_tests:
+            request = request.model_copy(update={"trial": self._test.trial})
+            self._left.append(
+                LeftReports(
+                    repository=self._test.repository,
+                    sha=self._test.sha,
+                    check=check.name,
+                    trial=self._test.trial,
+                )
+            )
         return await workflow.execute_activity_method(
             SandboxActivities.run_check,
-            CheckRequest(
-                repository=self._test.repository, sha=self._test.sha, check=check.name, artifact=artifact
-            ),
+            request,
             task_queue=SANDBOX,
             start_to_close_timeout=timedelta(seconds=check.timeout_seconds) + _CHECK_SLACK,
             heartbeat_timeout=timedelta(minutes=1),
             retry_policy=RetryPolicy(maximum_attempts=3),
             summary=f"Run {check.name} on {self._test.sha[:12]}",
         )
+
+    async def _taken_in(self, left: LeftReports) -> None:
+        """Keep what the check said of its tests. The train knows the result by now, and waits for nothing."""
+        try:
+            await workflow.execute_activity_method(
+                CarReportActivities.take_in_reports,
+                left,
+                task_queue=HANDS,
+                start_to_close_timeout=LONG,
+                retry_policy=RetryPolicy(maximum_attempts=5),
+                summary=f"Take in the test reports of {left.check}",
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            workflow.logger.warning("test reports of %s are lost: %s", left.check, cause_of(error)[1])
 
     async def _forge(self, check: PlannedCheck) -> CheckResult:
         """Ask the forge until it knows: retries are the polling, so that waiting writes no history."""

@@ -1,13 +1,15 @@
 """First program inside the jail: limit this process, unpack the tree from stdin, become the command.
 
 Usage: `enter.py ORDER COMMAND...`; ORDER is a JSON object with `tree` (directory to unpack into), `report`
-(descriptor to write one line to) and `limits` (the name of a resource limit → its value).
+(descriptor to write one line to) and `limits` (the name of a resource limit → its value). With
+`bring_out` the command runs as a child, and what that says is taken along when it ends.
 The line is `ready` just before the command starts, or `refused: why` when the tar is not acceptable.
 """
 
 import json
 import os
 import resource
+import runpy
 import shutil
 import sys
 import tarfile
@@ -61,6 +63,9 @@ def main() -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.write(report, b"ready")
     os.close(report)
+    if order.get("bring_out"):
+        beside = runpy.run_path(str(Path(__file__).with_name("bring_out.py")))
+        return int(beside["run"](sys.argv[2:], order["bring_out"]))
     try:
         os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - replacing this process is the point; no shell
     except OSError as error:

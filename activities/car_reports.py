@@ -1,0 +1,117 @@
+"""What a car's checks said of their tests goes into the store. On the hands queue, where no car runs."""
+
+import tarfile
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+from temporalio import activity
+
+from activities.failures import typed_failures
+from activities.left_reports import LeftReports, branch_of
+from activities.results_port import Reports
+from leverframe.model.errors import BadConfiguration, BadInput
+from leverframe.model.frozen import Frozen
+from leverframe.model.topology import Repository
+from leverframe.reports.facts import Facts
+from leverframe.reports.reading import MAX_BYTES, read
+
+MOST_FILES = 200
+KEPT = timedelta(days=2)
+"""How long reports lie that nobody takes in."""
+
+_log = structlog.get_logger(__name__)
+
+
+class TakenIn(Frozen):
+    """What of a check's reports is in the store now."""
+
+    reports: int = 0
+    attempts: int = 0
+    complaints: tuple[str, ...] = ()
+
+
+class CarReportActivities:
+    """Takes in what the sandbox has left in `directory`."""
+
+    def __init__(self, reports: Reports, repositories: Mapping[str, Repository], directory: Path) -> None:
+        self._reports = reports
+        self._repositories = repositories
+        self._directory = directory
+
+    @activity.defn(name="take_in_reports")
+    @typed_failures
+    def take_in_reports(self, left: LeftReports) -> TakenIn:
+        """Store what is sound and delete the file; none there is none. The gateway tells the watches.
+
+        Raises BadConfiguration, Unavailable.
+        """
+        place = left.place(self._directory)
+        repository = self._repositories.get(left.repository)
+        if repository is None:
+            raise BadConfiguration(f"repository {left.repository!r} is not declared here")
+        facts = Facts(
+            repository=left.repository,
+            source="car",
+            run=left.run,
+            sha=left.sha,
+            branch=branch_of(repository.target),
+            job=left.check,
+        )
+        taken = TakenIn()
+        if not place.is_file():
+            return taken
+        # Of when the file was written, so that the same is kept when this is done again.
+        written = datetime.fromtimestamp(place.stat().st_mtime, UTC)
+        contents, broken = _contents(place)
+        for number, body in enumerate(contents, start=1):
+            taken = self._kept(taken, number, body, facts, written)
+        if broken:
+            taken = _complained(taken, broken)
+        if taken.complaints:
+            _log.warning("car.reports", run=left.run, check=left.check, complaints=taken.complaints)
+        place.unlink(missing_ok=True)
+        self._sweep(written)
+        return taken
+
+    def _sweep(self, now: datetime) -> None:
+        """Delete what cars left that nobody tests any more."""
+        for path in self._directory.glob("*/*"):
+            with suppress(OSError):
+                if path.stat().st_mtime < now.timestamp() - KEPT.total_seconds():
+                    path.unlink()
+
+    def _kept(self, taken: TakenIn, number: int, body: bytes, facts: Facts, now: datetime) -> TakenIn:
+        try:
+            report = read(body, facts, now=now)
+            self._reports.keep(report, at=datetime.now(UTC))
+        except BadInput as error:
+            return _complained(taken, f"report {number}: {error}")
+        for complaint in report.complaints:
+            taken = _complained(taken, f"report {number}: {complaint}")
+        return taken.model_copy(
+            update={"reports": taken.reports + 1, "attempts": taken.attempts + len(report.attempts)}
+        )
+
+
+def _complained(taken: TakenIn, complaint: str) -> TakenIn:
+    return taken.model_copy(update={"complaints": (*taken.complaints, complaint)[:20]})
+
+
+def _contents(place: Path) -> tuple[list[bytes], str]:
+    """The files in the tar as far as it is sound, and what is wrong: repository code may have written it."""
+    contents, left = list[bytes](), MAX_BYTES
+    try:
+        with place.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+            for member in tar:
+                if len(contents) >= MOST_FILES or member.size > left:
+                    return contents, "what came out of the jail holds too much"
+                left -= member.size
+                opened = tar.extractfile(member) if member.isreg() else None
+                if opened is not None:
+                    contents.append(opened.read(member.size))
+    except Exception as error:  # tarfile raises more kinds than it says for what is made to break it
+        return contents, f"what came out of the jail is no sound tar: {type(error).__name__}"
+    return contents, ""
