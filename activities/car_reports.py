@@ -12,8 +12,8 @@ from temporalio import activity
 from activities.failures import typed_failures
 from activities.left_reports import LeftReports, branch_of
 from activities.results_port import Reports
+from activities.taking_in import TakenIn
 from leverframe.model.errors import BadConfiguration, BadInput
-from leverframe.model.frozen import Frozen
 from leverframe.model.topology import Repository
 from leverframe.reports.facts import Facts
 from leverframe.reports.reading import MAX_BYTES, read
@@ -23,14 +23,6 @@ KEPT = timedelta(days=2)
 """How long reports lie that nobody takes in."""
 
 _log = structlog.get_logger(__name__)
-
-
-class TakenIn(Frozen):
-    """What of a check's reports is in the store now."""
-
-    reports: int = 0
-    attempts: int = 0
-    complaints: tuple[str, ...] = ()
 
 
 class CarReportActivities:
@@ -67,9 +59,14 @@ class CarReportActivities:
         written = datetime.fromtimestamp(place.stat().st_mtime, UTC)
         contents, broken = _contents(place)
         for number, body in enumerate(contents, start=1):
-            taken = self._kept(taken, number, body, facts, written)
+            try:
+                report = read(body, facts, now=written)
+            except BadInput as error:
+                taken = taken.complained(f"report {number}: {error}")
+            else:
+                taken = taken.with_kept(self._reports, [report], at=datetime.now(UTC))
         if broken:
-            taken = _complained(taken, broken)
+            taken = taken.complained(broken)
         if taken.complaints:
             _log.warning("car.reports", run=left.run, check=left.check, complaints=taken.complaints)
         place.unlink(missing_ok=True)
@@ -82,22 +79,6 @@ class CarReportActivities:
             with suppress(OSError):
                 if path.stat().st_mtime < now.timestamp() - KEPT.total_seconds():
                     path.unlink()
-
-    def _kept(self, taken: TakenIn, number: int, body: bytes, facts: Facts, now: datetime) -> TakenIn:
-        try:
-            report = read(body, facts, now=now)
-            self._reports.keep(report, at=datetime.now(UTC))
-        except BadInput as error:
-            return _complained(taken, f"report {number}: {error}")
-        for complaint in report.complaints:
-            taken = _complained(taken, f"report {number}: {complaint}")
-        return taken.model_copy(
-            update={"reports": taken.reports + 1, "attempts": taken.attempts + len(report.attempts)}
-        )
-
-
-def _complained(taken: TakenIn, complaint: str) -> TakenIn:
-    return taken.model_copy(update={"complaints": (*taken.complaints, complaint)[:20]})
 
 
 def _contents(place: Path) -> tuple[list[bytes], str]:

@@ -185,6 +185,22 @@ class GitlabAccount:
             raise unanswered(doing, error) from error
         return b"".join(kept).decode(errors="replace")[-limit:]
 
+    def content(self, path: str, doing: str, *, limit: int) -> bytes | None:
+        """A file, which may lie in a store elsewhere, where the token does not go. None when it is larger."""
+        content = bytearray()
+        try:
+            with self._client.stream("GET", self._at(path), follow_redirects=True) as response:
+                if not response.is_success:
+                    response.read()
+                    raise failed(doing, response)
+                for chunk in response.iter_bytes():
+                    content += chunk
+                    if len(content) > limit:
+                        return None
+        except httpx.HTTPError as error:
+            raise unanswered(doing, error) from error
+        return bytes(content)
+
     def _scopes(self) -> set[str]:
         """Access tokens tell of themselves; for one of OAuth its own endpoint does."""
         doing = "ask GitLab what the token may do"

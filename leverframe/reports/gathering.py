@@ -32,6 +32,9 @@ class Gathering:
         self._more = 0
         self._left_out: Counter[str] = Counter()
 
+    def __len__(self) -> int:
+        return len(self._attempts)
+
     def add(
         self,
         test: str,

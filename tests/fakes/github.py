@@ -17,6 +17,7 @@ import jwt
 from githubkit_schemas.latest import models
 from pydantic import BaseModel
 
+from tests.fakes.github_artifacts import BLOBS, ArtifactDesk
 from tests.fakes.github_checks import CheckDesk
 from tests.fakes.github_description import check_exchange
 from tests.fakes.github_issues import IssueDesk
@@ -98,7 +99,10 @@ class FakeGithub:
         """GitHub's own clock."""
         self.ci = CheckDesk(self)
         self.desk_of_issues = IssueDesk(self)
-        self.desks: list[Desk] = [self.ci, self.desk_of_issues]
+        self.runs = ArtifactDesk(self)
+        self.blobs: dict[str, bytes] = {}
+        """What lies in the store that downloads are sent to."""
+        self.desks: list[Desk] = [self.ci, self.desk_of_issues, self.runs]
         self.problems: list[str] = []
         """Where a request or an answer is not as the API's description says: mistakes, of ours or in here."""
         self._next_id = 1000
@@ -152,6 +156,9 @@ class FakeGithub:
         return self.repos[repo].pulls[number - 1]
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host == BLOBS:
+            assert "authorization" not in request.headers, "the credential goes to GitHub alone"
+            return httpx.Response(200, content=self.blobs[request.url.path])
         self.requests.append(request)
         fault = self._fault(request)
         if fault is not None and fault.status and not fault.applied:

@@ -12,6 +12,7 @@ from activities.backends.checks_github import GithubChecks
 from activities.backends.github_account import App, GithubAccount
 from activities.backends.queue_github import GithubQueue
 from activities.backends.refs_github import GithubRefs
+from activities.backends.reports_github import GithubReports
 from leverframe.model.changes import Change
 from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Repository, Service, TrainRules
 from tests.fakes.github import FakeGithub
@@ -68,6 +69,12 @@ def checks_on(github: FakeGithub, credential: SecretStr | App | None = None, *ch
     shop = declared("shop")
     shop = shop.model_copy(update={"checks": (*shop.checks, *checks)})
     return GithubChecks(account(github, credential), repositories=[shop], owner_repo=OWNER_REPO)
+
+
+def reports_on(github: FakeGithub, *wanted: str) -> GithubReports:
+    return GithubReports(
+        account(github), repositories=[declared("shop")], owner_repo=OWNER_REPO, wanted={"shop": wanted}
+    )
 
 
 def refs_on(github: FakeGithub) -> GithubRefs:

@@ -24,7 +24,10 @@ def routes(gitlab: "FakeGitlab", at: str) -> list[tuple[str, str, Any]]:
     )
     return [
         ("GET", f"{at}/pipelines", here.pipelines),
+        ("GET", pipeline, here.one),
+        ("GET", f"{pipeline}/test_report", here.test_report),
         ("GET", f"{pipeline}/jobs", here.jobs),
+        ("GET", f"{job}/artifacts", here.archive),
         ("POST", f"{pipeline}/retry", here.retry_pipeline),
         ("POST", f"{pipeline}/cancel", here.cancel),
         ("POST", f"{job}/retry", here.retry),
@@ -42,6 +45,21 @@ class _Ci:
         wanted = query.get("sha")
         found = [each for each in reversed(at.pipelines) if wanted is None or each.sha == wanted[0]]
         return page_of([documents.pipeline(at, each) for each in found], query, self._gitlab.page_size)
+
+    def one(self, at: ProjectState, query: Query, body: Json, pipeline: str) -> httpx.Response:
+        for each in at.pipelines:
+            if each.id == int(pipeline):
+                return answer(documents.pipeline(at, each))
+        return problem(404, "404 Not found")
+
+    def test_report(self, at: ProjectState, query: Query, body: Json, pipeline: str) -> httpx.Response:
+        return answer(documents.test_report(at.test_suites.get(int(pipeline), {})))
+
+    def archive(self, at: ProjectState, query: Query, body: Json, job: str) -> httpx.Response:
+        """Sent to where the file lies, as with object storage."""
+        if int(job) not in at.archives:
+            return problem(404, "404 Not Found")
+        return httpx.Response(302, headers={"location": f"https://blobs.example/{job}"})
 
     def jobs(self, at: ProjectState, query: Query, body: Json, pipeline: str) -> httpx.Response:
         made, scopes = self._pipeline(at, pipeline), query.get("scope[]", [])

@@ -72,7 +72,32 @@ def job(state: ProjectState, made: PipelineState, each: JobState) -> Json:
                      "status": made.status},
         "web_url": f"https://gitlab.com/{state.path}/-/jobs/{each.id}",
     }  # fmt: skip
+    if each.id in state.archives:
+        document["artifacts_file"] = {"filename": "artifacts.zip", "size": len(state.archives[each.id])}
     return document | ({"failure_reason": each.reason} if each.status == "failed" else {})
+
+
+def test_report(suites: dict[str, list[Json]]) -> Json:
+    """Of a name the first case only: https://docs.gitlab.com/api/pipelines/#get-a-test-report-for-a-pipeline."""
+    shown = []
+    for name, cases in suites.items():
+        first = {(each["classname"], each["name"]): each for each in reversed(cases)}
+        found = [
+            {
+                "file": None, "execution_time": 0.5, "system_output": None, "stack_trace": None,
+                "recent_failures": {"count": 3, "base_branch": "main"}, **case,
+            }
+            for case in reversed(first.values())
+        ]  # fmt: skip
+        counts = {
+            f"{status}_count": sum(case["status"] == status for case in found)
+            for status in ("success", "failed", "skipped", "error")
+        }
+        shown.append(
+            {"name": name, "total_time": 1.0, "total_count": len(found), **counts, "suite_error": None,
+             "test_cases": found}
+        )  # fmt: skip
+    return {"total_time": 5, "total_count": sum(each["total_count"] for each in shown), "test_suites": shown}
 
 
 def job_as_status(state: ProjectState, made: PipelineState, each: JobState) -> Json:

@@ -7,6 +7,7 @@ from activities.backends.changes_gitlab import GitlabChanges
 from activities.backends.checks_gitlab import GitlabChecks
 from activities.backends.gitlab_account import GitlabAccount
 from activities.backends.queue_gitlab import GitlabQueue
+from activities.backends.reports_gitlab import GitlabReports
 from leverframe.model.topology import Repository
 from tests.fakes.github_setup import declared as declared_on
 from tests.fakes.gitlab import TOKEN, FakeGitlab
@@ -24,6 +25,10 @@ def on_gitlab(gitlab: FakeGitlab, store: Engine, token: str = TOKEN) -> GitlabCh
 
 def checks_on(gitlab: FakeGitlab) -> GitlabChecks:
     return GitlabChecks(account(gitlab), repositories=_both(), projects=PROJECTS)
+
+
+def reports_on(gitlab: FakeGitlab, *wanted: str) -> GitlabReports:
+    return GitlabReports(account(gitlab), repositories=_both(), projects=PROJECTS, wanted={"shop": wanted})
 
 
 def queue_on(gitlab: FakeGitlab) -> GitlabQueue:

@@ -99,6 +99,10 @@ class ProjectState:
     pipelines: list[PipelineState] = field(default_factory=list)
     cars: list[CarState] = field(default_factory=list)
     traces: dict[int, str] = field(default_factory=dict)
+    archives: dict[int, bytes] = field(default_factory=dict)
+    """Job → what it keeps as artifacts."""
+    test_suites: dict[int, dict[str, list[Json]]] = field(default_factory=dict)
+    """Pipeline → job → cases of its JUnit files."""
     job_names: tuple[str, ...] = ("unit",)
     obeyed: list[str] = field(default_factory=list)
     """Quick actions that notes and descriptions made GitLab do."""

@@ -56,6 +56,9 @@ OPERATIONS = (
     ("patch", f"{_AT}/check-runs/{{check_run_id}}"),
     ("post", f"{_AT}/check-suites/{{check_suite_id}}/rerequest"),
     ("get", f"{_AT}/actions/runs"),
+    ("get", f"{_AT}/actions/runs/{{run_id}}/attempts/{{attempt_number}}"),
+    ("get", f"{_AT}/actions/runs/{{run_id}}/artifacts"),
+    ("get", f"{_AT}/actions/artifacts/{{artifact_id}}/{{archive_format}}"),
     ("post", f"{_AT}/actions/runs/{{run_id}}/rerun-failed-jobs"),
     ("post", f"{_AT}/actions/runs/{{run_id}}/cancel"),
     ("get", f"{_AT}/rules/branches/{{branch}}"),
@@ -63,7 +66,7 @@ OPERATIONS = (
     ("post", f"{_AT}/releases"),
     ("patch", f"{_AT}/releases/{{release_id}}"),
 )
-EVENTS = ("check_run", "check_suite", "merge_group", "pull_request", "push", "status")
+EVENTS = ("check_run", "check_suite", "merge_group", "pull_request", "push", "status", "workflow_run")
 
 _PROSE = frozenset(
     {"description", "summary", "example", "examples", "externalDocs", "title", "tags", "format"}

@@ -1,0 +1,171 @@
+"""Test reports in the artifacts of GitHub's workflow runs, as the port `ForgeReports`.
+
+GitHub has no API of test results. Each attempt of a run is a run of its own here, named as the jobs'
+variables name it (`GITHUB_RUN_ID.GITHUB_RUN_ATTEMPT`); artifacts don't say of which attempt they are, but
+when they were made. API: https://docs.github.com/en/rest/actions/artifacts, …/actions/workflow-runs.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+from githubkit import Response
+from pydantic import BaseModel
+
+from activities.backends.github_account import NEEDED_BY_CHECKS, GithubAccount
+from activities.backends.github_errors import answering
+from activities.backends.github_places import Place, Places
+from activities.forge_reports_port import Fetched, FoundRun
+from activities.ports import Backend, Health
+from leverframe.model.errors import BadInput, LeverframeError, NotFound
+from leverframe.model.frozen import Instant
+from leverframe.model.paths import any_match
+from leverframe.model.topology import Repository
+from leverframe.reports.reading import MAX_BYTES, read
+from leverframe.reports.zipped import reports_in
+
+NEEDED: Mapping[str, str] = {"actions": "read"}
+
+_RUN = re.compile(r"([1-9][0-9]{0,17})\.([1-9][0-9]{0,4})")
+_PAGE = 100
+_MOST_ARTIFACTS = 500
+_SLACK = timedelta(minutes=5)
+"""By which an artifact may be later than the end of its run."""
+
+
+class _Repository(BaseModel):
+    full_name: str
+
+
+class _Run(BaseModel):
+    id: int
+    run_attempt: int = 1
+    head_sha: str
+    head_branch: str | None = None
+    status: str | None = None
+    head_repository: _Repository | None = None
+    run_started_at: Instant
+    updated_at: Instant
+
+
+class _Artifact(BaseModel):
+    id: int
+    name: str
+    size_in_bytes: int
+    expired: bool
+    created_at: Instant | None = None
+
+
+class _Artifacts(BaseModel):
+    artifacts: list[_Artifact]
+
+
+class GithubReports:
+    """The `ForgeReports` port over GitHub's REST API."""
+
+    def __init__(
+        self,
+        account: GithubAccount,
+        *,
+        repositories: Sequence[Repository],
+        owner_repo: Mapping[str, str],
+        wanted: Mapping[str, tuple[str, ...]],
+    ) -> None:
+        """`wanted`: declared repository → globs of the names of artifacts that hold reports.
+
+        Raises BadConfiguration: a declared repository has no `owner/name` on GitHub.
+        """
+        self._account = account
+        self._rest = account.client.rest
+        self._places = Places(repositories, owner_repo, host=account.host)
+        self._wanted = wanted
+
+    def run(self, repository: Repository, run: str) -> FoundRun | None:
+        """See `ForgeReports.run`."""
+        at, (number, attempt) = self._places.of(repository.name), _parts(run)
+        with answering(f"read the workflow run {run}"):
+            answer = self._rest.actions.get_workflow_run_attempt(at.owner, at.repo, number, attempt)
+            told = _Run.model_validate(answer.json())
+        home = told.head_repository.full_name.lower() if told.head_repository else ""
+        if told.status != "completed" or home != f"{at.owner}/{at.repo}".lower():
+            return None
+        return FoundRun(
+            id=run,
+            sha=told.head_sha,
+            branch=told.head_branch or "",
+            began=told.run_started_at,
+            ended=told.updated_at,
+        )
+
+    def fetch(self, repository: Repository, run: FoundRun) -> Iterator[Fetched]:
+        """See `ForgeReports.fetch`; a place is an artifact."""
+        at = self._places.of(repository.name)
+        for artifact in self._artifacts(at, run):
+            if not any_match((artifact.name,), self._wanted.get(repository.name, ())):
+                continue
+            if artifact.expired:
+                yield Fetched(complaints=(f"artifact {artifact.id} has expired",))
+            elif artifact.size_in_bytes > MAX_BYTES:
+                yield Fetched(complaints=(f"artifact {artifact.id} is larger than {MAX_BYTES:,} bytes",))
+            else:
+                yield self._read(at, repository, run, artifact)
+
+    def health(self) -> Health:
+        """Whether artifacts may be read, if anybody wants them."""
+        if not self._wanted:
+            return Health(ok=True, detail="no repository's artifacts are wanted")
+        try:
+            grants = self._account.grants({**NEEDED_BY_CHECKS, **NEEDED})
+        except LeverframeError as error:
+            return Health(ok=False, detail=str(error), remedy="check changes.github")
+        if any(each.startswith("actions") for each in grants.missing):
+            return Health(ok=False, detail=f"{grants.told}; not granted: actions: read", remedy="grant it")
+        return Health(ok=True, detail=f"artifacts of {len(self._wanted)} repositories can be read")
+
+    def _artifacts(self, at: Place, run: FoundRun) -> list[_Artifact]:
+        """Those that were made while the attempt ran."""
+        with answering(f"list the artifacts of the workflow run {run.id}"):
+            pages = self._rest.paginate(
+                self._rest.actions.list_workflow_run_artifacts, map_func=_listed,
+                owner=at.owner, repo=at.repo, run_id=_parts(run.id)[0], per_page=_PAGE,
+            )  # fmt: skip
+            found = list(islice(pages, _MOST_ARTIFACTS))
+        return [
+            artifact
+            for artifact in found
+            if artifact.created_at and run.began <= artifact.created_at <= run.ended + _SLACK
+        ]
+
+    def _read(self, at: Place, repository: Repository, run: FoundRun, artifact: _Artifact) -> Fetched:
+        with answering(f"download the artifact {artifact.id}"):
+            packed = self._rest.actions.download_artifact(at.owner, at.repo, artifact.id, "zip").content
+        found, complaints = reports_in(packed)
+        facts = run.facts(repository.name, github=True).filled(run="", sha="", branch="", job=artifact.name)
+        reports, told = [], [f"artifact {artifact.id}: {each}" for each in complaints]
+        for number, (_, body) in enumerate(found, start=1):
+            try:
+                reports.append(read(body, facts, now=run.ended))
+            except BadInput as error:
+                told.append(f"artifact {artifact.id}, file {number}: {error}")
+        return Fetched(reports=tuple(reports), complaints=tuple(told))
+
+
+def _parts(run: str) -> tuple[int, int]:
+    found = _RUN.fullmatch(run)
+    if found is None:
+        raise NotFound(f"there is no workflow run {run[:40]!r}")
+    return int(found[1]), int(found[2])
+
+
+def _listed(response: "Response[Any, Any]") -> list[_Artifact]:
+    return _Artifacts.model_validate(response.json()).artifacts
+
+
+BACKEND = Backend(
+    kind="reports",
+    name="github",
+    scopes=tuple(f"{name}: {level}" for name, level in NEEDED.items()),
+    build=GithubReports,
+)

@@ -1,0 +1,127 @@
+"""Test reports of GitLab's pipelines, as the port `ForgeReports`.
+
+Whole JUnit files lie in the archives of jobs that keep them as artifacts (`artifacts:paths`), those of
+retried jobs too. Where none are, the pipeline's own test report is taken, in which GitLab keeps one case of
+each name.
+API: https://docs.gitlab.com/api/pipelines/, https://docs.gitlab.com/api/jobs/, …/api/job_artifacts/.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+
+from activities.backends.gitlab_account import SCOPE, GitlabAccount, explain, parsed
+from activities.backends.gitlab_answers import Pipeline
+from activities.backends.gitlab_places import Place, Places
+from activities.forge_reports_port import Fetched, FoundRun
+from activities.ports import Backend, Health
+from leverframe.model.errors import BadInput, LeverframeError, NotFound, Refused
+from leverframe.model.paths import any_match
+from leverframe.model.topology import Repository
+from leverframe.reports.gitlab_document import TestReportDocument, read_document
+from leverframe.reports.reading import MAX_BYTES, read
+from leverframe.reports.zipped import reports_in
+
+_RUN = re.compile(r"[1-9][0-9]{0,17}")
+_ENDED = frozenset({"success", "failed", "canceled", "skipped"})
+
+
+class _File(BaseModel):
+    size: int | None = None
+
+
+class _Job(BaseModel):
+    id: int
+    name: str
+    artifacts_file: _File | None = None
+
+
+class GitlabReports:
+    """The `ForgeReports` port over GitLab's REST API."""
+
+    def __init__(
+        self,
+        account: GitlabAccount,
+        *,
+        repositories: Sequence[Repository],
+        projects: Mapping[str, str],
+        wanted: Mapping[str, tuple[str, ...]],
+    ) -> None:
+        """`wanted`: declared repository → globs of the paths of reports in jobs' archives; none of them takes
+        the pipeline's own report.
+
+        Raises BadConfiguration: a declared repository has no project on GitLab.
+        """
+        self._account = account
+        self._places = Places(account.host, repositories, projects)
+        self._wanted = wanted
+
+    def run(self, repository: Repository, run: str) -> FoundRun | None:
+        """See `ForgeReports.run`. A pipeline of a fork's merge request runs in the fork."""
+        at = self._places.at(repository.name)
+        if not _RUN.fullmatch(run):
+            raise NotFound(f"there is no pipeline {run[:40]!r}")
+        told = self._account.read(Pipeline, f"{at.url}/pipelines/{run}", f"read pipeline {run}")
+        if told.status not in _ENDED or told.source == "external":
+            return None
+        began = told.created_at or datetime.fromtimestamp(0, UTC)
+        return FoundRun(id=run, sha=told.sha, branch=told.ref, began=began, ended=told.updated_at or began)
+
+    def fetch(self, repository: Repository, run: FoundRun) -> Iterator[Fetched]:
+        """See `ForgeReports.fetch`; a place is a job, or the pipeline."""
+        at, globs = self._places.at(repository.name), self._wanted.get(repository.name, ())
+        found = 0
+        for job in self._jobs(at, run) if globs else ():
+            fetched = self._of_job(at, repository, run, job)
+            found += len(fetched.reports)
+            yield fetched
+        if not found:
+            yield self._of_pipeline(at, repository, run)
+
+    def health(self) -> Health:
+        """Whether the pipelines of the projects can be read whose reports are wanted."""
+        try:
+            for name in self._wanted:
+                at = self._places.at(name)
+                next(self._account.pages(Pipeline, f"{at.url}/pipelines", f"read {at.key}", size=1), None)
+        except LeverframeError as error:
+            return Health(ok=False, detail=str(error), remedy=explain(error))
+        return Health(ok=True, detail=f"reports of {len(self._wanted)} projects are wanted")
+
+    def _jobs(self, at: Place, run: FoundRun) -> Iterator[_Job]:
+        path, doing = f"{at.url}/pipelines/{run.id}/jobs", f"read the jobs of pipeline {run.id}"
+        for job in self._account.pages(_Job, path, doing, {"include_retried": "true"}):
+            if job.artifacts_file is not None:
+                yield job
+
+    def _of_job(self, at: Place, repository: Repository, run: FoundRun, job: _Job) -> Fetched:
+        doing = f"download the artifacts of job {job.id}"
+        try:
+            packed = self._account.content(f"{at.url}/jobs/{job.id}/artifacts", doing, limit=MAX_BYTES)
+        except (NotFound, Refused):
+            return Fetched(complaints=(f"job {job.id}: its artifacts are gone",))
+        if packed is None:
+            return Fetched(complaints=(f"job {job.id}: its artifacts are larger than {MAX_BYTES:,} bytes",))
+        globs = self._wanted[repository.name]
+        found, complaints = reports_in(packed, lambda name: any_match((name,), globs))
+        facts = run.facts(repository.name, github=False).filled(run="", sha="", branch="", job=job.name)
+        reports, told = [], [f"job {job.id}: {each}" for each in complaints]
+        for number, (_, body) in enumerate(found, start=1):
+            try:
+                reports.append(read(body, facts, now=run.ended))
+            except BadInput as error:
+                told.append(f"job {job.id}, file {number}: {error}")
+        return Fetched(reports=tuple(reports), complaints=tuple(told))
+
+    def _of_pipeline(self, at: Place, repository: Repository, run: FoundRun) -> Fetched:
+        doing = f"read the test report of pipeline {run.id}"
+        answer = self._account.send("GET", f"{at.url}/pipelines/{run.id}/test_report", doing)
+        document = parsed(TestReportDocument, answer.body, doing)
+        return Fetched(
+            reports=tuple(read_document(document, run.facts(repository.name, github=False), now=run.ended))
+        )
+
+
+BACKEND = Backend(kind="reports", name="gitlab", scopes=(SCOPE,), build=GitlabReports)

@@ -1,0 +1,60 @@
+"""Fetching what a run of the forge's CI says of its tests. On the hands queue."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import structlog
+from pydantic import Field
+from temporalio import activity
+
+from activities.failures import typed_failures
+from activities.forge_reports_port import ForgeReports
+from activities.results_port import Reports
+from activities.taking_in import TakenIn
+from leverframe.model.errors import BadConfiguration
+from leverframe.model.frozen import Frozen, Slug
+from leverframe.model.topology import Repository
+
+_log = structlog.get_logger(__name__)
+
+
+class FetchReports(Frozen):
+    """Fetch the reports of one run."""
+
+    repository: Slug
+    run: str = Field(max_length=100)
+    """As its jobs name it."""
+
+
+class ForgeReportActivities:
+    """Reads the forge's runs; `forge` is None where changes are kept in the store."""
+
+    def __init__(
+        self, forge: ForgeReports | None, reports: Reports, repositories: Mapping[str, Repository]
+    ) -> None:
+        self._forge = forge
+        self._reports = reports
+        self._repositories = repositories
+
+    @activity.defn(name="fetch_reports")
+    @typed_failures
+    def fetch_reports(self, request: FetchReports) -> TakenIn:
+        """Store what is sound; again, it is the same. The gateway tells the watches.
+
+        Raises BadConfiguration, NotFound, Refused, Unavailable.
+        """
+        repository = self._repositories.get(request.repository)
+        if self._forge is None or repository is None:
+            raise BadConfiguration(f"no forge is configured here for {request.repository!r}")
+        run = self._forge.run(repository, request.run)
+        taken = TakenIn()
+        if run is None:
+            return taken.complained("the run goes on, or is a fork's")
+        for found in self._forge.fetch(repository, run):
+            activity.heartbeat()
+            taken = taken.complained(*found.complaints).with_kept(
+                self._reports, found.reports, at=datetime.now(UTC)
+            )
+        if taken.complaints:
+            _log.warning("forge.reports", run=run.id, complaints=taken.complaints)
+        return taken

@@ -1,0 +1,59 @@
+"""Reports in a zip file, as forges hand artifacts out. Nothing is written anywhere: names are only names."""
+
+import io
+import zipfile
+from collections.abc import Callable
+
+from leverframe.reports.reading import MAX_BYTES
+
+MOST_FILES = 500
+MOST_NAMES = 100_000
+ENDINGS = (".xml", ".jsonl", ".ndjson", ".xml.gz", ".jsonl.gz")
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+_PIECE = 1 << 16
+
+
+def reports_in(
+    packed: bytes, wanted: Callable[[str], bool] = lambda name: True
+) -> tuple[list[tuple[str, bytes]], tuple[str, ...]]:
+    """Name and content of each file that may be a report, `MAX_BYTES` together at the most, and complaints.
+
+    What a file says of its size is not believed: it is counted as it is unpacked.
+    """
+    found, complaints, left = list[tuple[str, bytes]](), list[str](), MAX_BYTES
+    try:
+        with zipfile.ZipFile(io.BytesIO(packed)) as opened:
+            members = opened.infolist()
+            if len(members) > MOST_NAMES:
+                return [], (f"it has more than {MOST_NAMES:,} names",)
+            for member in members:
+                if member.is_dir() or not member.filename.lower().endswith(ENDINGS):
+                    continue
+                if not wanted(member.filename):
+                    continue
+                if len(found) >= MOST_FILES:
+                    complaints.append(f"reports after the first {MOST_FILES} were left out")
+                    break
+                if member.compress_type not in _METHODS or member.flag_bits & 1:
+                    complaints.append("a file that is encrypted, or compressed in a rare way, was left out")
+                    continue
+                content = _content(opened, member, left)
+                if content is None:
+                    complaints.append(f"what is after {MAX_BYTES:,} bytes was left out")
+                    break
+                left -= len(content)
+                found.append((member.filename, content))
+    except Exception as error:  # zipfile raises more kinds than it says for what is made to break it
+        complaints.append(f"it is no sound zip file: {type(error).__name__}")
+    return found, tuple(complaints)
+
+
+def _content(opened: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes | None:
+    """None for more than fits."""
+    content = bytearray()
+    with opened.open(member) as file:
+        while piece := file.read(_PIECE):
+            content += piece
+            if len(content) > most:
+                return None
+    return bytes(content)
