@@ -9,6 +9,7 @@ from temporalio import activity
 
 from activities.failures import typed_failures
 from activities.forge_reports_port import ForgeReports
+from activities.pulse import with_pulse
 from activities.results_port import Reports
 from activities.taking_in import TakenIn
 from leverframe.model.errors import BadConfiguration
@@ -38,6 +39,7 @@ class ForgeReportActivities:
 
     @activity.defn(name="fetch_reports")
     @typed_failures
+    @with_pulse
     def fetch_reports(self, request: FetchReports) -> TakenIn:
         """Store what is sound; again, it is the same. The gateway tells the watches.
 
@@ -51,7 +53,6 @@ class ForgeReportActivities:
         if run is None:
             return taken.complained("the run goes on, or is a fork's")
         for found in self._forge.fetch(repository, run):
-            activity.heartbeat()
             taken = taken.complained(*found.complaints).with_kept(
                 self._reports, found.reports, at=datetime.now(UTC)
             )

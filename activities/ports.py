@@ -59,6 +59,7 @@ Kind = Literal[
     "permits",
     "notes",
     "issues",
+    "reports",
 ]
 
 

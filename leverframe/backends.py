@@ -54,6 +54,8 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("builder", "local"): "activities.backends.builder_local",
         ("builder", "command"): "activities.backends.builder_command",
         ("builder", "forge"): "activities.backends.builder_forge",
+        ("reports", "github"): "activities.backends.reports_github",
+        ("reports", "gitlab"): "activities.backends.reports_gitlab",
         ("notes", "store"): "activities.backends.notes_store",
         ("builds", "store"): "activities.backends.builds_store",
         ("permits", "store"): "activities.backends.permits_store",

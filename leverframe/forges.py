@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from activities.backends.github_account import GithubAccount
     from activities.backends.gitlab_account import GitlabAccount
     from activities.backends.refs_github import GithubRefs
+    from activities.forge_reports_port import ForgeReports
     from activities.issues_port import Issues
     from activities.notes_port import ReleasePages
     from activities.train_ports import ForgeChecks, NativeQueue
@@ -47,6 +48,18 @@ def build_checks(settings: Settings) -> "ForgeChecks | None":
     return cast("ForgeChecks | None", _of_the_forge("checks", settings))
 
 
+def build_forge_reports(settings: Settings) -> "ForgeReports | None":
+    """Test reports at the forge; None where changes are kept in the store. Raises BadConfiguration."""
+    wanted = settings.gateway.tests.fetch
+    for repository in wanted:
+        settings.repository(repository)
+    if wanted and settings.changes.backend == "store":
+        raise BadConfiguration(
+            "gateway.tests.fetch needs changes.backend github or gitlab: there is no forge"
+        )
+    return cast("ForgeReports | None", _of_the_forge("reports", settings, wanted=wanted))
+
+
 def build_queue(settings: Settings) -> "NativeQueue | None":
     """The forge's own queue; None where changes are kept in the store. Raises BadConfiguration."""
     return cast("NativeQueue | None", _of_the_forge("queue", settings))
@@ -68,14 +81,16 @@ def build_pages(settings: Settings) -> "ReleasePages | None":
     return cast("ReleasePages", _of_the_forge("pages", settings))
 
 
-def _of_the_forge(kind: Literal["checks", "queue", "issues", "pages"], settings: Settings) -> Any:
+def _of_the_forge(
+    kind: Literal["checks", "queue", "issues", "pages", "reports"], settings: Settings, **more: object
+) -> Any:
     match settings.changes.backend:
         case "gitlab":
-            return build(kind, "gitlab", _gitlab(settings), **_on_gitlab(settings))
+            return build(kind, "gitlab", _gitlab(settings), **_on_gitlab(settings), **more)
         case "github":
             places = settings.changes.github.owner_repo
-            declared = settings.repositories
-            return build(kind, "github", _github(settings), repositories=declared, owner_repo=places)
+            on_github = {"repositories": settings.repositories, "owner_repo": places}
+            return build(kind, "github", _github(settings), **on_github, **more)
         case _:
             return None
 

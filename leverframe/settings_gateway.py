@@ -48,6 +48,9 @@ class ReportsSettings(Section):
 
     tokens: dict[Slug, HardToGuess] = Field(default_factory=dict)
     """Declared repository → what its jobs show."""
+    fetch: dict[Slug, Annotated[tuple[str, ...], Field(max_length=20)]] = Field(default_factory=dict)
+    """Declared repository → globs of what holds reports at the forge, fetched when a run ends: of the names
+    of artifacts on GitHub; of paths in jobs' artifacts on GitLab, where none takes the pipeline's report."""
     max_bytes: int = Field(default=MAX_BYTES, ge=1_024, le=MAX_BYTES)
     """Larger reports are refused, compressed or decompressed."""
 

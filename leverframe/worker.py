@@ -37,6 +37,7 @@ from workflows.policy_ledger import PolicyLedgerWorkflow
 from workflows.queues import BUILD, HANDS, SANDBOX
 from workflows.release.workflow import ReleaseWorkflow
 from workflows.remediation import RemediationWorkflow
+from workflows.report_fetch import ReportFetchWorkflow
 from workflows.timetable import Chore
 from workflows.unversioned import UnversionedRunner
 from workflows.watch import WatchWorkflow
@@ -56,6 +57,7 @@ WORKFLOWS: tuple[type, ...] = (
     ReleaseWorkflow,
     FlagRolloutWorkflow,
     FlagRestoreWorkflow,
+    ReportFetchWorkflow,
 )
 
 WORKFLOW_FAILURES: tuple[type[BaseException], ...] = (LeverframeError,)

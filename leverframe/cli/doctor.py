@@ -168,13 +168,20 @@ def _backends(settings: Settings) -> Iterator[Finding]:
         port_builders,
     )
     from leverframe.builders import builder_builders  # noqa: PLC0415
-    from leverframe.forges import build_checks, build_issues, build_pages, build_queue  # noqa: PLC0415
+    from leverframe.forges import (  # noqa: PLC0415
+        build_checks,
+        build_forge_reports,
+        build_issues,
+        build_pages,
+        build_queue,
+    )
 
     forge: dict[str, Callable[[], Any]] = {
         "checks": functools.partial(build_checks, settings),
         "queue": functools.partial(build_queue, settings),
         "issues": functools.partial(build_issues, settings),
         "pages": functools.partial(build_pages, settings),
+        "reports": functools.partial(build_forge_reports, settings),
     }
     builders = {f"builder {name}": build for name, build in builder_builders(settings).items()}
     eyes: dict[str, Callable[[], Any]] = {"eyes": functools.partial(build_eyes, settings)}

@@ -1,5 +1,7 @@
 """GitHub's webhooks: what is signed becomes "look again" to the train, and nothing of it is believed.
 
+A run of a workflow that has ended has its test reports fetched, where they are wanted.
+
 Protocol: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries and
 https://docs.github.com/en/webhooks/webhook-events-and-payloads. Deliveries come late, twice and out of order,
 and some never: whatever one says, the train asks the API, so that a payload chooses nothing but which train
@@ -21,12 +23,16 @@ from leverframe.gateway.bodies import read_body
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.documents import parse_object
 from leverframe.gateway.replies import Refusal
+from leverframe.gateway.report_fetches import ReportFetches
 from leverframe.gateway.trains import look
 from leverframe.model.topology import Repository
 from leverframe.settings import Settings
 
 _GROUP = re.compile(r"refs/heads/gh-readonly-queue/(?P<base>.+)/pr-[0-9]{1,10}-[0-9a-f]{40}")
 """The ref of a merge group. A base may have slashes, and even look like a group: what counts is the end."""
+
+_RUN_ENDED = "workflow_run"
+"""The event that tells of runs whose test reports may be fetched; it moves no train."""
 
 _PULL_ACTIONS = frozenset(
     {"synchronize", "closed", "reopened", "edited", "converted_to_draft", "enqueued", "dequeued"}
@@ -39,6 +45,7 @@ class GithubWebhook:
 
     def __init__(self, settings: Settings, client: Client, counters: Counters) -> None:
         self._secret = settings.gateway.github_webhook_secret
+        self._fetches = ReportFetches(client, settings.gateway.tests.fetch)
         self._max_bytes = settings.gateway.max_body_bytes
         self._app_id = settings.changes.github.app_id
         self._client = client
@@ -59,19 +66,32 @@ class GithubWebhook:
             raise Refusal(404, "webhook_off", "no secret is configured for this webhook")
         body = await read_body(request, max_bytes=self._max_bytes)
         _verify(body, request.headers.get("x-hub-signature-256", ""), self._secret.get_secret_value())
-        concerns = _CONCERNS.get(request.headers.get("x-github-event", ""))
-        if concerns is None:
+        event = request.headers.get("x-github-event", "")
+        concerns = _CONCERNS.get(event)
+        if concerns is None and event != _RUN_ENDED:
             return self._let_go("event")
         payload = parse_object(body, "the webhook")
         repository = self._repositories.get(_text(payload, "repository", "full_name").lower())
         if repository is None:
             return self._let_go("repository")
+        if concerns is None:
+            return await self._ended(payload, repository)
         reason = None if self._is_ours(payload) else concerns(payload, repository.target)
         if reason is None:
             return self._let_go("event")
         await look(self._client, repository, reason, sha256(body).hexdigest())
         self._counters.accepted()
         return JSONResponse({"detail": "the train looks again"})
+
+    async def _ended(self, payload: object, repository: Repository) -> Response:
+        """Have the test reports of a run fetched. Only its number is taken from the payload."""
+        run = (_at(payload, "workflow_run", "id"), _at(payload, "workflow_run", "run_attempt"))
+        wanted = self._fetches.wants(repository.name) and _text(payload, "action") == "completed"
+        if not wanted or not all(type(part) is int and 0 < part < 10**18 for part in run):
+            return self._let_go("event")
+        await self._fetches.fetch(repository.name, f"{run[0]}.{run[1]}")
+        self._counters.accepted()
+        return JSONResponse({"detail": "the test reports are fetched"})
 
     def _is_ours(self, payload: object) -> bool:
         """Whether it tells of a check run that we wrote ourselves."""
@@ -131,7 +151,7 @@ _CONCERNS: Mapping[str, Callable[[object, str], str | None]] = {
 }
 """Event → why the train should look; None for what can't concern it."""
 
-EVENTS = tuple(_CONCERNS)
+EVENTS = (*_CONCERNS, _RUN_ENDED)
 """What an App has to be subscribed to."""
 
 

@@ -5,6 +5,8 @@ https://docs.gitlab.com/user/project/integrations/webhook_events/. A delivery ca
 is (`X-Gitlab-Token`); later versions can sign it as Standard Webhooks do (https://www.standardwebhooks.com):
 HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>` with the key of a `whsec_…` token.
 
+A pipeline that has ended has its test reports fetched, where they are wanted.
+
 There is no event of merge trains. A pipeline's `ref` is the source branch even on a train, so what happened
 is told by project and commit, and the train asks the API.
 """
@@ -26,6 +28,7 @@ from leverframe.gateway.bodies import read_body
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.documents import parse_object
 from leverframe.gateway.replies import Refusal
+from leverframe.gateway.report_fetches import ReportFetches
 from leverframe.gateway.trains import look
 from leverframe.model.errors import BadConfiguration, BadInput
 from leverframe.model.topology import Repository
@@ -36,6 +39,7 @@ MAX_AGE_SECONDS = 300
 MAX_KEY = 200
 """Characters of a delivery's id that are used."""
 
+_PIPELINE = "Pipeline Hook"
 _ENDED = frozenset({"success", "failed", "canceled", "skipped"})
 
 
@@ -48,6 +52,7 @@ class _Project(_Part):
 
 
 class _Attributes(_Part):
+    id: int = 0
     status: str = ""
     target_branch: str = ""
 
@@ -66,6 +71,7 @@ class GitlabWebhook:
         gateway, gitlab = settings.gateway, settings.changes.gitlab
         self._secret = gateway.gitlab_webhook_secret
         self._key = _key_of(gateway.gitlab_signing_token)
+        self._fetches = ReportFetches(client, gateway.tests.fetch)
         self._max_bytes = gateway.max_body_bytes
         self._client = client
         self._counters = counters
@@ -91,9 +97,12 @@ class GitlabWebhook:
         repository = self._repositories.get(event.project.path_with_namespace.lower())
         if repository is None:
             return self._let_go("project")
-        reason = _reason(request.headers.get("x-gitlab-event", ""), event, repository.target)
+        kind = request.headers.get("x-gitlab-event", "")
+        reason = _reason(kind, event, repository.target)
         if reason is None:
             return self._let_go("event")
+        if kind == _PIPELINE and self._fetches.wants(repository.name) and event.object_attributes.id > 0:
+            await self._fetches.fetch(repository.name, str(event.object_attributes.id))
         await look(self._client, repository, reason, _delivery(request, body))
         self._counters.accepted()
         return JSONResponse({"detail": "the train looks again"})

@@ -59,6 +59,11 @@ def car_test_id(repository: str, sha: str, trial: int) -> str:
     return f"car/{repository}/{sha[:12]}/{trial}"
 
 
+def report_fetch_id(repository: str, run: str) -> str:
+    """`reports/shop/8841.2`: the test reports of one run of the forge's CI, fetched once."""
+    return f"reports/{repository}/{run}"
+
+
 def release_id(service: str, sha: str) -> str:
     """`release/shop/<sha>`: one release per landed commit."""
     return f"release/{service}/{sha}"

@@ -218,6 +218,48 @@ async def test_an_engine_that_is_away_is_a_503(tmp_path: Path, train: "WorkflowH
     assert (await Door(settings(tmp_path), away, train).send(PUSH)).status_code == 503
 
 
+RUN = example("workflow_run", "completed") | {"repository": {"full_name": "acme/shop"}}
+WANTED = {"tests": {"fetch": {"shop": ["tests-*"]}}}
+
+
+async def test_the_reports_of_a_run_are_fetched_once_and_only_its_number_is_believed(
+    env: WorkflowEnvironment, train: "WorkflowHandle[Any, Any]", tmp_path: Path
+) -> None:
+    door = Door(settings(tmp_path, **WANTED), env.client, train)
+    payload = RUN | {"workflow_run": {"id": 8841, "run_attempt": 2, "head_branch": "main", "head_sha": SHA}}
+    for _ in range(2):
+        assert (await door.send(payload, "workflow_run")).status_code == 200
+    handle = env.client.get_workflow_handle("reports/shop/8841.2")
+    first = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
+    assert json.loads(first.input.payloads[0].data) == {"repository": "shop", "run": "8841.2"}
+    assert await door.looks() == []
+    await handle.terminate()
+
+
+@pytest.mark.parametrize(
+    ("payload", "gateway"),
+    [
+        (RUN, {}),
+        (RUN | {"action": "requested"}, WANTED),
+        (RUN | {"workflow_run": {"id": "../../x", "run_attempt": 1}}, WANTED),
+        (RUN | {"workflow_run": {"id": True, "run_attempt": 1}}, WANTED),
+        (RUN | {"workflow_run": {"id": 10**30, "run_attempt": 1}}, WANTED),
+        (RUN | {"workflow_run": None}, WANTED),
+        (RUN | {"repository": {"full_name": "mallory/shop"}}, WANTED),
+    ],
+)
+async def test_a_run_that_nobody_wants_or_that_is_none_is_let_go(
+    env: WorkflowEnvironment,
+    train: "WorkflowHandle[Any, Any]",
+    tmp_path: Path,
+    payload: dict[str, Any],
+    gateway: dict[str, Any],
+) -> None:
+    door = Door(settings(tmp_path, **gateway), env.client, train)
+    assert (await door.send(payload, "workflow_run")).status_code == 204
+    assert await door.looks() == []
+
+
 @pytest.mark.parametrize("secret", [None, ""])
 async def test_without_a_secret_the_webhook_is_off(
     env: WorkflowEnvironment, train: "WorkflowHandle[Any, Any]", tmp_path: Path, secret: str | None

@@ -140,6 +140,19 @@ async def test_what_concerns_no_train_is_let_go(door: Door, kind: str, payload: 
     assert await door.looks() == []
 
 
+async def test_the_reports_of_a_pipeline_are_fetched_where_they_are_wanted_and_the_train_looks(
+    env: WorkflowEnvironment, train: "WorkflowHandle[Any, Any]", tmp_path: Path
+) -> None:
+    door = Door(settings(tmp_path, tests={"fetch": {"shop": []}}), env.client, train)
+    for _ in range(2):
+        assert (await door.send(PIPELINE)).status_code == 200
+    handle = env.client.get_workflow_handle("reports/shop/31")
+    first = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
+    assert json.loads(first.input.payloads[0].data) == {"repository": "shop", "run": "31"}
+    assert len(await door.looks()) == 1
+    await handle.terminate()
+
+
 @pytest.mark.parametrize(
     "token", ["", "a-secret-toke", "a-secret-token ", "A-SECRET-TOKEN", "wrong", SIGNING]
 )

@@ -26,9 +26,18 @@ from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.worker import Worker
 
 from activities.audit import AuditActivities
+from activities.forge_reports import FetchReports, ForgeReportActivities
 from activities.ledger import LedgerDoor
 from leverframe.model.flags import INTERNAL
-from leverframe.model.ids import approval_id, car_test_id, housekeeping_id, ledger_id, run_id, watch_id
+from leverframe.model.ids import (
+    approval_id,
+    car_test_id,
+    housekeeping_id,
+    ledger_id,
+    report_fetch_id,
+    run_id,
+    watch_id,
+)
 from leverframe.model.outcomes import Outcome
 from leverframe.model.signals import SUITE, ErrorBatch, SecondCount
 from leverframe.model.untrusted import Untrusted
@@ -39,7 +48,11 @@ from tests.fakes.approval_world import ONCALL, PLATFORM
 from tests.fakes.approval_world import question as asked_question
 from tests.fakes.asks import ON, ask, policy
 from tests.fakes.audit import MemoryAudit
+from tests.fakes.car_reports import JUNIT, leave, telling
 from tests.fakes.git_world import KUSTOMIZATION, OVERLAY
+from tests.fakes.github import FakeGithub
+from tests.fakes.github_artifacts import zipped
+from tests.fakes.github_setup import declared, reports_on
 from tests.fakes.house_world import house
 from tests.fakes.quarantine_world import QuarantineWorld
 from tests.fakes.quarantines import ruled
@@ -47,6 +60,7 @@ from tests.fakes.release_world import NEW
 from tests.fakes.release_world import World as ReleaseWorld
 from tests.fakes.releases import Releases
 from tests.fakes.remediation_world import BEGAN, DUE, World, error_facts
+from tests.fakes.report_shelf import ReportShelf
 from tests.fakes.rollout_world import FLAG as ROLLED_OUT
 from tests.fakes.rollout_world import Rollouts, rollout_policy
 from tests.fakes.runs import PatientRun
@@ -58,6 +72,7 @@ from workflows.approval import ApprovalWorkflow
 from workflows.messages import RunRequest, WatchStart
 from workflows.queues import HANDS, SANDBOX
 from workflows.remediation import RemediationWorkflow
+from workflows.report_fetch import ReportFetchWorkflow
 from workflows.watch import WatchWorkflow
 
 AGENT = "sentry_spike"
@@ -240,6 +255,35 @@ async def train(client: Client, root: Path) -> Histories:
     return found
 
 
+async def reports(client: Client, root: Path) -> Histories:
+    """A run of the forge's CI whose reports are fetched, and a car whose check leaves some."""
+    github = FakeGithub()
+    github.runs.attempt(8841, 1, "a" * 40, began=BEGAN)
+    github.runs.upload(8841, "tests", zipped({"junit.xml": JUNIT}), at=BEGAN)
+    forge = ForgeReportActivities(reports_on(github, "*"), ReportShelf(), {"shop": declared("shop")})
+    with ThreadPoolExecutor(4) as threads:
+        async with Worker(
+            client,
+            task_queue=HANDS,
+            workflows=[ReportFetchWorkflow],
+            activities=[forge.fetch_reports],
+            activity_executor=threads,
+            workflow_runner=workflow_runner(build_id=""),
+        ):
+            id_ = report_fetch_id("shop", "8841.1")
+            request = FetchReports(repository="shop", run="8841.1")
+            await client.execute_workflow(ReportFetchWorkflow.run, request, id=id_, task_queue=HANDS)
+    yard = Yard(client, _folder(root, "telling"), name="telling", declare=telling)
+    yard.sandbox.during = lambda request: leave(yard.left_reports, request)
+    async with yard.hands(cached=10), yard.jail():
+        await yard.ride(yard.propose("work", {"new.py": "x\n"}))
+        car = client.get_workflow_handle(car_test_id("telling", yard.tip(), 1))
+        await car.result()
+        await yard.end()
+    await yard.close()
+    return {"reports_fetched": await _history(client, id_), "car_with_reports": await car.fetch_history()}
+
+
 async def release(client: Client, root: Path) -> Histories:
     """A release that climbs to the top, and one that is taken back at a quarter of the traffic."""
     worlds = {
@@ -304,7 +348,7 @@ async def release_anew(client: Client, root: Path) -> Histories:
 
 SCENARIOS: tuple[tuple[str, tuple[Scenario, ...]], ...] = (
     (SHORT, (watch, ledger, rollout, release_anew)),
-    ("", (remediation, quarantine, approval, housekeeping, train, restore, release)),
+    ("", (remediation, quarantine, approval, housekeeping, train, reports, restore, release)),
 )
 """By the server that they need."""
 

@@ -1,42 +1,17 @@
 """What a car's checks say of their tests is taken in after the train knows the result."""
 
 import asyncio
-import io
-import tarfile
 from pathlib import Path
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from activities.left_reports import LeftReports
-from activities.sandbox import CheckRequest
 from leverframe.model.changes import CarLanded
 from leverframe.model.ids import car_test_id
-from leverframe.model.topology import Check, Repository
+from tests.fakes.car_reports import leave, telling
 from tests.fakes.train_world import Yard
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-JUNIT = b'<testsuite name="s"><testcase name="a"/><testcase name="b"><failure/></testcase></testsuite>'
-
-
-def telling(repository: Repository) -> Repository:
-    return repository.model_copy(
-        update={"checks": (Check(name="unit", command=("true",), results=("*.xml",)),)}
-    )
-
-
-def leave(directory: Path, request: CheckRequest) -> None:
-    """What the sandbox does with a report."""
-    left = LeftReports(
-        repository=request.repository, sha=request.sha, check=request.check, trial=request.trial
-    )
-    place = left.place(directory)
-    place.parent.mkdir(parents=True)
-    with tarfile.open(place, "w") as tar:
-        member = tarfile.TarInfo("0")
-        member.size = len(JUNIT)
-        tar.addfile(member, io.BytesIO(JUNIT))
 
 
 async def test_a_car_lands_while_its_reports_can_not_be_kept_and_they_are_kept_later(
