@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from leverframe.model.topology import RESULTS
-
 SCRIPTS = Path(__file__).resolve().parent / "jail_inside"
 TREE = "/tree"
 SCRATCH = "/tmp"  # noqa: S108 - a private tmpfs inside the jail
@@ -98,8 +96,8 @@ def links() -> list[tuple[str, str]]:
 
 
 def with_interpreter(command: tuple[str, ...]) -> list[str]:
-    """The argument list with `{python}` replaced by the interpreter that runs us, `{results}` by its file."""
-    return [part.replace("{python}", sys.executable).replace(RESULTS, REPORT_FILE) for part in command]
+    """The argument list with `{python}` replaced by the interpreter that runs us."""
+    return [part.replace("{python}", sys.executable) for part in command]
 
 
 def script(name: str) -> list[str]:

@@ -22,7 +22,7 @@ from activities.backends.jail_reports import Taken
 from activities.ports import Backend, Health, ProbeResult, ReportsPlace
 from leverframe.model.changes import CheckResult
 from leverframe.model.errors import NotFound, Refused
-from leverframe.model.topology import Check, Probe, Repository
+from leverframe.model.topology import RESULTS, Check, Probe, Repository
 from leverframe.model.untrusted import Untrusted
 
 JailKind = Literal["bubblewrap", "unshare"]
@@ -94,7 +94,8 @@ class JailSandbox:
             Refused: no jail works on this machine.
             NotFound: the artifact is not there.
         """
-        command = jail_layout.with_interpreter(check.command)
+        words = jail_layout.with_interpreter(check.command)
+        command = [word.replace(RESULTS, jail_layout.REPORT_FILE) for word in words]
         with ExitStack() as open_files:
             taken = None
             if reports is not None:

@@ -8,6 +8,8 @@ from leverframe.model.test_reports import MOST_NAME, MOST_SHA, Source
 
 _SHA = re.compile(rf"[0-9A-Za-z._-]{{1,{MOST_SHA}}}")
 
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
@@ -50,4 +52,4 @@ class Facts:
 
 def unstorable(text: str) -> bool:
     """Whether a text holds what no database takes: a NUL, or half of a character."""
-    return "\0" in text or any("\ud800" <= char <= "\udfff" for char in text)
+    return _UNSTORABLE.search(text) is not None

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from leverframe.model.errors import BadInput
@@ -97,6 +98,7 @@ class Gathering:
         )
 
 
+@lru_cache(maxsize=4096)
 def _is_place(path: str) -> bool:
     """Whether a path names a file in the repository, wherever that is checked out."""
     parts = PurePosixPath(path).parts

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -57,8 +58,7 @@ def identity(*, suite: str, classname: str, name: str, file: str) -> str:
     'tests/test_a.py::TestX::test_y[1]'
     """
     if file:
-        place = str(PurePosixPath(file.replace("\\", "/")))
-        module = place.removesuffix(PurePosixPath(place).suffix).replace("/", ".")
+        place, module = _placed(file)
         if classname == module:
             return f"{place}::{name}"
         if classname.startswith(f"{module}."):
@@ -73,7 +73,15 @@ def identity(*, suite: str, classname: str, name: str, file: str) -> str:
 
 def place_of(file: str) -> str:
     """The file as a path in the repository; whether it is one is for others to say."""
-    return str(PurePosixPath(file.replace("\\", "/"))) if file else ""
+    return _placed(file)[0] if file else ""
+
+
+@lru_cache(maxsize=4096)
+def _placed(file: str) -> tuple[str, str]:
+    """The file with its parts parted by `/`, and as the name of a module."""
+    path = PurePosixPath(file.replace("\\", "/"))
+    place = str(path)
+    return place, place.removesuffix(path.suffix).replace("/", ".")
 
 
 def _parts(classname: str, name: str) -> tuple[str, ...]:

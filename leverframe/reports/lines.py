@@ -37,7 +37,8 @@ def read_lines(body: bytes, facts: Facts, *, now: datetime) -> Report:
         except _BAD as error:
             gathered.complain(f"line {number}: {why(error)}")
             continue
-        facts = facts.filled(**said)
+        if not (facts.run and facts.sha and facts.branch and facts.job):
+            facts = facts.filled(**said)
         if (said["run"] and said["run"] != facts.run) or (said["sha"] and said["sha"] != facts.sha):
             others.append(number)
             continue
