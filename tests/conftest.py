@@ -1,12 +1,17 @@
 """What holds for every test: nothing of the machine's own Leverframe reaches one."""
 
+import asyncio
 import os
 import signal
 import sys
 from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import Phase, settings
+
+if TYPE_CHECKING:
+    from tests.fakes.servers import SharedServers
 
 for name in [name for name in os.environ if name.startswith("LEVERFRAME_")]:
     if not name.startswith("LEVERFRAME_TEST_"):
@@ -25,6 +30,16 @@ settings.register_profile(
 )
 if "LEVERFRAME_TEST_MUTATION" in os.environ:
     settings.load_profile("mutation")
+
+
+@pytest.fixture(scope="session")
+def servers() -> "Iterator[SharedServers]":
+    """Real Temporal servers, started when the first module asks for one."""
+    from tests.fakes.servers import SharedServers
+
+    shared = SharedServers()
+    yield shared
+    asyncio.run(shared.stop())
 
 
 @pytest.fixture

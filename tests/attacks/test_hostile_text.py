@@ -194,7 +194,9 @@ async def worst(
     """A text with everything in it, and the settings of a command line that reaches its run."""
     home = tmp_path_factory.mktemp("worst")
     address = skipping.client.service_client.config.target_host
-    (home / "leverframe.toml").write_text(f'home = "{home}"\n[temporal]\naddress = "{address}"\n')
+    (home / "leverframe.toml").write_text(
+        f'home = "{home}"\n[temporal]\naddress = "{address}"\nnamespace = "{skipping.client.namespace}"\n'
+    )
     async with carried_through(skipping.client, ground, home, WORST) as told:
         yield told
 

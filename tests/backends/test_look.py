@@ -21,7 +21,7 @@ from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
 from policies.decision import Allowed, Reservation, ReserveRequest
 from tests.fakes.git_world import AT, FIRST_SHA, KUSTOMIZATION, OVERLAY, GitWorld
-from tests.fakes.servers import running_server
+from tests.fakes.servers import SharedServers
 from tests.fakes.stores import store_at
 from tests.fakes.tracks import NEW_SHA, compose, land, track_at
 
@@ -245,8 +245,10 @@ class Waiting:
 
 
 @pytest.mark.asyncio
-async def test_a_run_is_running_until_it_has_ended_and_one_that_is_forgotten_is_closed(world: World) -> None:
-    async with await running_server() as env:
+async def test_a_run_is_running_until_it_has_ended_and_one_that_is_forgotten_is_closed(
+    world: World, servers: SharedServers
+) -> None:
+    async with await servers.real() as env:
         acts, run, queue = looking(world, env.client), f"run/{uuid4()}", str(uuid4())
         assert await acts.run_state(run) == "closed"
         handle = await env.client.start_workflow(Waiting.run, id=run, task_queue=queue)

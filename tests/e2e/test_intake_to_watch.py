@@ -44,7 +44,7 @@ from tests.fakes.gateway import (
     settings_for,
 )
 from tests.fakes.runs import PatientRun
-from tests.fakes.servers import running_server
+from tests.fakes.servers import SharedServers, running_server
 from tests.fakes.workers import unversioned
 from workflows.messages import WatchStart
 from workflows.watch import EVENTS_PER_RUN, WatchWorkflow
@@ -58,12 +58,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client() -> AsyncIterator[Client]:
-    async with await running_server() as environment:
-        # The environment's own client wraps each call for assertions inside workflows, which costs.
-        yield await Client.connect(
-            environment.client.service_client.config.target_host, data_converter=pydantic_data_converter
-        )
+async def client(servers: SharedServers) -> Client:
+    # The environment's own client wraps each call for assertions inside workflows, which costs.
+    return await (await servers.real()).connect_client(data_converter=pydantic_data_converter)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.client import Client
 from typer.testing import CliRunner
 
 from leverframe.cli.exits import Exit, exit_code
@@ -33,6 +34,11 @@ class Desk:
             TEMPORAL__ADDRESS=NOBODY,
         )
         self.declare(repository)
+
+    def at(self, client: Client) -> None:
+        """Its engine is this one."""
+        address = client.service_client.config.target_host
+        self.set(TEMPORAL__ADDRESS=address, TEMPORAL__NAMESPACE=client.namespace)
 
     def declare(self, *repositories: Repository) -> None:
         self.set(REPOSITORIES=json.dumps([each.model_dump(mode="json") for each in repositories]))

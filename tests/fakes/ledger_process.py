@@ -1,6 +1,6 @@
 """A worker that serves one ledger, as a process of its own, so that it can be killed.
 
-python -m tests.fakes.ledger_process ADDRESS ORGANISATION STORE_URL
+python -m tests.fakes.ledger_process ADDRESS NAMESPACE ORGANISATION STORE_URL
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from activities.backends.store_sql import open_store
 from tests.fakes.audit import ledger_worker
 
 
-async def main(address: str, organisation: str, store: str) -> None:
+async def main(address: str, namespace: str, organisation: str, store: str) -> None:
     """Serve until killed; says `ready` once."""
-    client = await Client.connect(address, data_converter=pydantic_data_converter)
+    client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter)
     async with ledger_worker(client, StoreAudit(open_store(store)), organisation=organisation):
         print("ready", flush=True)  # noqa: T201 - the test waits for it
         await asyncio.Event().wait()

@@ -13,6 +13,9 @@ from tests.fakes.train_depot import Controller, Depot
 from tests.fakes.train_grounds import Ground, MemoryGround, declared, quick_root
 from tests.fakes.train_referee import Referee
 from tests.fakes.train_stage import CHECKS
+from tests.workflows.conftest import env, skipping
+
+__all__ = ["env", "skipping"]
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,10 @@ After each of them traffic is on a commit that was proven, and git, the environm
 `docs/reference/release-faults.md` lists these and the faults that are tried elsewhere.
 """
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -32,25 +30,12 @@ from tests.fakes.release_world import (
     repository,
 )
 from tests.fakes.releases import ADA, Releases, at_25_percent
-from tests.fakes.servers import running_server, skipping_server
 from workflows.queues import BUILD
 from workflows.release.workflow import ReleaseWorkflow
 
 IMAGE = "registry.example/acme/shop"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def env() -> AsyncIterator[WorkflowEnvironment]:
-    async with await running_server() as environment:
-        yield environment
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def skipping() -> AsyncIterator[WorkflowEnvironment]:
-    async with await skipping_server() as environment:
-        yield environment
 
 
 def a_world(**given: Any) -> World:

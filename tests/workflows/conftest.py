@@ -1,22 +1,18 @@
-"""Real Temporal servers, one of each kind per test module. Tests are isolated by workflow id and queue."""
-
-from collections.abc import AsyncIterator
+"""A namespace of a real Temporal server for each module; its tests are isolated by workflow id and queue."""
 
 import pytest_asyncio
 from temporalio.testing import WorkflowEnvironment
 
-from tests.fakes.servers import running_server, skipping_server
+from tests.fakes.servers import SharedServers
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def env() -> AsyncIterator[WorkflowEnvironment]:
-    """The module's server whose clock is the real one."""
-    async with await running_server() as environment:
-        yield environment
+async def env(servers: SharedServers) -> WorkflowEnvironment:
+    """The module's namespace where the clock is the real one."""
+    return await servers.real()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def skipping() -> AsyncIterator[WorkflowEnvironment]:
-    """The module's server that skips the time in which a workflow only waits for a timer."""
-    async with await skipping_server() as environment:
-        yield environment
+async def skipping(servers: SharedServers) -> WorkflowEnvironment:
+    """The module's namespace that skips the time in which a workflow only waits for a timer."""
+    return await servers.skipping()

@@ -120,10 +120,8 @@ async def test_a_person_undoes_what_a_run_switched(
 ) -> None:
     """The run kills the flag and people don't let it switch it on again; later a person wants it undone."""
     desk = Desk(monkeypatch, tmp_path, repository(), noun="runs")
-    desk.set(
-        TEMPORAL__ADDRESS=skipping.client.service_client.config.target_host,
-        FLAGS__PATH=str(killed.path),
-    )
+    desk.at(skipping.client)
+    desk.set(FLAGS__PATH=str(killed.path))
     killed.flags.set(FLAG, True, key="launch/2", reason="launch")
     killed.people.vote, killed.people.car = "no", "check_failed"
     async with killed.worker():
@@ -138,7 +136,7 @@ async def test_a_person_undoes_what_a_run_switched(
         assert code == Exit.OK
         assert "applied_to_effect" in said
         desk_flags = Desk(monkeypatch, tmp_path, repository(), noun="flags")
-        desk_flags.set(TEMPORAL__ADDRESS=skipping.client.service_client.config.target_host)
+        desk_flags.at(skipping.client)
         told = await desk_flags.told("restore-status", FLAG)
         assert told["outcome"] == "landed"
         off = await desk_flags.told("set", FLAG, "off", "--reason", "incident", "--restore-in", "2h")

@@ -43,6 +43,7 @@ class Terminal:
         address = env.client.service_client.config.target_host
         (home / "leverframe.toml").write_text(
             f'organisation = "{self.organisation}"\n[temporal]\naddress = "{address}"\n'
+            f'namespace = "{env.client.namespace}"\n'
         )
 
     async def types(self, *words: str) -> tuple[int, str, str]:

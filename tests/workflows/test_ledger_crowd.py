@@ -10,7 +10,6 @@ from typing import TypeVar
 from uuid import uuid4
 
 import pytest
-from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
@@ -39,8 +38,7 @@ T = TypeVar("T")
 
 async def another_door(env: WorkflowEnvironment, organisation: str) -> LedgerDoor:
     """A door as another process has it: with a connection and a turnstile of its own."""
-    address = env.client.service_client.config.target_host
-    client = await Client.connect(address, data_converter=pydantic_data_converter)
+    client = await env.connect_client(data_converter=pydantic_data_converter)
     return LedgerDoor(client, organisation, task_queue=organisation)
 
 
@@ -82,7 +80,10 @@ class Killable:
 
     def __init__(self, env: WorkflowEnvironment, organisation: str, store: str) -> None:
         address = env.client.service_client.config.target_host
-        self._command = (sys.executable, "-m", "tests.fakes.ledger_process", address, organisation, store)
+        self._command = (
+            *(sys.executable, "-m", "tests.fakes.ledger_process"),
+            *(address, env.client.namespace, organisation, store),
+        )
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:

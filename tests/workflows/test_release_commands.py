@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest.fixture
 def desk(env: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     made = Desk(monkeypatch, tmp_path, repository(), noun="release")
-    made.set(TEMPORAL__ADDRESS=env.client.service_client.config.target_host)
+    made.at(env.client)
     return made
 
 

@@ -19,7 +19,7 @@ def desk(env: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     declared = repository()
     service = declared.service.model_copy(update={"flag_rollout": plan(5, 100)})
     desk = Desk(monkeypatch, tmp_path, declared.model_copy(update={"service": service}), noun="rollout")
-    desk.set(TEMPORAL__ADDRESS=env.client.service_client.config.target_host)
+    desk.at(env.client)
     return desk
 
 

@@ -58,7 +58,7 @@ def at_work(
     env: WorkflowEnvironment, yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> TrainDesk:
     desk = TrainDesk(monkeypatch, tmp_path, yard.world)
-    desk.set(TEMPORAL__ADDRESS=env.client.service_client.config.target_host)
+    desk.at(env.client)
     return desk
 
 
