@@ -2,10 +2,14 @@
 
 import os
 
+import temporalio.worker._worker
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from workflows.unversioned import UnversionedRunner
+
+# Otherwise the first worker of each process reads all loaded modules again, to make a name of them.
+temporalio.worker._worker._default_build_id = "tests"
 
 PURE = ("leverframe", "agents", "policies", "activities")
 

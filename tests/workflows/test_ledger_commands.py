@@ -3,67 +3,53 @@
 import asyncio
 import getpass
 import json
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from temporalio.client import WorkflowHandle
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from activities.ledger import LedgerDoor
 from leverframe.cli.exits import Exit
-from leverframe.model.ids import ledger_id
 from leverframe.model.outcomes import Outcome
 from policies.decision import Allowed, Denied
 from policies.overview import LedgerOverview
 from policies.reservations import PauseRequest, SettledBy, Settlement
 from tests.fakes.asks import ask, policy
 from tests.fakes.audit import MemoryAudit, ledger_worker
+from tests.fakes.desk import Desk
+from tests.fakes.remediation_world import SHOP
 from workflows.queues import HANDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ROOT = Path(__file__).resolve().parents[2]
 ONE_UNSETTLED = "{id: one, scope: [subject], max: 1, hold: until_settled}"
 LANDED = Settlement(reservation="run/1", outcome=Outcome.LANDED)
 
 
 class Terminal:
-    """A person's terminal, with settings that name the server and an organisation of its own."""
+    """A person's terminal, whose settings name the server and an organisation of its own."""
 
-    def __init__(self, env: WorkflowEnvironment, home: Path) -> None:
-        self.home = home
-        self.organisation = home.name.replace("_", "-")
-        self.door = LedgerDoor(env.client, self.organisation, task_queue=HANDS)
-        self.ledger: WorkflowHandle[object, object] = env.client.get_workflow_handle(
-            ledger_id(self.organisation)
-        )
-        address = env.client.service_client.config.target_host
-        (home / "leverframe.toml").write_text(
-            f'organisation = "{self.organisation}"\n[temporal]\naddress = "{address}"\n'
-            f'namespace = "{env.client.namespace}"\n'
-        )
+    def __init__(self, client: Client, desk: Desk, organisation: str) -> None:
+        self.desk = desk
+        self.door = LedgerDoor(client, organisation, task_queue=HANDS)
+        desk.at(client)
+        desk.set(ORGANISATION=organisation)
 
     async def types(self, *words: str) -> tuple[int, str, str]:
         """Exit code, standard output and standard error of `leverframe …`."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "leverframe", *words),
-            cwd=self.home,
-            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(self.home)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, complaint = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), complaint.decode()
+        return await asyncio.to_thread(self.desk.run, *words)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def terminal(env: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Terminal]:
-    found = Terminal(env, tmp_path)
-    async with ledger_worker(env.client, MemoryAudit(), organisation=found.organisation, queue=HANDS):
+async def terminal(
+    env: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Terminal]:
+    organisation = tmp_path.name.replace("_", "-")
+    found = Terminal(env.client, Desk(monkeypatch, tmp_path, SHOP, noun="ledger"), organisation)
+    async with ledger_worker(env.client, MemoryAudit(), organisation=organisation, queue=HANDS):
         await found.door.install(policy([ONE_UNSETTLED]))
         await found.door.reserve(ask("run/1"))
         await found.door.commit("run/1")
