@@ -240,7 +240,8 @@ async def test_details_show_counts_and_the_active_run_with_hostile_text_inert(
             while "| events | 1,234 in 1 signals |" not in details:  # written after the run was started
                 metadata = await watch.handle.query("__temporal_workflow_metadata")
                 details = metadata.current_details
-        assert f"[{watch.run(1).id}](http://ui/namespaces/default/workflows/run%2F" in details
+        place = f"http://ui/namespaces/{env.client.namespace}/workflows/run%2F"
+        assert f"[{watch.run(1).id}]({place}" in details
         assert "[x](http" not in details
         assert "<!channel>" not in details
 
