@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from leverframe.model.proposals import Lever
+from policies import quarantine
 from policies.decision import Verdict
 from policies.documents import PolicyDocument, PolicySnapshot, Problem, warning
 from policies.notation import Amount
@@ -25,6 +26,7 @@ def across(snapshot: PolicySnapshot) -> Iterator[Problem]:
         yield from _escalation(document, org)
         if document.rules.layer == "agent":
             yield from _unbounded(document, org)
+            yield from _quarantine(document, org)
 
 
 def _people(org: PolicyDocument, snapshot: PolicySnapshot) -> Iterator[Problem]:
@@ -64,6 +66,8 @@ def _asks_people(document: PolicyDocument) -> bool:
         exceeding.append(rules.storm.on_exceed)
     if rules.levers.open_merge_request and rules.levers.open_merge_request.diff:
         exceeding.append(rules.levers.open_merge_request.diff.on_exceed)
+    if quarantine.rule_of(rules):
+        exceeding.append("escalate")  # what is weaker than `by_itself`
     return (
         any(level is not None and level.verdict is Verdict.ESCALATE for level in levels)
         or "escalate" in exceeding
@@ -102,6 +106,24 @@ def _unbounded(document: PolicyDocument, org: PolicyDocument) -> Iterator[Proble
     if own.diff is None and above.diff is None:
         message = f"neither this file nor {org.file} has `diff`, so every merge request is denied"
         yield warning(document, message, *path)
+
+
+def _quarantine(document: PolicyDocument, org: PolicyDocument) -> Iterator[Problem]:
+    """A quarantine needs a limit on the tests that enter within a time; and the tighter number holds."""
+    own, above = quarantine.rule_of(document.rules), quarantine.rule_of(org.rules)
+    path = ("levers", Lever.OPEN_MERGE_REQUEST.value, "quarantine")
+    if (own or above) and not any(map(quarantine.is_daily, (*document.rules.limits, *org.rules.limits))):
+        message = f"neither this file nor {org.file} has a limit with `unit: tests`, so no test enters"
+        yield warning(document, message, *path)
+    if own is None or above is None:
+        return
+    for key in ("max_share_ppm", "max_per_change", "max_days"):
+        if getattr(own, key) > getattr(above, key):
+            message = f"{key} is looser than in {org.file}, which allows {getattr(above, key)}"
+            yield warning(document, message, *path, key)
+    if own.by_itself < above.by_itself:
+        message = f"by_itself has no effect: {org.file} says {above.by_itself}"
+        yield warning(document, message, *path, "by_itself")
 
 
 def _limits(document: PolicyDocument, org: PolicyDocument) -> Iterator[Problem]:

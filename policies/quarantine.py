@@ -32,15 +32,15 @@ def unspecified(documents: Sequence[PolicyDocument], intent: Intent) -> Iterator
     if not intent.tests:
         return
     needed = required(documents)
-    if not any(_rule(rules) for rules in needed):
+    if not any(rule_of(rules) for rules in needed):
         yield _missing(documents, "no file says which tests may be quarantined", *_RULE)
-    if not any(_is_daily(limit) for rules in needed for limit in rules.limits):
+    if not any(is_daily(limit) for rules in needed for limit in rules.limits):
         yield _missing(documents, "no file limits how many tests enter within a time", "limits")
 
 
 def findings(document: PolicyDocument, intent: Intent) -> Iterator[Finding]:
     """What one file says about the tests that enter. That tests leave needs no rule's leave."""
-    rule, asked = _rule(document.rules), intent.quarantine
+    rule, asked = rule_of(document.rules), intent.quarantine
     if rule is None or asked is None or not asked.enter:
         return
     yield from _numbers(document, rule, asked)
@@ -59,16 +59,16 @@ def findings(document: PolicyDocument, intent: Intent) -> Iterator[Finding]:
 def caps(snapshot: PolicySnapshot, *, agent: str, repository: str) -> QuarantineCaps:
     """What all files together allow the agent to quarantine there. Nothing, where something is not said."""
     documents = applicable(snapshot, _Place(agent=agent, repository=repository))
-    rules = [rule for document in documents if (rule := _rule(document.rules))]
+    rules = [rule for document in documents if (rule := rule_of(document.rules))]
     needed = required(documents)
     daily = [
         limit.max if isinstance(limit.max, int) else MOST_PER_CHANGE
         for document in documents
         for limit in document.rules.limits
-        if _is_daily(limit)
+        if is_daily(limit)
     ]
-    said = any(_rule(one) for one in needed) and any(_is_daily(one) for each in needed for one in each.limits)
-    if not said:
+    bounded = any(is_daily(limit) for each in needed for limit in each.limits)
+    if not bounded or not any(rule_of(each) for each in needed):
         return QuarantineCaps()
     return QuarantineCaps(
         share_ppm=min(rule.max_share_ppm for rule in rules),
@@ -82,12 +82,13 @@ def caps(snapshot: PolicySnapshot, *, agent: str, repository: str) -> Quarantine
     )
 
 
-def _rule(rules: Rules) -> QuarantineRule | None:
+def rule_of(rules: Rules) -> QuarantineRule | None:
+    """What a file says of quarantines; None: it has no say."""
     lever = rules.levers.open_merge_request
     return lever.quarantine if lever else None
 
 
-def _is_daily(limit: Limit) -> bool:
+def is_daily(limit: Limit) -> bool:
     """Whether it bounds how many tests enter within a time."""
     return limit.unit == "tests" and limit.window is not None and limit.max != "unlimited"
 
@@ -97,7 +98,7 @@ def _fallback(documents: Sequence[PolicyDocument]) -> Owner | None:
     named = {
         document.rules.layer: rule.fallback_owner
         for document in documents
-        if (rule := _rule(document.rules)) and rule.fallback_owner
+        if (rule := rule_of(document.rules)) and rule.fallback_owner
     }
     if not {"org", "agent"} & set(named):
         return None

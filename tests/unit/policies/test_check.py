@@ -201,6 +201,31 @@ def test_merge_requests_that_no_file_bounds_are_remarked() -> None:
     ]
 
 
+QUARANTINE = "max_share_ppm: {share}, max_per_change: 9, max_days: 9, by_itself: {proof}"
+
+
+def quarantining(layer: str, more: str = "", *, share: int = 9, proof: int = 9) -> str:
+    rule = f"quarantine: {{{QUARANTINE.format(share=share, proof=proof)}}}"
+    return file(layer, more, levers=LEVERS.replace("max_lines: 99}", f"max_lines: 99}}, {rule}"))
+
+
+def test_a_quarantine_that_lets_nothing_enter_or_is_looser_is_remarked() -> None:
+    daily = "limits: [{id: t, levers: [open_merge_request], unit: tests, max: 5, window: 1d}]\n"
+    place = "warning agents/spike.yaml:8"
+    assert told(quarantining("org", ASKING + daily), quarantining("agent")) == []
+    assert told(quarantining("org", ASKING), quarantining("agent")) == [
+        f"{place}: neither this file nor org.yaml has a limit with `unit: tests`, so no test enters"
+    ]
+    assert told(quarantining("org", ASKING + daily), quarantining("agent", share=10, proof=1)) == [
+        f"{place}: by_itself has no effect: org.yaml says 9",
+        f"{place}: max_share_ppm is looser than in org.yaml, which allows 9",
+    ]
+
+
+def test_weak_evidence_asks_people_so_somebody_must_be_there() -> None:
+    assert "nobody can be asked" in " ".join(told("", quarantining("agent")))
+
+
 @pytest.mark.parametrize(
     ("org", "people", "remark"),
     [
