@@ -60,6 +60,7 @@ Kind = Literal[
     "notes",
     "issues",
     "reports",
+    "results",
 ]
 
 

@@ -1,11 +1,14 @@
-"""The port of test results: reports come in, a fold turns them into what is known of each test."""
+"""The ports of test results: reports come in, a fold turns them into what is known of each test."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from activities.ports import Health
+from activities.records_port import TestRecords
+from agents.flaky_tests.bounds import Bounds
+from agents.flaky_tests.history import History
 from leverframe.model.test_reports import Report
 
 
@@ -40,3 +43,133 @@ class Reports(Protocol):
         ...
 
     def health(self) -> Health: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFolded:
+    """What one run added to what is known."""
+
+    number: int
+    """The runs of a repository are counted as they are folded."""
+    run: str
+    sha: str
+    tests: int
+    """That were executed."""
+    failed: int
+    """That only failed."""
+    flaky: int
+    """That failed and passed."""
+    in_trouble: bool
+    quarantined: int
+    """Tests whose evidence is now enough."""
+    released: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownTest:
+    """One test, as the store knows it."""
+
+    test: str
+    path: str
+    seen: int
+    """Its counted runs."""
+    history: History | None
+    """None for a test that has only ever passed."""
+    missed: int
+    """Whole runs of the target branch since it was last in one."""
+    last_at: datetime | None
+    """When it last was in a run of any branch, as far as that is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteSize:
+    """A repository's suite."""
+
+    tests: int
+    """In a whole run of the target branch; while there was none, in all runs together."""
+    runs: int
+    """That were folded."""
+    waiting: int
+    """Reports whose runs are not folded yet."""
+
+
+ChangeState = Literal["open", "over", "rejected"]
+"""`rejected`: a person closed it; `over`: it landed, or the train gave it up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineNote:
+    """What a change of ours does, or would have done, to the quarantine file."""
+
+    change: str
+    state: ChangeState
+    enter: tuple[str, ...]
+    leave: tuple[str, ...]
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What was too old to keep."""
+
+    reports: int
+    attempts: int
+    days: int
+    """Pages of counts."""
+    runs: int
+    events: int
+    """Of quarantines."""
+
+
+class RunFolds(Protocol):
+    """The fold of runs, and what it leaves for decisions. Synchronous; several processes may share one."""
+
+    def fold_next(
+        self,
+        repository: str,
+        *,
+        target: str,
+        settled_before: datetime,
+        at: datetime,
+        bounds: Bounds,
+        contains: Callable[[str, str], bool],
+    ) -> RunFolded | None:
+        """Fold the oldest run whose newest report came before then; None if there is none.
+
+        All of it or nothing, each run once, whoever asks: others wait. A report of a run that was folded
+        changes nothing and is counted. `contains(fix, sha)`: whether a commit has another in its history.
+
+        Raises:
+            Unavailable: the store did not answer; nothing was done.
+            BadInput: what is stored of a test is of another release.
+        """
+        ...
+
+    def suite(self, repository: str) -> SuiteSize: ...
+
+    def known(self, repository: str, named: Collection[str]) -> list[KnownTest]:
+        """These tests, and all whose quarantine the evidence wants now; sorted by test."""
+        ...
+
+    def note(self, repository: str, notes: Sequence[QuarantineNote]) -> None:
+        """Remember what changes do; a later note of the same change replaces its state. Idempotent."""
+        ...
+
+    def notes(self, repository: str) -> list[QuarantineNote]:
+        """Of changes that are open or rejected, the oldest first."""
+        ...
+
+    def claim_fix(self, repository: str, test: str, sha: str) -> bool:
+        """A commit says that it fixes a quarantined test: only runs that have it count from here on.
+
+        False for a test that is not quarantined by the evidence.
+        """
+        ...
+
+    def prune(self, *, attempts_before: datetime, days_before: datetime) -> Pruned:
+        """Forget single attempts and folded reports from before then, and counts from before then."""
+        ...
+
+
+class Results(Reports, RunFolds, TestRecords, Protocol):
+    """One store that does all of it."""

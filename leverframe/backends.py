@@ -58,6 +58,7 @@ BACKENDS: Mapping[tuple[Kind, str], str] = MappingProxyType(
         ("reports", "gitlab"): "activities.backends.reports_gitlab",
         ("notes", "store"): "activities.backends.notes_store",
         ("builds", "store"): "activities.backends.builds_store",
+        ("results", "store"): "activities.backends.results_store",
         ("permits", "store"): "activities.backends.permits_store",
         ("issues", "none"): "activities.backends.issues_none",
         ("issues", "github"): "activities.backends.issues_github",

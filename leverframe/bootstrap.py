@@ -27,6 +27,7 @@ from activities.ports import (
     PolicySource,
     Sandbox,
 )
+from activities.results_port import Results
 from activities.track_port import Track
 from activities.train_ports import Terraform
 from leverframe.backends import build, open_the_store
@@ -64,6 +65,7 @@ class Ports:
     audit: AuditLog
     builds: Builds
     notes: Notes
+    results: Results
     deployments: Deployments
     policy_source: PolicySource
     terraform: Terraform
@@ -118,6 +120,7 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
         "audit": lambda: build("audit", "store", store()),
         "builds": lambda: build("builds", "store", store()),
         "notes": lambda: build("notes", "store", store()),
+        "results": lambda: build("results", "store", store()),
         "deployments": lambda: build("deployments", "store", store()),
         "policy_source": lambda: build_policy_source(settings),
         "terraform": lambda: build_terraform(settings),
@@ -280,6 +283,11 @@ def build_builds(settings: Settings) -> Builds:
 def build_notes(settings: Settings) -> Notes:
     """The notes of releases. Raises BadConfiguration, Unavailable."""
     return cast(Notes, build("notes", "store", open_the_store(settings)))
+
+
+def build_results(settings: Settings) -> Results:
+    """What the tests did. Raises BadConfiguration, Unavailable."""
+    return cast(Results, build("results", "store", open_the_store(settings)))
 
 
 def build_sandbox(settings: Settings) -> Sandbox:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from temporalio.client import Client
@@ -21,6 +22,7 @@ from leverframe.settings import Settings
 
 if TYPE_CHECKING:
     from activities.infrastructure import InfrastructureActivities
+    from activities.test_results import Keeping
 
 Activity = Callable[..., object]
 
@@ -35,6 +37,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.engine import EngineActivities  # noqa: PLC0415
     from activities.flag_rollout import FlagRolloutActivities  # noqa: PLC0415
     from activities.flags import FlagActivities  # noqa: PLC0415
+    from activities.flaky_facts import FlakyFactsGatherer  # noqa: PLC0415
     from activities.forge import ForgeActivities  # noqa: PLC0415
     from activities.forge_checks import ForgeCheckActivities  # noqa: PLC0415
     from activities.infrastructure import InfrastructureActivities  # noqa: PLC0415
@@ -47,6 +50,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.quarantining import QuarantineActivities  # noqa: PLC0415
     from activities.reconcile import ReconcileActivities  # noqa: PLC0415
     from activities.report import ReportActivities  # noqa: PLC0415
+    from activities.test_results import ResultActivities  # noqa: PLC0415
     from activities.train import TrainActivities  # noqa: PLC0415
 
     ports = build_ports(settings)
@@ -55,6 +59,8 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     look = LookActivities(
         changes=ports.changes, track=ports.track, flags=ports.flags, repositories=declared, client=client
     )
+    results = ResultActivities(ports.results, ports.track, declared, keeping_of(settings))
+    facts = FlakyFactsGatherer(ports.results, results, ports.track, ports.changes, declared)
     return _methods(
         ForgeActivities(ports.changes, ports.track, declared, ports.builds, ports.deployments),
         BuildActivities(ports.track, ports.builds, declared, build_builders(settings, apart=False)),
@@ -76,8 +82,10 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
             ports.flags,
             declared,
             policies=ports.policy_source,
+            tests=facts,
         ),
         QuarantineActivities(ports.changes, ports.track, declared),
+        results,
         LedgerActivities(ledger),
         PolicyActivities(ports.policy_source, ledger),
         look,
@@ -86,6 +94,18 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         AuditActivities(ports.audit),
         ChatActivities(ports.chats, settings.temporal.ui_url),
         EngineActivities(client),
+    )
+
+
+def keeping_of(settings: Settings) -> "Keeping":
+    """How long results of tests wait, and how long they are kept."""
+    from activities.test_results import Keeping  # noqa: PLC0415 - the activities load in workers only
+
+    chosen = settings.tests
+    return Keeping(
+        settle=timedelta(minutes=chosen.settle_minutes),
+        detail=timedelta(days=chosen.detail_days),
+        rollup=timedelta(days=chosen.rollup_days),
     )
 
 

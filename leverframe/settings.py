@@ -20,6 +20,7 @@ from leverframe.model.topology import Repository
 from leverframe.settings_delivery import DeliverySettings
 from leverframe.settings_gateway import GatewaySettings
 from leverframe.settings_section import Section
+from leverframe.settings_tests import TestSettings
 from policies.protected import covers_folder
 
 
@@ -328,6 +329,7 @@ class Settings(BaseSettings):
     builder: BuilderSettings = BuilderSettings()
     terraform: TerraformSettings = TerraformSettings()
     policies: PolicySettings = PolicySettings()
+    tests: TestSettings = TestSettings()
     chat: ChatSettings = ChatSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

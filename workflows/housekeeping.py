@@ -1,7 +1,8 @@
 """Housekeeping: one entity per organisation that does what nobody asks for, over and over.
 
-It reloads the policy, settles reservations that no run can settle, scores agents in observe mode, and gives
-people their digest and their weekly report. A chore that fails is noted and tried again; it stops no other.
+It reloads the policy, settles reservations that no run can settle, scores agents in observe mode, folds in
+results of tests and forgets old ones, and gives people their digest and their weekly report. A chore that
+fails is noted and tried again; it stops no other.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.pulse import MISSED_AFTER
     from activities.reconcile import ReconcileActivities, Stranded, Unscored
     from activities.report import ReportActivities
+    from activities.test_results import ResultActivities
     from leverframe.model.frozen import Frozen, Instant, Slug
     from leverframe.model.outcomes import Outcome
     from leverframe.model.untrusted import Untrusted
@@ -53,6 +55,8 @@ _TRIES = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attem
 _CHAT_TRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=8)
 """Each chat gets its turn."""
 _TIMEOUT = timedelta(minutes=1)
+_RESULTS_TIMEOUT = timedelta(minutes=10)
+"""Folding ends by itself after seconds; what is forgotten after a change of settings may be much."""
 
 
 class Looked(Frozen):
@@ -100,13 +104,16 @@ class HousekeepingWorkflow:
         self._told = start.told
         self._asked = 0
         self._answered = 0
+        self._chores = tuple(Chore)
 
     @workflow.run
     async def run(self, start: HousekeepingStart) -> None:
         """Work until history is long enough to start afresh."""
+        if not workflow.patched("test-results"):
+            self._chores = tuple(chore for chore in Chore if chore is not Chore.RESULTS)
         while not (self._renewal_due() and workflow.all_handlers_finished()):
             asked = self._asked
-            for chore in Chore:
+            for chore in self._chores:
                 if self._is_due(chore) or (asked > self._answered and chore in AT_ONCE):
                     await self._do(chore)
             self._answered = asked
@@ -143,7 +150,7 @@ class HousekeepingWorkflow:
     async def _rest(self) -> None:
         """Until the next chore is due, or somebody asks, or history is long enough."""
         now = workflow.now()
-        due = min(next_time(chore, self._rhythm, self._done.get(chore), now) for chore in Chore)
+        due = min(next_time(chore, self._rhythm, self._done.get(chore), now) for chore in self._chores)
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(
                 lambda: self._asked > self._answered or self._renewal_due(),
@@ -160,6 +167,7 @@ class HousekeepingWorkflow:
             Chore.RELOAD: self._reload,
             Chore.RECONCILE: self._reconcile,
             Chore.SCORE: self._score,
+            Chore.RESULTS: self._results,
             Chore.DIGEST: self._digest,
             Chore.REPORT: self._report,
         }
@@ -277,6 +285,14 @@ class HousekeepingWorkflow:
             if is_cancelled_exception(error):
                 raise
             return Sighted(happened="unknown", by_reservation=False, outcome=None, detail=str(error.cause))
+
+    async def _results(self) -> str:
+        return await workflow.execute_activity_method(
+            ResultActivities.tend_results,
+            start_to_close_timeout=_RESULTS_TIMEOUT,
+            heartbeat_timeout=MISSED_AFTER,
+            retry_policy=_TRIES,
+        )
 
     async def _digest(self) -> str:
         shown: int = await workflow.execute_activity_method(

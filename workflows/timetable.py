@@ -9,6 +9,7 @@ from leverframe.model.frozen import Frozen, Instant
 
 RECONCILE_EVERY = timedelta(minutes=1)
 SCORE_EVERY = timedelta(hours=1)
+RESULTS_EVERY = timedelta(minutes=10)
 SOON = timedelta(minutes=5)
 """A chore that failed is tried again after this, or when it is due anyway."""
 
@@ -25,6 +26,8 @@ class Chore(StrEnum):
     """Look how the effects ended whose runs can't say it any more."""
     SCORE = "score"
     """Look whether people did what agents in observe mode would have done."""
+    RESULTS = "results"
+    """Fold the results of tests that nobody has asked for, and forget those that are old."""
     DIGEST = "digest"
     """Show people the questions that are beyond their attention, once a day."""
     REPORT = "report"
@@ -66,6 +69,8 @@ def _due(chore: Chore, rhythm: Rhythm, last: datetime | None, now: datetime) -> 
             return now if last is None else last + RECONCILE_EVERY
         case Chore.SCORE:
             return now if last is None else last + SCORE_EVERY
+        case Chore.RESULTS:
+            return now if last is None else last + RESULTS_EVERY
         case Chore.DIGEST:
             return _hour_after(last or now - _DAY, rhythm.digest_hour)
         case Chore.REPORT:

@@ -6,36 +6,29 @@ that, or again, changes nothing and is counted.
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from agents.flaky_tests.bounds import Bounds
 from agents.flaky_tests.detector import verdict
 from agents.flaky_tests.history import Verdict
-from agents.flaky_tests.observation import PASS, Run, attempts
+from agents.flaky_tests.open_run import OpenRun
 from agents.flaky_tests.shelf import MemoryShelf
 from agents.flaky_tests.suite import Suite, fold
 from agents.flaky_tests.words import explained
 from leverframe.model.errors import BadInput
-from leverframe_pytest.signatures import fingerprint
+from leverframe.model.test_reports import MOST_TESTS
 
 IDLE = timedelta(hours=2)
 MOST_OPEN = 32
 """Runs that are open at once; each costs a byte a test."""
 _CLOSED = 100_000
 """Runs that are known to have ended."""
-_COMMITS = 64
+COMMITS = 64
 """Commits of which it is known what passed there."""
-MOST_TESTS = 1_000_000
-MOST_ATTEMPTS = 100
-"""Attempts of one test in one run that are kept."""
 MAIN = frozenset({"main", "master", "trunk", "develop"})
-
-_ABSENT, _OTHER = 0, 3
-"""Marks of a test in a run; 1 and 2 are a pass at attempt 0 or 1 and no other row."""
-_AS_PASSED = bytes([0, 1, 1, 0]) + bytes(252)
 
 
 class Row(NamedTuple):
@@ -61,36 +54,6 @@ class Judged:
     evidence: str
 
 
-@dataclass(slots=True)
-class _Open:
-    """A run whose rows still come."""
-
-    sha: str
-    branch: str
-    last: datetime
-    marks: bytearray
-    """One for each test."""
-    others: dict[int, dict[int, tuple[str, str]]] = field(default_factory=dict)
-
-
-class _Passed(Collection[int]):
-    """The tests that have the mark 1."""
-
-    def __init__(self, marks: bytes) -> None:
-        self._marks, self._count = marks, marks.count(1)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __contains__(self, test: object) -> bool:
-        return isinstance(test, int) and test < len(self._marks) and self._marks[test] == 1
-
-    def __iter__(self) -> Iterator[int]:
-        find, at = self._marks.find, -1
-        while (at := find(1, at + 1)) >= 0:
-            yield at
-
-
 class Replay:
     """Takes rows in the order of time; asks for the verdicts at the end."""
 
@@ -99,7 +62,7 @@ class Replay:
         self.suite, self.shelf = Suite(), MemoryShelf()
         self.quarantines = self.repeated = self.late = 0
         self._numbers: dict[str, int] = {}
-        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._open: OrderedDict[str, OpenRun] = OrderedDict()
         self._closed: OrderedDict[str, None] = OrderedDict()
         self._commits: OrderedDict[str, bytes] = OrderedDict()
 
@@ -122,13 +85,9 @@ class Replay:
         number = self._numbers.get(row.test)
         if number is None:
             number = self._new(row.test)
-        marks = run.marks
-        if number >= len(marks):
-            marks.extend(bytes(number + 1024 - len(marks)))
-        if marks[number] == _ABSENT and row.outcome == PASS and 0 <= row.attempt <= 1:
-            marks[number] = row.attempt + 1
-            return
-        self._detail(run, number, row)
+        run.reserve(number)
+        if not run.add(number, row.attempt, row.outcome, row.signature):
+            self.repeated += 1
 
     def finish(self) -> None:
         """End the runs that are still open: the history has no more rows."""
@@ -149,7 +108,7 @@ class Replay:
                 ),
             )
 
-    def _begin(self, row: Row) -> _Open | None:
+    def _begin(self, row: Row) -> OpenRun | None:
         """A run's first row; None if the run has ended."""
         if row.run in self._closed:
             self.late += 1
@@ -157,7 +116,7 @@ class Replay:
         self._end_idle(row.at)
         if len(self._open) >= MOST_OPEN:
             self._end(next(iter(self._open)))
-        run = _Open(sha=row.sha, branch=row.branch, last=row.at, marks=bytearray(len(self._numbers)))
+        run = OpenRun(sha=row.sha, branch=row.branch, last=row.at, tests=len(self._numbers))
         self._open[row.run] = run
         return run
 
@@ -165,21 +124,6 @@ class Replay:
         if len(self._numbers) >= MOST_TESTS:
             raise BadInput(f"more than {MOST_TESTS:,} tests: give a part of the history")
         return self._numbers.setdefault(test, len(self._numbers))
-
-    def _detail(self, run: _Open, number: int, row: Row) -> None:
-        """A row that is more than a first pass."""
-        mark = run.marks[number]
-        if mark not in (_ABSENT, _OTHER):
-            if row.attempt == mark - 1:
-                self.repeated += 1
-                return
-            run.others[number] = {mark - 1: (PASS, "")}
-        run.marks[number] = _OTHER
-        known = run.others.setdefault(number, {})
-        if row.attempt in known or len(known) >= MOST_ATTEMPTS:
-            self.repeated += 1
-            return
-        known[row.attempt] = (row.outcome, "" if row.outcome == PASS else fingerprint(row.signature))
 
     def _end_idle(self, now: datetime) -> None:
         while self._open:
@@ -194,39 +138,14 @@ class Replay:
         self._closed[name] = None
         if len(self._closed) > _CLOSED:
             self._closed.popitem(last=False)
-        seen = {number: attempts(rows) for number, rows in run.others.items()}
-        others = {number: one for number, one in seen.items() if one is not None}
-        before, passed = self._commits.get(run.sha, b""), _Passed(bytes(run.marks.translate(_AS_PASSED)))
-        folded = fold(
-            self.suite,
-            Run(
-                sha=run.sha,
-                branch=run.branch,
-                main=run.branch in self.main,
-                at=run.last,
-                passed=passed,
-                others=others,
-                passed_before=frozenset(
-                    number
-                    for number, one in others.items()
-                    if one.only_failed and number < len(before) and before[number]
-                ),
-            ),
-            self.shelf,
-            self.bounds,
-        )
+        before = self._commits.get(run.sha, b"")
+        ended = run.ended(main=run.branch in self.main, passed_there=before)
+        folded = fold(self.suite, ended, self.shelf, self.bounds)
         self.suite = folded.suite
         self.quarantines += sum(change.quarantined for change in folded.changes)
-        if not folded.in_trouble:
-            self._remember(run, {number for number, one in others.items() if one.passes})
-
-    def _remember(self, run: _Open, passed: set[int]) -> None:
-        """What passed at the run's commit, for later runs at it."""
-        marks = run.marks.translate(_AS_PASSED)
-        for number in passed:
-            marks[number] = 1
-        before = self._commits.pop(run.sha, b"")
-        both = int.from_bytes(before, "little") | int.from_bytes(marks, "little")
-        self._commits[run.sha] = both.to_bytes(max(len(before), len(marks)), "little")
-        if len(self._commits) > _COMMITS:
+        if folded.in_trouble:
+            return
+        self._commits[run.sha] = run.now_passed(before)
+        self._commits.move_to_end(run.sha)
+        if len(self._commits) > COMMITS:
             self._commits.popitem(last=False)

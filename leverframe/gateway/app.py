@@ -17,7 +17,14 @@ from activities.inbox import Inbox
 from activities.permit_ports import Permits
 from activities.ports import Delivery, Deployments, Metrics
 from activities.results_port import Reports
-from leverframe.bootstrap import build_delivery, build_deployments, build_forms, build_inbox, build_metrics
+from leverframe.bootstrap import (
+    build_delivery,
+    build_deployments,
+    build_forms,
+    build_inbox,
+    build_metrics,
+    build_results,
+)
 from leverframe.client import connect
 from leverframe.clusters import build_permits
 from leverframe.gateway.counters import Counters
@@ -216,6 +223,7 @@ async def _serve(settings: Settings) -> None:
         counters=counters,
         gate=_gate(settings),
         flows=_flows(settings, counters),
+        reports=build_results(settings) if settings.gateway.tests.tokens else None,
     )
     config = uvicorn.Config(
         app,

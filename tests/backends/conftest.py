@@ -19,14 +19,27 @@ from tests.fakes.tracks import track_at
 POSTGRES = os.environ.get("LEVERFRAME_TEST_POSTGRES_URL", "")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=KINDS)
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """The store on SQLite always, and on PostgreSQL when LEVERFRAME_TEST_POSTGRES_URL names one."""
-    if request.param == "postgres" and not POSTGRES:
+    yield from _opened(request.param, tmp_path)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def one_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The same, one for all tests of a module: they only read, or each has a repository of its own."""
+    yield from _opened(request.param, tmp_path_factory.mktemp("store"))
+
+
+def _opened(kind: str, home: Path) -> Iterator[Engine]:
+    if kind == "postgres" and not POSTGRES:
         pytest.skip("LEVERFRAME_TEST_POSTGRES_URL is not set")
-    opened = open_store(POSTGRES) if request.param == "postgres" else store_at(tmp_path / "store.db")
+    opened = open_store(POSTGRES) if kind == "postgres" else store_at(home / "store.db")
     yield opened
-    if request.param == "postgres":
+    if kind == "postgres":
         with opened.begin() as connection:
             metadata.drop_all(connection)
             connection.execute(text("DROP TABLE alembic_version"))

@@ -17,6 +17,7 @@ from activities.audit import AuditActivities
 from activities.backends.audit_store import StoreAudit
 from activities.backends.changes_store import ChangesStore
 from activities.backends.flags_flagd import FlagdFlags
+from activities.backends.results_store import ResultsStore
 from activities.chat import ChatActivities
 from activities.ledger import LedgerActivities, LedgerDoor
 from activities.look import LookActivities
@@ -24,6 +25,7 @@ from activities.policies import PolicyActivities
 from activities.ports import Chat, Health, PolicyFiles, PolicySource
 from activities.reconcile import ReconcileActivities
 from activities.report import ReportActivities
+from activities.test_results import ResultActivities
 from leverframe.housekeeping import rhythm_of, tidy
 from leverframe.model.errors import LeverframeError
 from leverframe.model.ids import ledger_id
@@ -134,8 +136,9 @@ async def house(
     store = store_at(home / "store.db")
     door = LedgerDoor(client, organisation, task_queue=organisation, answer_within=timedelta(seconds=5))
     audit = StoreAudit(store)
+    track = track_at(home)
     look = LookActivities(
-        changes=ChangesStore(store), track=track_at(home), flags=flags, repositories={}, client=client
+        changes=ChangesStore(store), track=track, flags=flags, repositories={}, client=client
     )
     ledger, policies = LedgerActivities(door), PolicyActivities(policies_from or source, door)
     reconcile, chats = ReconcileActivities(door, look), ChatActivities({"memory": cast(Chat, notices)})
@@ -154,6 +157,7 @@ async def house(
                 reconcile.stranded,
                 reconcile.unscored,
                 ReportActivities(audit, organisation).weekly,
+                ResultActivities(ResultsStore(store), track, {}).tend_results,
                 chats.digest,
                 chats.tell,
             ],

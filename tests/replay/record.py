@@ -225,7 +225,7 @@ async def housekeeping(client: Client, root: Path) -> Histories:
         for _ in range(2):
             await home.tidy()
         history = await _history(client, housekeeping_id("acme"))
-    return {"housekeeping": history}
+    return {"housekeeping_results": history}
 
 
 async def train(client: Client, root: Path) -> Histories:

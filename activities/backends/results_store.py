@@ -1,0 +1,309 @@
+"""Results of tests in the store: reports that wait for the fold, and what the fold makes of them."""
+
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, Delete, Row, delete, func, select, update
+
+from activities.backends.results_fold import fold_run, is_whole, lock, next_run, put_aside_late
+from activities.backends.results_gathering import day_of
+from activities.backends.results_numbers import chunks, count, key_of, numbered
+from activities.backends.results_packing import compressed, gathered, packed
+from activities.backends.results_pages import LAST_MAIN, LAST_RUN
+from activities.backends.results_records import ResultRecords
+from activities.backends.results_shelf import StoreShelf, keep_histories, replace_rows
+from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
+from activities.backends.store_tables import (
+    quarantine_changes,
+    suite_states,
+    test_attempts,
+    test_days,
+    test_events,
+    test_fixes,
+    test_reports,
+    test_runs,
+    test_states,
+    tests,
+)
+from activities.ports import Backend, Health
+from activities.results_port import (
+    KeptReport,
+    KnownTest,
+    Pruned,
+    QuarantineNote,
+    RunFolded,
+    SuiteSize,
+)
+from agents.flaky_tests.bounds import Bounds
+from agents.flaky_tests.detector import caught_up
+from agents.flaky_tests.healing import claim_fix
+from leverframe.model.errors import BadInput, Unavailable
+from leverframe.model.test_reports import Report
+
+_LOOKED_BACK = 200
+"""Whole runs of the target branch that are counted for a test that is missed."""
+
+_r = test_reports.c
+
+
+class ResultsStore(ResultRecords):
+    """Implements `Results`; what people ask is in `ResultRecords`."""
+
+    def keep(self, report: Report, *, at: datetime) -> KeptReport:
+        """See `Reports.keep`. Raises BadInput for a report without attempts, too."""
+        if not report.attempts:
+            raise BadInput(f"the report of {report.job!r} has no attempts")
+        moment = to_micros(at)
+        paths: dict[str, str] = {}
+        for attempt in report.attempts:
+            if attempt.path or attempt.test not in paths:
+                paths[attempt.test] = attempt.path
+        with answering():
+            numbers = numbered(self._engine, report.repository, paths, moment)
+            body = packed(gathered(report.attempts, numbers))
+            row = {
+                "id": _id(report, body),
+                "repository": report.repository,
+                "run": report.run,
+                "sha": report.sha,
+                "branch": report.branch,
+                "job": report.job,
+                "source": report.source,
+                "received_at": moment,
+                "announced_at": None,
+                "folded_at": None,
+                "attempts": len(report.attempts),
+                "complaints": json.dumps(report.complaints),
+                "payload": compressed(body),
+            }
+            with self._engine.begin() as connection:
+                once = insert(connection, test_reports).on_conflict_do_nothing().returning(_r.id)
+                new = connection.execute(once, row).scalar() is not None
+                known = connection.execute(select(_r.received_at).where(_r.id == row["id"])).scalar_one()
+        return KeptReport(
+            id=str(row["id"]),
+            repository=report.repository,
+            received_at=from_micros(known),
+            new=new,
+        )
+
+    def unannounced(self, *, before: datetime, limit: int) -> list[KeptReport]:
+        """See `Reports.unannounced`."""
+        oldest = (
+            select(_r.id, _r.repository, _r.received_at)
+            .where(_r.announced_at.is_(None), _r.received_at < to_micros(before))
+            .order_by(_r.received_at, _r.id)
+            .limit(limit)
+        )
+        with answering(), reading(self._engine) as connection:
+            return [
+                KeptReport(
+                    id=row.id,
+                    repository=row.repository,
+                    received_at=from_micros(row.received_at),
+                    new=False,
+                )
+                for row in connection.execute(oldest)
+            ]
+
+    def mark_announced(self, reports: Sequence[str], at: datetime) -> None:
+        """See `Reports.mark_announced`."""
+        with answering(), self._engine.begin() as connection:
+            for some in chunks(reports):
+                connection.execute(
+                    update(test_reports)
+                    .where(_r.id.in_(some), _r.announced_at.is_(None))
+                    .values(announced_at=to_micros(at))
+                )
+
+    def health(self) -> Health:
+        """Whether the store answers, and how much waits for the fold."""
+        try:
+            with answering(), reading(self._engine) as connection:
+                waiting = connection.execute(select(func.count()).where(_r.folded_at.is_(None))).scalar_one()
+                known = connection.execute(select(func.count()).select_from(tests)).scalar_one()
+        except Unavailable as error:
+            return Health(ok=False, detail=str(error), remedy="check store.url and that the database runs")
+        return Health(ok=True, detail=f"{known:,} tests are known, and {waiting:,} reports wait for the fold")
+
+    def fold_next(
+        self,
+        repository: str,
+        *,
+        target: str,
+        settled_before: datetime,
+        at: datetime,
+        bounds: Bounds,
+        contains: Callable[[str, str], bool],
+    ) -> RunFolded | None:
+        """See `RunFolds.fold_next`."""
+        with answering(), self._engine.begin() as connection:
+            standing = lock(connection, repository)
+            put_aside_late(connection, repository, to_micros(at))
+            name = next_run(connection, repository, to_micros(settled_before))
+            if name is None:
+                return None
+            return fold_run(
+                connection,
+                repository,
+                name,
+                standing,
+                target=target,
+                at=at,
+                bounds=bounds,
+                contains=contains,
+            )
+
+    def suite(self, repository: str) -> SuiteSize:
+        """See `SuiteSize`."""
+        kept = select(suite_states.c.tests, suite_states.c.runs).where(
+            suite_states.c.repository == repository
+        )
+        waiting = select(func.count()).where(_r.repository == repository, _r.folded_at.is_(None))
+        with answering(), reading(self._engine) as connection:
+            row = connection.execute(kept).one_or_none()
+            return SuiteSize(
+                tests=(row.tests if row else 0) or count(connection, repository),
+                runs=row.runs if row else 0,
+                waiting=connection.execute(waiting).scalar_one(),
+            )
+
+    def known(self, repository: str, named: Collection[str]) -> list[KnownTest]:
+        """See `RunFolds.known`."""
+        with answering(), reading(self._engine) as connection:
+            rows = list(connection.execute(_with_state(repository).where(test_states.c.quarantined)))
+            for some in chunks(sorted(map(key_of, named))):
+                rows += connection.execute(_with_state(repository).where(tests.c.key.in_(some)))
+            shelf = StoreShelf(connection, repository, {row.number for row in rows})
+            whole = _whole_runs(connection, repository)
+            found = {row.test: _known(connection, shelf, row, whole) for row in rows}
+        return [found[test] for test in sorted(found)]
+
+    def note(self, repository: str, notes: Sequence[QuarantineNote]) -> None:
+        """See `RunFolds.note`."""
+        rows = [
+            {
+                "repository": repository,
+                "change_id": one.change,
+                "state": one.state,
+                "enter": json.dumps(one.enter),
+                "leave": json.dumps(one.leave),
+                "opened_at": to_micros(one.opened_at),
+            }
+            for one in notes
+        ]
+        with answering(), self._engine.begin() as connection:
+            replace_rows(connection, quarantine_changes, rows, ("repository", "change_id"))
+
+    def notes(self, repository: str) -> list[QuarantineNote]:
+        """See `RunFolds.notes`."""
+        c = quarantine_changes.c
+        query = select(quarantine_changes).where(c.repository == repository, c.state != "over")
+        with answering(), reading(self._engine) as connection:
+            return [
+                QuarantineNote(
+                    change=row.change_id,
+                    state=row.state,
+                    enter=tuple(json.loads(row.enter)),
+                    leave=tuple(json.loads(row.leave)),
+                    opened_at=from_micros(row.opened_at),
+                )
+                for row in connection.execute(query.order_by(c.opened_at, c.change_id))
+            ]
+
+    def claim_fix(self, repository: str, test: str, sha: str) -> bool:
+        """See `RunFolds.claim_fix`. The same claim again changes nothing."""
+        named = _with_state(repository).where(tests.c.key == key_of(test))
+        with answering(), self._engine.begin() as connection:
+            lock(connection, repository)
+            row = connection.execute(named).one_or_none()
+            if row is None:
+                return False
+            shelf = StoreShelf(connection, repository, [row.number])
+            history = shelf.history(row.number)
+            if history is None or history.quarantine is None:
+                return False
+            claim = {"repository": repository, "number": row.number, "sha": sha}
+            same = select(test_fixes.c.sha).where(
+                test_fixes.c.repository == repository, test_fixes.c.number == row.number
+            )
+            if history.quarantine.fix_claimed and connection.execute(same).scalar() == sha:
+                return True
+            quarantine = claim_fix(caught_up(history.quarantine, shelf.seen(row.number)))
+            replace_rows(connection, test_fixes, [claim], ("repository", "number"))
+            claimed = {row.number: history._replace(quarantine=quarantine)}
+            keep_histories(connection, repository, claimed, shelf.seen, row.changed_at)
+        return True
+
+    def prune(self, *, attempts_before: datetime, days_before: datetime) -> Pruned:
+        """See `RunFolds.prune`. Each kind in a transaction of its own; what is left is for the next time."""
+        detail, rollup = to_micros(attempts_before), to_micros(days_before)
+        folded = delete(test_reports).where(_r.received_at < detail, _r.folded_at.is_not(None))
+        return Pruned(
+            reports=self._delete(folded),
+            attempts=self._delete(delete(test_attempts).where(test_attempts.c.at < detail)),
+            days=self._delete(delete(test_days).where(test_days.c.day < day_of(days_before))),
+            runs=self._delete(delete(test_runs).where(test_runs.c.at < rollup)),
+            events=self._delete(delete(test_events).where(test_events.c.at < rollup)),
+        )
+
+    def _delete(self, statement: Delete) -> int:
+        with answering(), self._engine.begin() as connection:
+            return max(connection.execute(statement).rowcount, 0)
+
+
+BACKEND = Backend(kind="results", name="store", scopes=(), build=ResultsStore)
+
+
+def _id(report: Report, body: bytes) -> str:
+    """SHA-256 over what it is of and what it says: how it came makes no difference."""
+    named = json.dumps([report.repository, report.run, report.sha, report.branch, report.job])
+    return sha256(named.encode() + b"\n" + body).hexdigest()
+
+
+def _with_state(repository: str) -> Any:
+    """Tests with what is remembered of them, if there is anything."""
+    return (
+        select(tests.c.number, tests.c.test, tests.c.path, test_states.c.changed_at)
+        .outerjoin(
+            test_states,
+            (test_states.c.repository == tests.c.repository) & (test_states.c.number == tests.c.number),
+        )
+        .where(tests.c.repository == repository)
+    )
+
+
+def _whole_runs(connection: Connection, repository: str) -> list[int]:
+    """Numbers of the newest whole runs of the target branch, ascending."""
+    tests_now = connection.execute(
+        select(suite_states.c.tests).where(suite_states.c.repository == repository)
+    ).scalar()
+    c = test_runs.c
+    newest = (
+        select(c.number, c.tests)
+        .where(c.repository == repository, c.main, ~c.in_trouble)
+        .order_by(c.number.desc())
+        .limit(_LOOKED_BACK)
+    )
+    return sorted(row.number for row in connection.execute(newest) if is_whole(row.tests, tests_now or 0))
+
+
+def _known(connection: Connection, shelf: StoreShelf, row: Row[Any], whole: list[int]) -> KnownTest:
+    last_run = shelf.counts.get(row.number, LAST_RUN)
+    at = connection.execute(
+        select(test_runs.c.at).where(
+            test_runs.c.repository == shelf.repository, test_runs.c.number == last_run
+        )
+    ).scalar()
+    return KnownTest(
+        test=row.test,
+        path=row.path,
+        seen=shelf.seen(row.number),
+        history=shelf.history(row.number),
+        missed=len(whole) - bisect_right(whole, shelf.counts.get(row.number, LAST_MAIN)),
+        last_at=None if at is None else from_micros(at),
+    )

@@ -1,0 +1,188 @@
+"""Facts about a repository's flaky tests: the store's evidence, the quarantine file, and our own changes."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from activities.code_owners import CodeOwners, code_owners
+from activities.investigate import suffixes
+from activities.ports import Changes
+from activities.results_port import ChangeState, KnownTest, QuarantineNote, Results
+from activities.test_results import BOUNDS, WITH_FACTS, ResultActivities
+from activities.track_port import Track
+from agents.flaky_tests.findings import finding
+from agents.flaky_tests.quarantine_file import read
+from leverframe.model.changes import Change
+from leverframe.model.errors import BadInput, NotFound
+from leverframe.model.facts import FlakyFactsRequest
+from leverframe.model.ids import QUARANTINE_BRANCHES
+from leverframe.model.quarantine import FlakyFacts, FlakyFinding, QuarantineFile
+from leverframe.model.topology import Repository
+from leverframe.model.untrusted import Untrusted
+from leverframe_pytest.quarantine import PLACE
+
+MOST_FINDINGS = 1_000
+MOST_IN_FLIGHT = 1_000
+MOST_REJECTED = 10_000
+RECENT_CHANGES = 200
+LARGEST_FILE = 5_000_000
+"""Bytes of a quarantine file."""
+
+MISSED = 20
+"""A test that so many whole runs of the target branch lacked, and no run had for GONE_FOR, was deleted."""
+GONE_FOR = timedelta(days=2)
+
+_STATES: Mapping[str, ChangeState] = {"open": "open", "closed": "rejected"}
+
+
+class FlakyFactsGatherer:
+    """Folds what has come, then says what is known. Reads only, but for the store."""
+
+    def __init__(
+        self,
+        results: Results,
+        folding: ResultActivities,
+        track: Track,
+        changes: Changes,
+        repositories: Mapping[str, Repository],
+    ) -> None:
+        self._results = results
+        self._folding = folding
+        self._track = track
+        self._changes = changes
+        self._repositories = repositories
+
+    def gather(self, request: FlakyFactsRequest) -> FlakyFacts:
+        """Everything but the policy's caps.
+
+        Raises:
+            NotFound: the repository is not declared, or has no target branch.
+            BadInput: the quarantine file can't be read, so no change of it could be right.
+            Unavailable: the store, git or the forge did not answer.
+        """
+        if request.repository not in self._repositories:
+            raise NotFound(f"repository {request.repository!r} is not declared")
+        repository = self._repositories[request.repository]
+        self._folding.fold(repository, WITH_FACTS)
+        tip, now = self._track.tip(repository), datetime.now(UTC)
+        file = self._file(repository, tip)
+        notes = self._notes(repository, file)
+        return FlakyFacts(
+            tests=self._results.suite(repository.name).tests,
+            file=file,
+            findings=tuple(self._findings(repository, tip, file, now))[:MOST_FINDINGS],
+            in_flight=_tests(
+                (test for one in notes if one.state == "open" for test in (*one.enter, *one.leave)),
+                MOST_IN_FLIGHT,
+            ),
+            rejected=_tests(
+                (test for one in reversed(notes) if one.state == "rejected" for test in one.enter),
+                MOST_REJECTED,
+            ),
+            added_today=sum(entry.since == now.date() for entry in file.entries),
+        )
+
+    def _file(self, repository: Repository, sha: str) -> QuarantineFile:
+        """As the commit has it; without one nothing is quarantined."""
+        try:
+            return read(self._track.read_text(repository, sha=sha, path=PLACE, most=LARGEST_FILE))
+        except NotFound:
+            return QuarantineFile()
+
+    def _findings(
+        self, repository: Repository, tip: str, file: QuarantineFile, now: datetime
+    ) -> list[FlakyFinding]:
+        """First of tests that are in the file, then of others, the strongest evidence first."""
+        listed = {test.stored() for test in file.tests()}
+        owners = code_owners(self._track, repository, tip)
+        found = []
+        for known in self._results.known(repository.name, listed):
+            path = self._path(repository, tip, known)
+            one = self._finding(known, path, now, listed=known.test in listed)
+            if one is not None:
+                found.append(_placed(one, path, owners))
+        return sorted(found, key=lambda one: (one.test.stored() not in listed, -one.strength))
+
+    def _finding(
+        self, known: KnownTest, path: str | None, now: datetime, *, listed: bool
+    ) -> FlakyFinding | None:
+        """None where nothing has to change."""
+        if listed and (why := _deleted(known, path, now)):
+            return FlakyFinding(
+                test=Untrusted(known.test), kind="deleted", at=now, evidence=why, strength=0, runs=known.seen
+            )
+        if known.history is None:
+            return None
+        one = finding(known.test, known.history, known.seen, now, BOUNDS)
+        return one if one is not None and (listed or one.kind == "flaky") else None
+
+    def _path(self, repository: Repository, tip: str, known: KnownTest) -> str | None:
+        """The test's file where the tip has it, `""` where it is not known, None where it is gone."""
+        told = known.path or known.test.partition("::")[0]
+        for path in suffixes(told):
+            if self._track.has_file(repository, sha=tip, path=path):
+                return path
+        return None if known.path else ""
+
+    def _notes(self, repository: Repository, file: QuarantineFile) -> list[QuarantineNote]:
+        """What our changes do: noted when first seen, since a closed one's branch may be gone later."""
+        kept = {one.change: one for one in self._results.notes(repository.name)}
+        recent = self._changes.list_changes(repository.name, limit=RECENT_CHANGES)
+        seen = {change.id: change for change in recent if change.branch.startswith(QUARANTINE_BRANCHES)}
+        for name, one in kept.items():
+            if name not in seen and one.state == "open":
+                try:
+                    seen[name] = self._changes.change(name)
+                except NotFound:
+                    continue
+        new = [
+            note
+            for name, change in seen.items()
+            if (note := self._note(repository, file, change, kept.get(name))) is not None
+        ]
+        self._results.note(repository.name, [one for one in new if one != kept.get(one.change)])
+        return self._results.notes(repository.name)
+
+    def _note(
+        self, repository: Repository, file: QuarantineFile, change: Change, kept: QuarantineNote | None
+    ) -> QuarantineNote | None:
+        """None for a change that is over and was never noted, or whose file can't be read."""
+        state = _STATES.get(change.state, "over")
+        if kept is not None:
+            enter, leave = kept.enter, kept.leave
+        elif state == "over":
+            return None
+        else:
+            try:
+                there = self._file(repository, change.head).tests()
+            except BadInput:
+                return None
+            here = file.tests()
+            enter = tuple(sorted(test.stored() for test in there - here))
+            leave = tuple(sorted(test.stored() for test in here - there))
+        return QuarantineNote(
+            change=change.id, state=state, enter=enter, leave=leave, opened_at=change.opened_at
+        )
+
+
+def _deleted(known: KnownTest, path: str | None, now: datetime) -> str:
+    """Why a test is taken for deleted; empty if it is not."""
+    if path is None and known.missed:
+        return (
+            "its file is not in the repository, and the last whole run of the target branch did not have it"
+        )
+    if known.missed >= MISSED and (known.last_at is None or now - known.last_at >= GONE_FOR):
+        last = f", and it was last run on {known.last_at:%Y-%m-%d}" if known.last_at else ""
+        return f"the last {known.missed} whole runs of the target branch did not have it{last}"
+    return ""
+
+
+def _placed(one: FlakyFinding, path: str | None, owners: CodeOwners) -> FlakyFinding:
+    """With its file and whose that is."""
+    if not path:
+        return one
+    return one.model_copy(update={"path": path, "owner": owners.owner_of(path)})
+
+
+def _tests(names: Iterable[str], most: int) -> tuple[Untrusted, ...]:
+    """Each once, the first so many."""
+    return tuple(Untrusted(name) for name in list(dict.fromkeys(names))[:most])

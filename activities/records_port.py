@@ -1,0 +1,148 @@
+"""The port of what people ask of test results: lists, one test's story, and figures of a suite."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal, Protocol
+
+from agents.flaky_tests.history import Verdict
+
+Order = Literal["changed", "test", "flaky"]
+"""What changed last first, by identity, or what was discordant most often first."""
+Happening = Literal["quarantined", "released", "unmasked", "masked"]
+"""To a quarantine, by the evidence: `unmasked` is that its failures count again though it is not healed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestLine:
+    """One test that has failed at least once. Its identity and path are data from outside."""
+
+    test: str
+    path: str
+    verdict: Verdict
+    evidence: str
+    """A sentence of ours."""
+    seen: int
+    """Its counted runs."""
+    discordant: int
+    """Counted runs in which it failed and passed at one commit."""
+    quarantined_at: datetime | None
+    """By the evidence; None for a test that is not quarantined now."""
+    changed_at: datetime
+    """The last run that changed what is known of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureCount:
+    """Failures with one cause."""
+
+    fingerprint: str
+    """Empty where nothing is known of them."""
+    failures: int
+    tests: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptLine:
+    """One attempt of a test that failed or ran more than once."""
+
+    run: str
+    sha: str
+    branch: str
+    job: str
+    attempt: int
+    outcome: str
+    fingerprint: str
+    milliseconds: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeekCount:
+    """What a test did in one week."""
+
+    monday: date
+    runs: int
+    passes: int
+    """Executions."""
+    failures: int
+    skips: int
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestStory:
+    """All that is kept of one test."""
+
+    line: TestLine
+    first_at: datetime
+    last_at: datetime | None
+    """When it last was in a run, as far as that is kept."""
+    signatures: tuple[SignatureCount, ...]
+    """Of single attempts that are kept, the most frequent first."""
+    attempts: tuple[AttemptLine, ...]
+    """Newest first."""
+    weeks: tuple[WeekCount, ...]
+    """Weeks in which it ran, oldest first."""
+    events: tuple[tuple[Happening, datetime], ...]
+    """Oldest first."""
+    rerun_milliseconds: int
+    """Of its executions after the first of a run, of those that are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestCost:
+    """What one test's executions after the first of a run took."""
+
+    test: str
+    rerun_milliseconds: int
+    reruns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteFigures:
+    """What a suite did since then."""
+
+    tests: int
+    """In a whole run of the target branch."""
+    runs: int
+    in_trouble: int
+    """Runs that the infrastructure gate left out."""
+    flaky_runs: int
+    """Runs in which a test failed and passed, without those in trouble."""
+    flaky_ppm: int
+    """Of a million tests in runs, so many failed and passed; without runs in trouble."""
+    executions: int
+    milliseconds: int
+    rerun_milliseconds: int
+    signatures: tuple[SignatureCount, ...]
+    """Most frequent first."""
+    costs: tuple[TestCost, ...]
+    """Most expensive first."""
+    verdicts: tuple[tuple[Verdict, int], ...]
+    """Now, of tests that have failed at least once."""
+    quarantine_days: tuple[int, ...]
+    """For each test that is quarantined by the evidence now, since when; ascending."""
+
+
+class TestRecords(Protocol):
+    """Reads only. Synchronous."""
+
+    def listed(
+        self,
+        repository: str,
+        *,
+        verdict: Verdict | None = None,
+        quarantined: bool | None = None,
+        order: Order = "changed",
+        limit: int = 50,
+        offset: int = 0,
+    ) -> tuple[list[TestLine], int]:
+        """Tests that have failed at least once, and how many there are without the limit."""
+        ...
+
+    def story(self, repository: str, test: str) -> TestStory | None:
+        """None for a test that is not known, or that has only ever passed."""
+        ...
+
+    def figures(self, repository: str, *, since: datetime, now: datetime) -> SuiteFigures: ...

@@ -1,0 +1,143 @@
+"""Results of tests: runs that have settled are folded in, and what is old is forgotten. On the hands queue.
+
+Both are safe to run again and beside themselves: each run is folded once, in one transaction of the store.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from temporalio import activity
+
+from activities.failures import typed_failures
+from activities.pulse import with_pulse
+from activities.results_port import Results
+from activities.track_port import Track
+from agents.flaky_tests.bounds import BY_A_PERSON, Bounds
+from leverframe.model.errors import NotFound
+from leverframe.model.frozen import Frozen
+from leverframe.model.topology import Repository
+
+BOUNDS = Bounds(runs_to_false_quarantine=BY_A_PERSON)
+"""Enough to ask a person; what lands by itself needs more, and the proposal says how much there is."""
+AT_MOST = timedelta(seconds=60)
+"""Of one call; the rest is for the next one."""
+WITH_FACTS = timedelta(seconds=10)
+"""The same where somebody waits."""
+
+_SHA = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """How long results wait, and how long they are kept."""
+
+    settle: timedelta = timedelta(minutes=10)
+    """A run is folded when its newest report is so old."""
+    detail: timedelta = timedelta(days=90)
+    """Single attempts, and what reports there were."""
+    rollup: timedelta = timedelta(days=400)
+    """Counts by day, runs, and when tests were quarantined."""
+
+
+class FoldSummary(Frozen):
+    """What one call did."""
+
+    runs: int = 0
+    in_trouble: int = 0
+    """Runs that the infrastructure gate left out."""
+    quarantined: int = 0
+    """Tests whose evidence is now enough."""
+    released: int = 0
+    left: bool = False
+    """More runs have settled than this call had time for."""
+
+
+class ResultActivities:
+    """Folds and forgets."""
+
+    def __init__(
+        self,
+        results: Results,
+        track: Track,
+        repositories: Mapping[str, Repository],
+        keeping: Keeping | None = None,
+    ) -> None:
+        self._results = results
+        self._track = track
+        self._repositories = repositories
+        self._keeping = keeping or Keeping()
+
+    @activity.defn(name="fold_reports")
+    @with_pulse
+    @typed_failures
+    def fold_reports(self, repository: str) -> FoldSummary:
+        """Fold what has settled, the oldest run first. Raises NotFound, Unavailable, BadInput."""
+        if repository not in self._repositories:
+            raise NotFound(f"repository {repository!r} is not declared")
+        return self.fold(self._repositories[repository], AT_MOST)
+
+    @activity.defn(name="tend_results")
+    @with_pulse
+    @typed_failures
+    def tend_results(self) -> str:
+        """Fold what nobody has asked for, and forget what is too old; says what came of it.
+
+        Each time another repository is the first: there may not be time for all.
+        """
+        now, runs = datetime.now(UTC), 0
+        began, names = time.monotonic(), list(self._repositories)
+        first = int(now.timestamp()) // 60 % max(len(names), 1)
+        for name in (*names[first:], *names[:first]):
+            left = WITH_FACTS - timedelta(seconds=time.monotonic() - began)
+            if left > timedelta(0):
+                runs += self.fold(self._repositories[name], left).runs
+        pruned = self._results.prune(
+            attempts_before=now - self._keeping.detail, days_before=now - self._keeping.rollup
+        )
+        return (
+            f"{runs:,} runs folded; {pruned.reports:,} reports, {pruned.attempts:,} attempts and "
+            f"{pruned.runs:,} runs were too old to keep"
+        )
+
+    def fold(self, repository: Repository, at_most: timedelta) -> FoldSummary:
+        """Fold what has settled until the time is over, but one run at least."""
+        began, summary = time.monotonic(), FoldSummary()
+        contained: dict[tuple[str, str], bool] = {}
+
+        def contains(fix: str, sha: str) -> bool:
+            if (fix, sha) not in contained:
+                contained[fix, sha] = self._contains(repository, fix, sha)
+            return contained[fix, sha]
+
+        while True:
+            now = datetime.now(UTC)
+            one = self._results.fold_next(
+                repository.name,
+                target=repository.target,
+                settled_before=now - self._keeping.settle,
+                at=now,
+                bounds=BOUNDS,
+                contains=contains,
+            )
+            if one is None:
+                return summary
+            summary = FoldSummary(
+                runs=summary.runs + 1,
+                in_trouble=summary.in_trouble + one.in_trouble,
+                quarantined=summary.quarantined + one.quarantined,
+                released=summary.released + one.released,
+            )
+            if time.monotonic() - began > at_most.total_seconds():
+                return summary.model_copy(update={"left": True})
+
+    def _contains(self, repository: Repository, fix: str, sha: str) -> bool:
+        """Whether a commit that somebody named has the fix. One that git does not know does not."""
+        if not (_SHA.fullmatch(fix) and _SHA.fullmatch(sha)):
+            return False
+        try:
+            return self._track.is_ancestor(repository, ancestor=fix, descendant=sha)
+        except NotFound:
+            return False

@@ -1,0 +1,254 @@
+"""Facts about flaky tests: the store's evidence, the quarantine file at the tip, and our own changes."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Literal, cast
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.backends.results_store import ResultsStore
+from activities.flaky_facts import FlakyFactsGatherer
+from activities.ports import Changes
+from activities.test_results import AT_MOST, Keeping, ResultActivities
+from activities.track_port import Track
+from agents.flaky_tests.quarantine_file import rendered
+from leverframe.model.changes import Author, Change, Priority
+from leverframe.model.errors import BadInput, NotFound
+from leverframe.model.facts import FlakyFactsRequest
+from leverframe.model.ids import QUARANTINE_BRANCHES
+from leverframe.model.quarantine import Quarantined, QuarantineFile
+from leverframe.model.topology import Repository
+from leverframe.model.untrusted import Untrusted
+from leverframe_pytest.quarantine import PLACE
+from tests.fakes.github_setup import declared as a_repository
+from tests.fakes.result_reports import SIGNATURE, report
+from tests.fakes.stores import store_at
+
+FLAKY, OTHER, GONE = (
+    "tests/test_a.py::test_flaky",
+    "tests/test_b.py::test_other",
+    "tests/test_c.py::test_gone",
+)
+TIP, HEAD = "a" * 40, "b" * 40
+NOW = datetime.now(UTC)
+TODAY = NOW.date()
+REQUEST = FlakyFactsRequest(
+    kind="flaky_tests",
+    agent="flaky_tests",
+    repository="shop",
+    service="shop",
+    subject="SUITE",
+    since=NOW,
+)
+
+
+class Trees:
+    """The reading half of a track: files by commit."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, dict[str, str]] = {TIP: {}, HEAD: {}}
+        self.asked: list[tuple[str, str]] = []
+
+    def tip(self, repository: Repository, branch: str | None = None) -> str:
+        return TIP
+
+    def has_file(self, repository: Repository, *, sha: str, path: str) -> bool:
+        return path in self.files[sha]
+
+    def read_text(self, repository: Repository, *, sha: str, path: str, most: int) -> str:
+        if path not in self.files.get(sha, {}):
+            raise NotFound(f"{sha} has no {path}")
+        return self.files[sha][path]
+
+    def is_ancestor(self, repository: Repository, *, ancestor: str, descendant: str) -> bool:
+        self.asked.append((ancestor, descendant))
+        raise NotFound("no such commit")
+
+
+class Record:
+    """The reading half of a forge."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Change] = {}
+        self.listed: list[str] | None = None
+
+    def put(
+        self, number: int, state: Literal["open", "landed", "ejected", "closed"], branch: str = ""
+    ) -> None:
+        change = Change(
+            id=f"shop/{number}",
+            repository="shop",
+            branch=branch or f"{QUARANTINE_BRANCHES}{number}",
+            head=HEAD,
+            title="Quarantine 1 flaky test",
+            body="",
+            author=Author(kind="agent", name="flaky_tests"),
+            priority=Priority.NORMAL,
+            state=state,
+            opened_at=NOW,
+        )
+        self.known[change.id] = change
+
+    def list_changes(self, repository: str, *, limit: int = 50) -> list[Change]:
+        return [one for name, one in self.known.items() if self.listed is None or name in self.listed]
+
+    def change(self, change: str) -> Change:
+        if change not in self.known:
+            raise NotFound(change)
+        return self.known[change]
+
+
+class World:
+    def __init__(self, home: Path) -> None:
+        self.store = ResultsStore(store_at(home / "store.db"))
+        self.trees, self.record = Trees(), Record()
+        repositories = {"shop": a_repository("shop")}
+        track, changes = cast(Track, self.trees), cast(Changes, self.record)
+        self.folding = ResultActivities(self.store, track, repositories, Keeping())
+        self.gatherer = FlakyFactsGatherer(self.store, self.folding, track, changes, repositories)
+        self.runs = 0
+
+    def tell(self, *signs: str, test: str = FLAKY, beside: Sequence[str] = (OTHER,)) -> None:
+        """A run of main for each, a day apart until yesterday, that came just when it was made."""
+        for one in signs:
+            self.runs += 1
+            at = NOW - timedelta(days=100 - self.runs)
+            told = {test: one, **dict.fromkeys(beside, ".")}
+            self.store.keep(report(told, run=str(self.runs), sha=f"{self.runs:040x}", at=at), at=at)
+
+    def write(self, *tests: str, sha: str = TIP, since: date = TODAY) -> None:
+        entries = tuple(
+            Quarantined(
+                test=Untrusted(test),
+                masks=(SIGNATURE,),
+                since=since,
+                expires=since + timedelta(days=30),
+                evidence="seen",
+                owner="@ada",
+            )
+            for test in sorted(tests)
+        )
+        self.trees.files[sha][PLACE] = rendered(QuarantineFile(entries=entries))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_a_flaky_test_is_a_finding_with_its_file_and_its_owner(world: World) -> None:
+    world.trees.files[TIP] |= {"tests/test_a.py": "", "CODEOWNERS": "tests/ @acme/tests\n"}
+    world.tell(*["F.", "."] * 12)
+    facts = world.gatherer.gather(REQUEST)
+    (found,) = facts.findings
+    assert (found.test.stored(), found.kind, found.masks) == (FLAKY, "flaky", (SIGNATURE,))
+    assert (found.path, found.owner, found.runs) == ("tests/test_a.py", "@acme/tests", 24)
+    assert found.strength >= 10_000
+    assert (facts.tests, facts.file, facts.added_today) == (2, QuarantineFile(), 0)
+
+
+def test_a_run_that_has_not_settled_waits_for_the_next_time(world: World) -> None:
+    world.store.keep(report({FLAKY: "F."}), at=datetime.now(UTC))
+    assert world.gatherer.gather(REQUEST).tests == 1
+    assert world.store.suite("shop").runs == 0
+    assert world.store.suite("shop").waiting == 1
+
+
+def test_a_quarantined_test_is_deleted_when_its_file_is_gone_and_main_lacks_it_or_long_not_run(
+    world: World,
+) -> None:
+    world.trees.files[TIP] |= {"tests/test_b.py": ""}
+    world.write(OTHER, GONE, "tests/test_b.py::test_long_gone", since=date(2026, 1, 1))
+    world.tell(".", test=GONE, beside=(OTHER, "tests/test_b.py::test_long_gone"))
+    assert world.gatherer.gather(REQUEST).findings == ()
+    world.tell(*["."] * 20, test="tests/test_b.py::test_new")
+    found = {one.test.stored(): one for one in world.gatherer.gather(REQUEST).findings}
+    assert found.keys() == {GONE, "tests/test_b.py::test_long_gone"}
+    assert {one.kind for one in found.values()} == {"deleted"}
+    assert "its file is not in the repository" in found[GONE].evidence
+    assert "the last 20 whole runs" in found["tests/test_b.py::test_long_gone"].evidence
+
+
+def test_what_open_changes_of_ours_do_is_in_flight_and_what_a_person_closed_is_rejected(world: World) -> None:
+    world.write(OTHER)
+    world.write(FLAKY, sha=HEAD)
+    world.record.put(1, "open")
+    world.record.put(2, "open", branch="somebody/else")
+    facts = world.gatherer.gather(REQUEST)
+    assert facts.added_today == 1
+    assert [test.stored() for test in facts.in_flight] == [FLAKY, OTHER]
+    assert facts.rejected == ()
+    world.record.put(1, "closed")
+    del world.trees.files[HEAD]
+    closed = world.gatherer.gather(REQUEST)
+    assert [test.stored() for test in closed.rejected] == [FLAKY]
+    assert closed.in_flight == ()
+    world.record.known.clear()
+    assert world.gatherer.gather(REQUEST).rejected == closed.rejected
+
+
+@pytest.mark.parametrize("state", ["landed", "ejected"])
+def test_a_change_that_landed_or_was_given_up_is_over_also_when_it_is_listed_no_more(
+    world: World, state: Literal["landed", "ejected"]
+) -> None:
+    world.write(FLAKY, sha=HEAD)
+    world.record.put(1, "open")
+    assert world.gatherer.gather(REQUEST).in_flight
+    world.record.put(1, state)
+    world.record.listed = []
+    facts = world.gatherer.gather(REQUEST)
+    assert (facts.in_flight, facts.rejected) == ((), ())
+
+
+def test_a_quarantine_file_that_cant_be_read_fails_with_what_is_wrong(world: World) -> None:
+    world.trees.files[TIP][PLACE] = "tests: [broken\n"
+    with pytest.raises(BadInput, match=PLACE):
+        world.gatherer.gather(REQUEST)
+    world.write(FLAKY)
+    world.trees.files[HEAD][PLACE] = "tests: [broken\n"
+    world.record.put(1, "open")
+    assert world.gatherer.gather(REQUEST).in_flight == ()
+
+
+def test_an_undeclared_repository_is_not_found(world: World) -> None:
+    with pytest.raises(NotFound, match="'till' is not declared"):
+        world.gatherer.gather(REQUEST.model_copy(update={"repository": "till"}))
+    with pytest.raises(ApplicationError, match="'till' is not declared"):
+        world.folding.fold_reports("till")
+
+
+def test_a_fold_ends_when_its_time_is_over_and_goes_on_with_the_next_call(world: World) -> None:
+    world.tell("F.", ".", "F.")
+    repository = a_repository("shop")
+    first = world.folding.fold(repository, timedelta(0))
+    assert (first.runs, first.left) == (1, True)
+    rest = world.folding.fold(repository, AT_MOST)
+    assert (rest.runs, rest.left) == (2, False)
+    assert world.folding.fold_reports("shop").runs == 0
+
+
+def test_tending_folds_what_waits_and_forgets_what_is_old(world: World) -> None:
+    world.tell("F.", ".")
+    assert world.folding.tend_results() == (
+        "2 runs folded; 2 reports, 2 attempts and 0 runs were too old to keep"
+    )
+    assert world.folding.tend_results().startswith("0 runs folded; 0 reports")
+
+
+def test_a_commit_that_git_does_not_know_lacks_every_fix_and_odd_names_are_not_asked_for(
+    world: World,
+) -> None:
+    world.tell(*["F.", "."] * 12)
+    world.folding.fold_reports("shop")
+    assert world.store.claim_fix("shop", FLAKY, HEAD)
+    at = NOW - timedelta(days=1)
+    for run, sha in (("x", "--upload-pack=evil"), ("y", "c" * 40)):
+        world.store.keep(report({FLAKY: "F.", OTHER: "."}, run=run, sha=sha, at=at), at=at)
+    assert world.folding.fold_reports("shop").runs == 2
+    assert world.trees.asked == [(HEAD, "c" * 40)]
+    (known,) = world.store.known("shop", [])
+    assert known.history is not None
+    assert known.history.quarantine is not None
+    assert known.history.quarantine.fix_claimed
