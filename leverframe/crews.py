@@ -17,7 +17,13 @@ from leverframe.bootstrap import (
     by_name,
 )
 from leverframe.builders import build_builders
-from leverframe.forges import build_checks, build_pages, build_queue, build_track
+from leverframe.forges import (
+    build_checks,
+    build_forge_reports,
+    build_pages,
+    build_queue,
+    build_track,
+)
 from leverframe.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     """What the hands queue can do: all that needs a credential, and nothing that runs repository code."""
     from activities.audit import AuditActivities  # noqa: PLC0415 - the activities load in workers only
     from activities.build import BuildActivities  # noqa: PLC0415
+    from activities.car_reports import CarReportActivities  # noqa: PLC0415
     from activities.chat import ChatActivities  # noqa: PLC0415
     from activities.delivery import DeliveryActivities  # noqa: PLC0415
     from activities.deployments import DeploymentActivities  # noqa: PLC0415
@@ -40,6 +47,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.flaky_facts import FlakyFactsGatherer  # noqa: PLC0415
     from activities.forge import ForgeActivities  # noqa: PLC0415
     from activities.forge_checks import ForgeCheckActivities  # noqa: PLC0415
+    from activities.forge_reports import ForgeReportActivities  # noqa: PLC0415
     from activities.infrastructure import InfrastructureActivities  # noqa: PLC0415
     from activities.investigate import InvestigateActivities  # noqa: PLC0415
     from activities.ledger import LedgerActivities, LedgerDoor  # noqa: PLC0415
@@ -86,6 +94,8 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         ),
         QuarantineActivities(ports.changes, ports.track, declared),
         results,
+        CarReportActivities(ports.results, declared, settings.left_reports),
+        ForgeReportActivities(build_forge_reports(settings), ports.results, declared),
         LedgerActivities(ledger),
         PolicyActivities(ports.policy_source, ledger),
         look,

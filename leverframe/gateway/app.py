@@ -223,7 +223,8 @@ async def _serve(settings: Settings) -> None:
         counters=counters,
         gate=_gate(settings),
         flows=_flows(settings, counters),
-        reports=build_results(settings) if settings.gateway.tests.tokens else None,
+        # Without a token for jobs, too: it tells the watches of what cars and the forge have left.
+        reports=build_results(settings),
     )
     config = uvicorn.Config(
         app,

@@ -20,6 +20,7 @@ from activities.backends.terraform_command import TerraformCommand
 from activities.backends.terraform_none import NoTerraform
 from activities.ports import Backend
 from leverframe import backends, bootstrap, crews, forges
+from leverframe.client import connect
 from leverframe.model.errors import BadConfiguration
 from leverframe.settings import (
     ChangesSettings,
@@ -174,6 +175,12 @@ def test_a_place_on_github_is_an_owner_and_a_name(place: str) -> None:
 def test_the_sandbox_queue_has_the_sandbox_activities_and_no_other(settings: Settings) -> None:
     names = {activity_name(each) for each in crews.sandbox_activities(settings)}
     assert names == {"run_check", "run_probes", "look_at_pages"}
+
+
+async def test_the_hands_take_in_reports_of_cars_and_of_the_forge(settings: Settings) -> None:
+    client = await connect(settings, lazy=True)
+    names = {activity_name(each) for each in crews.hands_activities(settings, client)}
+    assert {"take_in_reports", "fetch_reports"} <= names
 
 
 def test_dev_can_be_applied_healed_and_compared(settings: Settings) -> None:
