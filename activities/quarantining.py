@@ -4,7 +4,7 @@ What an agent does takes the `Reservation` for exactly that; branches are named 
 what it did before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -14,6 +14,7 @@ from activities.failures import typed_failures
 from activities.ports import Changes
 from activities.pulse import with_pulse
 from activities.reserved import effect_of, patch_of, run_message
+from activities.results_port import ChangeState, QuarantineNote
 from activities.track_port import Track
 from agents.flaky_tests.quarantine_file import edited, holds
 from leverframe.model.changes import Author, Change, ChangeSpec
@@ -50,16 +51,8 @@ class Ended(Frozen):
 class Remembers(Protocol):
     """Who remembers what changes do, or would have done, to a quarantine file."""
 
-    def note_change(
-        self,
-        repository: str,
-        *,
-        change: str,
-        state: Literal["open", "over", "rejected"],
-        effect: ChangeQuarantine,
-        at: datetime,
-    ) -> None:
-        """A later word on the same change replaces its state. Idempotent. Raises Unavailable."""
+    def note(self, repository: str, notes: Sequence[QuarantineNote]) -> None:
+        """As `activities.results_port.RunFolds` says."""
         ...
 
 
@@ -71,9 +64,8 @@ class QuarantineActivities:
         changes: Changes,
         track: Track,
         repositories: Mapping[str, Repository],
-        memory: Remembers | None = None,
+        memory: Remembers,
     ) -> None:
-        """Without a `memory` nobody keeps what people rejected."""
         self._changes = changes
         self._track = track
         self._repositories = repositories
@@ -141,15 +133,16 @@ class QuarantineActivities:
         self._note(ended.repository, ended.change, ended.state, ended.effect, ended.at)
 
     def _note(
-        self,
-        repository: str,
-        change: str,
-        state: Literal["open", "over", "rejected"],
-        effect: ChangeQuarantine,
-        at: datetime,
+        self, repository: str, change: str, state: ChangeState, effect: ChangeQuarantine, at: datetime
     ) -> None:
-        if self._memory is not None:
-            self._memory.note_change(repository, change=change, state=state, effect=effect, at=at)
+        note = QuarantineNote(
+            change=change,
+            state=state,
+            enter=tuple(one.entry.test.stored() for one in effect.enter),
+            leave=tuple(test.stored() for test in effect.leave),
+            opened_at=at,
+        )
+        self._memory.note(repository, [note])
 
     def _repository(self, effect: ChangeQuarantine, name: str) -> Repository:
         if effect.repository != name:

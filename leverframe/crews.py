@@ -92,7 +92,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
             policies=ports.policy_source,
             tests=facts,
         ),
-        QuarantineActivities(ports.changes, ports.track, declared),
+        QuarantineActivities(ports.changes, ports.track, declared, ports.results),
         results,
         CarReportActivities(ports.results, declared, settings.left_reports),
         ForgeReportActivities(build_forge_reports(settings), ports.results, declared),

@@ -1,6 +1,6 @@
 """Changes of a quarantine file over real git and a real store: opened once, looked for, remembered."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,13 +9,19 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.backends.results_store import ResultsStore
+from activities.flaky_facts import FlakyFactsGatherer
 from activities.forge import ForgeActivities
 from activities.look import Look
 from activities.quarantining import Ended, QuarantineActivities, QuarantineRequest
+from activities.results_port import QuarantineNote
+from activities.test_results import Keeping, ResultActivities
 from agents.flaky_tests.quarantine_file import read, rendered
+from leverframe.model.facts import FlakyFactsRequest
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import ChangeQuarantine
 from leverframe.model.quarantine import QuarantineFile
+from leverframe.model.signals import SUITE
 from leverframe.model.untrusted import Untrusted
 from leverframe_pytest.quarantine import PLACE
 from policies.decision import Allowed, Reservation
@@ -35,10 +41,9 @@ class Memory:
 
     known: dict[str, str] = field(default_factory=dict)
 
-    def note_change(
-        self, repository: str, *, change: str, state: str, effect: ChangeQuarantine, at: datetime
-    ) -> None:
-        self.known[change] = f"{state} {len(effect.enter)}+{len(effect.leave)}"
+    def note(self, repository: str, notes: Sequence[QuarantineNote]) -> None:
+        for one in notes:
+            self.known[one.change] = f"{one.state} {','.join(one.enter)} {','.join(one.leave)}".strip()
 
 
 class Yard:
@@ -95,7 +100,7 @@ def test_a_first_quarantine_makes_the_file_in_one_change_by_the_agent(yard: Yard
     assert yard.on(opened[0].head) == ["a"]
     said = yard.git.git("log", "-1", "--format=%(trailers:key=Leverframe-Run,valueonly)", opened[0].head)
     assert said.strip() == RUN
-    assert yard.memory.known == {opened[0].id: "open 1+0"}
+    assert yard.memory.known == {opened[0].id: "open tests/test_a.py::a"}
 
 
 def test_the_change_is_made_anew_on_a_target_that_has_moved(yard: Yard) -> None:
@@ -182,6 +187,28 @@ def test_how_a_change_ended_is_remembered_and_a_later_word_counts(yard: Yard) ->
                 {"repository": "shop", "change": "shop/1", "state": state, "effect": effect, "at": AT}
             )
         )
-    assert yard.memory.known == {"shop/1": "rejected 1+0"}
+    assert yard.memory.known == {"shop/1": "rejected tests/test_a.py::a"}
     elsewhere = Ended(repository="till", change="till/1", state="over", effect=effect, at=AT)
     assert failure(lambda: yard.acts.ended(elsewhere), "the effect is on shop") == "Refused"
+
+
+def test_what_a_person_turned_down_is_in_the_facts_of_the_next_run(yard: Yard) -> None:
+    """Through the real store and the real gatherer, while its merge request is open, too."""
+    results = ResultsStore(yard.world.engine)
+    declared = {"shop": yard.world.repository}
+    acts = QuarantineActivities(yard.world.changes, yard.world.track, declared, results)
+    folding = ResultActivities(results, yard.world.track, declared, Keeping())
+    gatherer = FlakyFactsGatherer(results, folding, yard.world.track, yard.world.changes, declared)
+    asked = FlakyFactsRequest(
+        kind="flaky_tests", agent="flaky_tests", repository="shop", service="shop", subject=SUITE, since=AT
+    )
+    made = acts.change(yard.reserved(change(entering("a"))), REQUEST)
+    in_flight = gatherer.gather(asked)
+    assert [test.stored() for test in in_flight.in_flight] == ["tests/test_a.py::a"]
+    acts.ended(Ended(repository="shop", change=made.id, state="over", effect=change(entering("a")), at=AT))
+    yard.world.changes.mark_ejected(made.id, "red")
+    turned_down = change(entering("b"))
+    acts.ended(Ended(repository="shop", change=f"{RUN}/1", state="rejected", effect=turned_down, at=AT))
+    facts = gatherer.gather(asked)
+    assert [test.stored() for test in facts.rejected] == ["tests/test_a.py::b"]
+    assert not facts.in_flight
