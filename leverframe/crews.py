@@ -60,6 +60,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.report import ReportActivities  # noqa: PLC0415
     from activities.test_results import ResultActivities  # noqa: PLC0415
     from activities.train import TrainActivities  # noqa: PLC0415
+    from activities.undo import UndoActivities  # noqa: PLC0415
 
     ports = build_ports(settings)
     declared = by_name(settings)
@@ -74,6 +75,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         BuildActivities(ports.track, ports.builds, declared, build_builders(settings, apart=False)),
         MarkActivities(ports.track, ports.changes, ports.notes, declared, build_pages(settings)),
         TrainActivities(ports.changes, ports.track, declared),
+        UndoActivities(ports.changes, ports.track, declared),
         ForgeCheckActivities(ports.track, declared, build_checks(settings)),
         NativeActivities(ports.changes, ports.track, declared, queue=build_queue(settings)),
         FlagActivities(ports.flags),

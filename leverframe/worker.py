@@ -39,6 +39,7 @@ from workflows.release.workflow import ReleaseWorkflow
 from workflows.remediation import RemediationWorkflow
 from workflows.report_fetch import ReportFetchWorkflow
 from workflows.timetable import Chore
+from workflows.undo import UndoWorkflow
 from workflows.unversioned import UnversionedRunner
 from workflows.watch import WatchWorkflow
 
@@ -58,6 +59,7 @@ WORKFLOWS: tuple[type, ...] = (
     FlagRolloutWorkflow,
     FlagRestoreWorkflow,
     ReportFetchWorkflow,
+    UndoWorkflow,
 )
 
 WORKFLOW_FAILURES: tuple[type[BaseException], ...] = (LeverframeError,)

@@ -3,7 +3,7 @@
 Every write is keyed by its reservation, so pulling a lever again after a crash finds what it did before.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.messages import RunRequest
     from workflows.pulled import Mailbox, Pulled, not_landed
     from workflows.queues import HANDS, SANDBOX
-    from workflows.riding import Rider, reason_of
+    from workflows.riding import Rider, reason_of, record_effect
 
 FLIPPED = "detected_to_flipped"
 """The timing that a step has once its flag was written."""
@@ -113,16 +113,18 @@ class Levers:
             schedule_to_close_timeout=timedelta(minutes=30),
             summary=f"point production at {effect.to[:12]}",
         )
+        opened = change.id if change else None
         if change is not None:
             ride = await self.rider.carry(change)
             if ride.landed_as is None:
-                return not_landed(ride)
+                return not_landed(change, ride)
             timings["detected_to_landed"] = self.since_detected(workflow.now())
         if (missing := await self.rider.not_back(effect.to)) is not None:
             detail = f"the overlay names {effect.to[:12]}, but {missing}"
-            return Pulled(result="failed", detail=detail, outcome=None)
+            return Pulled(result="failed", detail=detail, outcome=None, change=opened)
         self.took_effect(effect, timings, applied, workflow.now())
-        return await self._seen_quiet(f"production runs {effect.to[:12]} again", timings)
+        quiet = await self._seen_quiet(f"production runs {effect.to[:12]} again", timings)
+        return replace(quiet, change=opened)
 
     async def revert(self, reservation: Reservation, effect: RevertChange, timings: dict[str, int]) -> Pulled:
         """Open the revert, ride train and canary to the end, and check that the error is gone."""
@@ -138,19 +140,20 @@ class Levers:
         timings["detected_to_opened"] = self.since_detected(opened)
         ride = await self.rider.carry(change)
         if ride.landed_as is None:
-            return not_landed(ride)
+            return not_landed(change, ride)
         landed = ride.landed_as
         timings["detected_to_landed"] = self.since_detected(workflow.now())
         release = await self.rider.released(landed)
         if release is None:
             detail = f"{change.id} landed as {landed[:12]}; the end of its release is not known"
-            return Pulled(result="failed", detail=detail, outcome=None)
+            return Pulled(result="failed", detail=detail, outcome=None, change=change.id)
         if release.outcome != "landed":
             detail = f"{change.id} landed as {landed[:12]}; its release: {release.outcome}: {release.detail}"
-            return Pulled(result="failed", detail=detail, outcome=Outcome(release.outcome))
+            outcome = Outcome(release.outcome)
+            return Pulled(result="failed", detail=detail, outcome=outcome, change=change.id)
         self.took_effect(effect, timings, opened, workflow.now())
         said = f"{change.id} landed as {landed[:12]} and reached {release.reached_percent} % of production"
-        return await self._checked(said, effect, landed)
+        return replace(await self._checked(said, effect, landed), change=change.id)
 
     def took_effect(
         self, effect: Effect, timings: dict[str, int], applied: datetime, verified: datetime
@@ -159,12 +162,7 @@ class Levers:
         took = max(timedelta(0), verified - applied)
         timings["detected_to_effect"] = self.since_detected(verified)
         timings["applied_to_effect"] = round(took / timedelta(milliseconds=1))
-        meter = workflow.metric_meter().with_additional_attributes(
-            {"lever": effect.lever.value, "agent": self.request.agent}
-        )
-        meter.create_histogram_timedelta(
-            "leverframe_lever_time_to_effect", "From the pull of a lever to its verified effect"
-        ).record(took)
+        record_effect(effect.lever.value, self.request.agent, took)
 
     async def _checked(self, said: str, effect: RevertChange, landed: str) -> Pulled:
         """The regression check: with the flag forced on, probes that failed before pass now."""

@@ -28,6 +28,8 @@ class Pulled:
     detail: str
     outcome: Outcome | None
     """What the ledger is told; None when it is still under way as far as the run knows."""
+    change: str | None = None
+    """The change that it opened, however that fared."""
     proven: bool = False
     """The repair is in production and the regression check passed."""
 
@@ -51,7 +53,10 @@ def reversibility(effect: Effect) -> str:
             back = "off" if effect.on else "on"
             return f"Switch {effect.flag} {back} again: it holds within seconds."
         case RollBack():
-            return "Land a newer release: it walks the canary again, which takes minutes."
+            return (
+                "Land a newer release: it walks the canary again, which takes minutes. "
+                "Or `leverframe runs undo` points production forward again."
+            )
         case RevertChange():
             return "Until it lands, close the merge request; later, revert it by the train and the canary."
         case ChangeQuarantine():
@@ -62,9 +67,10 @@ def reversibility(effect: Effect) -> str:
             assert_never(effect)
 
 
-def not_landed(ride: Ride) -> Pulled:
+def not_landed(change: Change, ride: Ride) -> Pulled:
     """A change that has not landed."""
-    return Pulled(result="failed", detail=ride.detail, outcome=Outcome.FAILED if ride.over else None)
+    outcome = Outcome.FAILED if ride.over else None
+    return Pulled(result="failed", detail=ride.detail, outcome=outcome, change=change.id)
 
 
 def ridden(change: Change, car: CarOutcome) -> Ride:

@@ -47,8 +47,9 @@ async def change_quarantine(
                 result="failed",
                 detail=f"a person closed {change.id}: none of its tests is proposed again",
                 outcome=Outcome.REJECTED,
+                change=change.id,
             )
-        return not_landed(ride)
+        return not_landed(change, ride)
     landed = ride.landed_as
     timings["detected_to_landed"] = levers.since_detected(workflow.now())
     await _keep(change.id, effect, "over")
@@ -64,10 +65,14 @@ async def change_quarantine(
     said = f"{change.id} landed as {landed[:12]}"
     if not holds:
         detail = f"{said}, but its quarantine file does not name exactly these tests"
-        return Pulled(result="failed", detail=detail, outcome=Outcome.FAILED)
+        return Pulled(result="failed", detail=detail, outcome=Outcome.FAILED, change=change.id)
     levers.took_effect(effect, timings, opened, workflow.now())
     return Pulled(
-        result="done", detail=f"{said}, and its quarantine file says so", outcome=Outcome.LANDED, proven=True
+        result="done",
+        detail=f"{said}, and its quarantine file says so",
+        outcome=Outcome.LANDED,
+        change=change.id,
+        proven=True,
     )
 
 

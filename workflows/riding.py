@@ -115,6 +115,36 @@ class Rider:
             return reason_of(error)
         return None
 
+    async def not_forward(self, sha: str) -> str | None:
+        """Why production does not run, stable and alone, what it was pointed forward to; None when it does.
+
+        It becomes stable without the steps of a canary: it had been through them before it was rolled back.
+        """
+        service = (await self.declared()).service.name
+        try:
+            await workflow.execute_activity_method(
+                DeliveryActivities.wait_reconciled,
+                WaitRequest(repository=self.repository, environment="production", sha=sha),
+                task_queue=HANDS,
+                start_to_close_timeout=timedelta(minutes=4),
+                schedule_to_close_timeout=timedelta(hours=1),
+                heartbeat_timeout=timedelta(seconds=15),
+                summary=f"wait until production has {sha[:12]}",
+            )
+            await workflow.execute_activity_method(
+                DeliveryActivities.promote,
+                args=[service, sha],
+                task_queue=HANDS,
+                start_to_close_timeout=timedelta(minutes=2),
+                schedule_to_close_timeout=timedelta(hours=1),
+                summary=f"all requests to {sha[:12]}",
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return reason_of(error)
+        return await self.not_back(sha)
+
     async def _settled(self, change: Change) -> Ride:
         """Wait for the train's word, and look at the forge whenever it is silent for long."""
         deadline, silence = workflow.now() + CAR_SETTLES_WITHIN, SILENCE
@@ -162,6 +192,14 @@ class Rider:
             if is_cancelled_exception(error):
                 raise
             return None
+
+
+def record_effect(lever: str, agent: str, took: timedelta) -> None:
+    """Count one effect that was seen, by how long it took from the pull of its lever."""
+    meter = workflow.metric_meter().with_additional_attributes({"lever": lever, "agent": agent})
+    meter.create_histogram_timedelta(
+        "leverframe_lever_time_to_effect", "From the pull of a lever to its verified effect"
+    ).record(took)
 
 
 def reason_of(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """The story of a run in Markdown: what a person on call reads first in the Temporal UI."""
 
+from leverframe.model.ids import step_of
 from leverframe.model.outcomes import RunReport, StepReport
 from leverframe.model.proposals import Measurement, Proposal
 from leverframe.model.untrusted import Untrusted
@@ -35,11 +36,11 @@ def _standing(report: RunReport) -> str:
 
 
 def _ladder(proposal: Proposal, steps: tuple[StepReport, ...]) -> str:
-    told = {_place(step.reservation): step for step in steps if step.reservation}
+    told = {step_of(step.reservation): step for step in steps if step.reservation}
     rows = []
     for index, step in enumerate(proposal.steps):
         name = f"| {step.purpose} | {_plain(effect_words(step.effect))} "
-        report = told.get(str(index))
+        report = told.get(index)
         if report is None:
             rows.append(name + "|  |  |  |")
             continue
@@ -63,11 +64,6 @@ def _timings(timings: dict[str, int]) -> str:
             own = f" ({after_pull:,} ms after the pull)" if key == "detected_to_effect" else ""
             words.append(f"{key.removeprefix('detected_to_')} {value:,} ms{own}")
     return ", ".join(words)
-
-
-def _place(reservation: str) -> str:
-    """The step's place in the ladder, whichever of its grants it is (see `reservation_id`)."""
-    return reservation.rpartition("/")[2].partition(".")[0]
 
 
 def _suspects(proposal: Proposal) -> str:

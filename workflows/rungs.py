@@ -78,6 +78,8 @@ class Rung:
     outcome: Outcome | None = None
     """How its effect ended; None while the run does not know."""
     proven: bool = False
+    change: str | None = None
+    """The change that its lever opened."""
 
     @property
     def switched(self) -> bool:
@@ -100,6 +102,7 @@ class Rung:
             result=result,
             detail=detail,
             reservation=self.reservation,
+            change=self.change,
             started_at=self.started_at,
             ended_at=workflow.now(),
             timings_ms=self.timings,
@@ -150,7 +153,7 @@ class Climber:
             if not withdrawn:
                 self.tell(f"doing it: {effect_words(rung.step.effect)}")
                 pulled = await self._pull(granted.reservation, rung.timings)
-                rung.outcome, rung.proven = pulled.outcome, pulled.proven
+                rung.outcome, rung.proven, rung.change = pulled.outcome, pulled.proven, pulled.change
                 return rung.report(pulled.result, pulled.detail)
             rung.verdict, rung.findings = "deny", tuple(sentence(finding) for finding in withdrawn)
             if any(finding.rule != PAUSE for finding in withdrawn) or not await self._park(withdrawn):

@@ -1,4 +1,4 @@
-"""Flags that are switched back: `runs undo`, `flags set --restore-in`, and `flags keep` against it."""
+"""Flags that are switched back: `flags set --restore-in`, `flags keep` against it, half of `runs undo`."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -7,14 +7,13 @@ import typer
 from pydantic import BaseModel
 
 from leverframe.cli.output import AsJson, print_fields, print_json, say
-from leverframe.cli.session import ANSWER, OfService, Reason, ask, given, load, of_service, query, span
+from leverframe.cli.session import ANSWER, OfService, Reason, ask, given, load, of_service, query
 from leverframe.login import me
-from leverframe.model.errors import Conflict, NotFound, Refused
+from leverframe.model.errors import Conflict
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from leverframe.model.outcomes import RunReport
     from leverframe.settings import Settings
     from workflows.flag_restore import RestoreReport, RestoreRequest
     from workflows.release.helm import Order
@@ -29,48 +28,6 @@ class Begun(BaseModel):
     flag: str
     on: bool
     at: datetime
-
-
-def undo(
-    run: Annotated[str, typer.Argument(help="The run's id, as `runs list` prints it.")],
-    reason: Reason,
-    *,
-    within: Annotated[str, typer.Option("--in", help="Not at once but later: 90s, 15m, 2h.")] = "",
-    person: As = "",
-    as_json: AsJson = False,
-) -> None:
-    """Switch the flag back that a run switched last, if nobody has changed it since. Policy is asked.
-
-    By default somebody else has to approve of switching it on. A roll-back is undone by the next release, a
-    revert by reverting it.
-    """
-    settings = load()
-
-    async def report(client: "Client") -> "RunReport":
-        from leverframe.model.outcomes import RunReport  # noqa: PLC0415 - the models load when they are used
-
-        described = await client.get_workflow_handle(run).describe(rpc_timeout=ANSWER)
-        if described.workflow_type != "RemediationWorkflow":
-            raise NotFound(f"{run} is not an agent run")
-        return await query(client, run, "report", RunReport)
-
-    found = ask(settings, report)
-    flag, was_on, key = _flipped(found)
-    begun = begin(
-        settings,
-        repository=found.repository,
-        service=found.service,
-        flag=flag,
-        on=not was_on,
-        switched_by=key,
-        after=span(within) if within else timedelta(0),
-        by=word(person, reason),
-        run=run,
-    )
-    if as_json:
-        print_json(begun)
-    else:
-        show(begun)
 
 
 def keep(
@@ -175,23 +132,6 @@ async def _started(client: "Client", request: "RestoreRequest") -> str:
             "`leverframe flags keep` ends that"
         ) from error
     return id_
-
-
-def _flipped(found: "RunReport") -> tuple[str, bool, str]:
-    """The flag that the run switched last, to what, and its reservation. Raises Refused."""
-    from leverframe.model.proposals import FlipFlag  # noqa: PLC0415 - loads when it is used
-
-    steps = found.proposal.steps if found.proposal else ()
-    for step in reversed(found.steps):
-        if step.reservation is None or "detected_to_flipped" not in step.timings_ms:
-            continue
-        place = step.reservation.rpartition("/")[2].partition(".")[0]
-        effect = steps[int(place)].effect
-        if isinstance(effect, FlipFlag):
-            return effect.flag, effect.on, step.reservation
-    raise Refused(
-        f"{found.run} switched no flag; a roll-back is undone by the next release, a revert by reverting it"
-    )
 
 
 def word(person: str, reason: str) -> "Order":

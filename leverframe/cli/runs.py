@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
-from leverframe.cli import flag_restores
+from leverframe.cli import undoing
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table
-from leverframe.cli.session import ANSWER, ask, load, query
+from leverframe.cli.session import ask, load
 
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowExecution
 
-    from leverframe.model.outcomes import RunReport
 
 app = typer.Typer(help="What the agents did.", no_args_is_help=True)
 
@@ -88,17 +87,9 @@ def show_run(
     as_json: AsJson = False,
 ) -> None:
     """Show one run: its proposal, each step with its findings, and how it ended."""
+    from leverframe.model.ids import step_of  # noqa: PLC0415 - loads when it is used
 
-    async def report(client: "Client") -> "RunReport":
-        from leverframe.model.errors import NotFound  # noqa: PLC0415 - beside its use
-        from leverframe.model.outcomes import RunReport  # noqa: PLC0415 - the models load when they are used
-
-        described = await client.get_workflow_handle(run).describe(rpc_timeout=ANSWER)
-        if described.workflow_type != "RemediationWorkflow":
-            raise NotFound(f"{run} is not an agent run")
-        return await query(client, run, "report", RunReport)
-
-    found = ask(load(), report)
+    found = undoing.reported(load(), run)
     if as_json:
         print_json(found)
         return
@@ -118,11 +109,13 @@ def show_run(
             share = f"{suspect.score_ppm // 10_000} %"
             print_fields({f"  {suspect.kind}": f"{suspect.name}  {share}  {suspect.why}"})
     for step in found.steps:
-        print_fields({f"{step.purpose} {step.lever}": f"{step.result}: {step.detail}"})
+        place = f"{step_of(step.reservation)} " if step.reservation else ""
+        print_fields({f"{place}{step.purpose} {step.lever}": f"{step.result}: {step.detail}"})
         for finding in step.findings:
             print_fields({"  finding": finding})
         for name, spent in step.timings_ms.items():
             print_fields({f"  {name}": f"{spent} ms"})
 
 
-app.command()(flag_restores.undo)
+app.command()(undoing.undo)
+app.command("undo-status")(undoing.undo_status)

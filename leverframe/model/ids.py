@@ -44,6 +44,11 @@ def reservation_id(run: str, step: int, grant: int = 1) -> str:
     return f"{run}/{step}" + (f".{grant}" if grant > 1 else "")
 
 
+def step_of(reservation: str) -> int:
+    """The step's place in the ladder, whichever of its grants it is. Raises ValueError for another id."""
+    return int(reservation.rpartition("/")[2].partition(".")[0])
+
+
 def housekeeping_id(organisation: str) -> str:
     """`housekeeping/acme`: one housekeeping per organisation."""
     return f"housekeeping/{organisation}"
@@ -77,6 +82,11 @@ def rollout_id(service: str, flag: str) -> str:
 def restore_id(service: str, flag: str) -> str:
     """`restore/shop/new-pricing`: a flag is to be switched back once at a time."""
     return f"restore/{service}/{flag}"
+
+
+def undo_id(reservation: str) -> str:
+    """`undo/<reservation>`: the effect of one step is undone once at a time."""
+    return f"undo/{reservation}"
 
 
 def revert_branch(commit: str, reservation: str) -> str:

@@ -31,6 +31,8 @@ class StepReport(Frozen):
     result: Literal["done", "denied", "expired", "rejected", "failed", "skipped"]
     detail: str
     reservation: str | None = None
+    change: str | None = None
+    """The change that its lever opened, however that fared."""
     started_at: Instant
     ended_at: Instant
     timings_ms: dict[str, int] = Field(default_factory=dict)

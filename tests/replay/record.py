@@ -36,6 +36,7 @@ from leverframe.model.ids import (
     ledger_id,
     report_fetch_id,
     run_id,
+    undo_id,
     watch_id,
 )
 from leverframe.model.outcomes import Outcome
@@ -56,10 +57,11 @@ from tests.fakes.github_setup import declared, reports_on
 from tests.fakes.house_world import house
 from tests.fakes.quarantine_world import QuarantineWorld
 from tests.fakes.quarantines import ruled
+from tests.fakes.recovery import Recovering, undo_policy
 from tests.fakes.release_world import NEW
 from tests.fakes.release_world import World as ReleaseWorld
 from tests.fakes.releases import Releases
-from tests.fakes.remediation_world import BEGAN, DUE, World, error_facts
+from tests.fakes.remediation_world import BEGAN, DUE, LANDED, LIVE, PREVIOUS, World, error_facts
 from tests.fakes.report_shelf import ReportShelf
 from tests.fakes.rollout_world import FLAG as ROLLED_OUT
 from tests.fakes.rollout_world import Rollouts, rollout_policy
@@ -71,8 +73,10 @@ from tests.unit.agents.flaky_tests.proposals import facts, flaky
 from workflows.approval import ApprovalWorkflow
 from workflows.messages import RunRequest, WatchStart
 from workflows.queues import HANDS, SANDBOX
+from workflows.release.helm import Order
 from workflows.remediation import RemediationWorkflow
 from workflows.report_fetch import ReportFetchWorkflow
+from workflows.undo import UndoRequest, UndoWorkflow
 from workflows.watch import WatchWorkflow
 
 AGENT = "sentry_spike"
@@ -336,6 +340,32 @@ async def restore(client: Client, root: Path) -> Histories:
     return found
 
 
+async def undo(client: Client, root: Path) -> Histories:
+    """Production pointed forward again, a landed change reverted, and one that never landed."""
+    found = {}
+    for name, back_to in (("forward", PREVIOUS), ("reverted", None), ("refused", None)):
+        world = Recovering(client, undo_policy())
+        world.landings.land("shop/9", LANDED, overlay={LIVE: PREVIOUS} if back_to else {})
+        world.landings.state = "ejected" if name == "refused" else "landed"
+        request = UndoRequest(
+            repository="shop",
+            service="shop",
+            subject=f"SHOP-{name.upper()}",
+            run=run_id(AGENT, "shop", f"SHOP-{name.upper()}", 1),
+            change="shop/9",
+            back_to=back_to,
+            by=Order(person="eve", reason="it was the network"),
+            ui_url="http://ui",
+        )
+        async with working(client, world):
+            handle = await client.start_workflow(
+                UndoWorkflow.run, request, id=undo_id(f"{request.run}/1"), task_queue=HANDS
+            )
+            await handle.result()
+        found[f"undo_{name}"] = await handle.fetch_history()
+    return found
+
+
 async def release_anew(client: Client, root: Path) -> Histories:
     """A release that takes longer than a history: the first one, and the last, which goes on from it."""
     releases = Releases(ReleaseWorld.with_stable(), client)
@@ -348,7 +378,7 @@ async def release_anew(client: Client, root: Path) -> Histories:
 
 SCENARIOS: tuple[tuple[str, tuple[Scenario, ...]], ...] = (
     (SHORT, (watch, ledger, rollout, release_anew)),
-    ("", (remediation, quarantine, approval, housekeeping, train, reports, restore, release)),
+    ("", (remediation, quarantine, approval, housekeeping, train, reports, restore, undo, release)),
 )
 """By the server that they need."""
 

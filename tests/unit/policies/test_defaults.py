@@ -134,6 +134,17 @@ def test_a_roll_back_takes_two_people_and_waits_for_the_backup(staffed: PolicySn
     assert asked(staffed, ask(effect=OFF), now=sunday).verdict is Verdict.ALLOW
 
 
+def test_what_a_person_wants_undone_takes_others_and_a_roll_back_two(staffed: PolicySnapshot) -> None:
+    forward = asked(staffed, ask(agent="undo", effect=BACK, cost=Cost(), requesters=["ada"]))
+    landed = revert(agent="undo", difference=difference(*bulk_pricing_undone()), requesters=["eve"])
+    reverted = asked(staffed, landed)
+    assert reverted.verdict is Verdict.ESCALATE
+    assert reverted.terms is not None
+    assert (reverted.terms.quorum, forward.terms and forward.terms.quorum) == (1, 2)
+    assert forward.verdict is Verdict.ESCALATE
+    assert "org.escalation.approvers" in [finding.rule for finding in forward.findings], "ada may not vote"
+
+
 @pytest.mark.parametrize(
     ("files", "verdict"),
     [
