@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 from activities.code_owners import CodeOwners, code_owners
 from activities.investigate import suffixes
+from activities.issues_port import Issues
 from activities.ports import Changes
 from activities.results_port import ChangeState, KnownTest, QuarantineNote, Results
 from activities.test_results import BOUNDS, WITH_FACTS, ResultActivities
 from activities.track_port import Track
+from agents.flaky_tests import tracking
 from agents.flaky_tests.findings import finding
 from agents.flaky_tests.quarantine_file import read
 from leverframe.model.changes import Change
@@ -44,12 +46,16 @@ class FlakyFactsGatherer:
         track: Track,
         changes: Changes,
         repositories: Mapping[str, Repository],
+        *,
+        issues: Issues | None = None,
     ) -> None:
+        """Without `issues` no entry says where its repair is tracked."""
         self._results = results
         self._folding = folding
         self._track = track
         self._changes = changes
         self._repositories = repositories
+        self._issues = issues
 
     def gather(self, request: FlakyFactsRequest) -> FlakyFacts:
         """Everything but the policy's caps.
@@ -99,8 +105,13 @@ class FlakyFactsGatherer:
             path = self._path(repository, tip, known)
             one = self._finding(known, path, now, listed=known.test in listed)
             if one is not None:
-                found.append(_placed(one, path, owners))
+                placed = _placed(one, path, owners)
+                found.append(placed.model_copy(update={"link": self._link(repository, placed.test)}))
         return sorted(found, key=lambda one: (one.test.stored() not in listed, -one.strength))
+
+    def _link(self, repository: Repository, test: Untrusted) -> str:
+        """Where the repair of the test is tracked once it is quarantined."""
+        return self._issues.address(repository.name, key=tracking.key_of(test)) if self._issues else ""
 
     def _finding(
         self, known: KnownTest, path: str | None, now: datetime, *, listed: bool

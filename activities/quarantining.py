@@ -11,15 +11,17 @@ from typing import Literal, Protocol
 from temporalio import activity
 
 from activities.failures import typed_failures
+from activities.issues_port import Issues
 from activities.ports import Changes
 from activities.pulse import with_pulse
 from activities.reserved import effect_of, patch_of, run_message
 from activities.results_port import ChangeState, QuarantineNote
 from activities.track_port import Track
+from agents.flaky_tests import tracking
 from agents.flaky_tests.quarantine_file import edited, holds
 from leverframe.model.changes import Author, Change, ChangeSpec
 from leverframe.model.differences import TreeDifference
-from leverframe.model.errors import NotFound, Refused
+from leverframe.model.errors import LeverframeError, NotFound, Refused, Unavailable
 from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.ids import quarantine_branch
 from leverframe.model.proposals import ChangeQuarantine
@@ -28,6 +30,8 @@ from leverframe_pytest.quarantine import PLACE
 from policies.decision import Reservation
 
 MOST_BYTES = 8_000_000
+PATIENCE = 8
+"""Attempts at issues; with the retries' pauses that is a few minutes."""
 
 
 class QuarantineRequest(Frozen):
@@ -65,11 +69,13 @@ class QuarantineActivities:
         track: Track,
         repositories: Mapping[str, Repository],
         memory: Remembers,
+        issues: Issues,
     ) -> None:
         self._changes = changes
         self._track = track
         self._repositories = repositories
         self._memory = memory
+        self._issues = issues
 
     @activity.defn(name="change_quarantine")
     @typed_failures
@@ -128,9 +134,21 @@ class QuarantineActivities:
     @activity.defn(name="quarantine_ended")
     @typed_failures
     def ended(self, ended: Ended) -> None:
-        """Keep how it ended. Raises NotFound, Unavailable."""
+        """Keep how it ended, and track the repair of what is quarantined now.
+
+        That a forge takes no issues is told in the log: what has landed is in force without them.
+        Raises NotFound, Unavailable.
+        """
         self._repository(ended.effect, ended.repository)
         self._note(ended.repository, ended.change, ended.state, ended.effect, ended.at)
+        if ended.state != "over":
+            return
+        try:
+            _track(self._issues, ended)
+        except LeverframeError as error:
+            if isinstance(error, Unavailable) and activity.info().attempt < PATIENCE:
+                raise
+            activity.logger.warning("repairs of %s are not tracked: %s", ended.change, error)
 
     def _note(
         self, repository: str, change: str, state: ChangeState, effect: ChangeQuarantine, at: datetime
@@ -150,6 +168,21 @@ class QuarantineActivities:
         if name not in self._repositories:
             raise NotFound(f"repository {name!r} is not declared")
         return self._repositories[name]
+
+
+def _track(issues: Issues, ended: Ended) -> None:
+    """An issue for each test that has entered; that of one that has left is closed."""
+    for entering in ended.effect.enter:
+        test = entering.entry.test
+        issues.track(
+            ended.repository,
+            key=tracking.key_of(test),
+            title=tracking.title_of(test),
+            body=tracking.body_of(entering.entry, ended.change),
+        )
+    for test in ended.effect.leave:
+        body = tracking.left_body_of(test, ended.change)
+        issues.resolve(ended.repository, key=tracking.key_of(test), body=body)
 
 
 def preview(

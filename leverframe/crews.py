@@ -20,6 +20,7 @@ from leverframe.builders import build_builders
 from leverframe.forges import (
     build_checks,
     build_forge_reports,
+    build_issues,
     build_pages,
     build_queue,
     build_track,
@@ -69,7 +70,8 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         changes=ports.changes, track=ports.track, flags=ports.flags, repositories=declared, client=client
     )
     results = ResultActivities(ports.results, ports.track, declared, keeping_of(settings))
-    facts = FlakyFactsGatherer(ports.results, results, ports.track, ports.changes, declared)
+    issues = build_issues(settings)
+    facts = FlakyFactsGatherer(ports.results, results, ports.track, ports.changes, declared, issues=issues)
     return _methods(
         ForgeActivities(ports.changes, ports.track, declared, ports.builds, ports.deployments),
         BuildActivities(ports.track, ports.builds, declared, build_builders(settings, apart=False)),
@@ -94,7 +96,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
             policies=ports.policy_source,
             tests=facts,
         ),
-        QuarantineActivities(ports.changes, ports.track, declared, ports.results),
+        QuarantineActivities(ports.changes, ports.track, declared, ports.results, issues),
         results,
         CarReportActivities(ports.results, declared, settings.left_reports),
         ForgeReportActivities(build_forge_reports(settings), ports.results, declared),

@@ -5,6 +5,7 @@ https://docs.github.com/en/rest/issues/issues. Listing is used instead of search
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from githubkit import Response
 
@@ -50,6 +51,10 @@ class GithubIssues:
             else:
                 answer = self._rest.issues.update(at.owner, at.repo, known.number, state="open", body=text)
             return Issue.model_validate(answer.json()).html_url
+
+    def address(self, repository: str, *, key: str) -> str:
+        at = self._places.of(repository)
+        return f"https://{self._account.host}/{at.owner}/{at.repo}/issues?q={quote(f'is:issue {key}')}"
 
     def resolve(self, repository: str, *, key: str, body: str) -> None:
         at = self._places.of(repository)

@@ -1,6 +1,7 @@
 """Issues on GitLab, found again by our label and a hidden marker: https://docs.gitlab.com/api/issues/."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import quote
 
 from activities.backends.gitlab_account import SCOPE, GitlabAccount, Query, explain, parsed
 from activities.backends.gitlab_answers import Issue, disarmed
@@ -39,6 +40,10 @@ class GitlabIssues:
                 "PUT", f"{at.url}/issues/{known.iid}", doing, data={"description": text, **again}
             )
         return parsed(Issue, answer.body, doing).web_url
+
+    def address(self, repository: str, *, key: str) -> str:
+        path = self._places.at(repository).path
+        return f"{self._account.root.rstrip('/')}/{path}/-/issues?scope=all&state=all&search={quote(key)}"
 
     def resolve(self, repository: str, *, key: str, body: str) -> None:
         at = self._places.at(repository)

@@ -9,6 +9,9 @@ class NoIssues:
     def track(self, repository: str, *, key: str, title: str, body: str) -> str:
         return ""
 
+    def address(self, repository: str, *, key: str) -> str:
+        return ""
+
     def resolve(self, repository: str, *, key: str, body: str) -> None:
         """There is none."""
 

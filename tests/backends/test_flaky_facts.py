@@ -10,10 +10,12 @@ from temporalio.exceptions import ApplicationError
 
 from activities.backends.results_store import ResultsStore
 from activities.flaky_facts import FlakyFactsGatherer
+from activities.issues_port import Issues
 from activities.ports import Changes
 from activities.test_results import AT_MOST, Keeping, ResultActivities
 from activities.track_port import Track
 from agents.flaky_tests.quarantine_file import rendered
+from agents.flaky_tests.tracking import key_of
 from leverframe.model.changes import Author, Change, Priority
 from leverframe.model.errors import BadInput, NotFound
 from leverframe.model.facts import FlakyFactsRequest
@@ -100,6 +102,13 @@ class Record:
         return self.known[change]
 
 
+class Places:
+    """The addresses of issues."""
+
+    def address(self, repository: str, *, key: str) -> str:
+        return f"https://git.example/{repository}?q={key}"
+
+
 class World:
     def __init__(self, home: Path) -> None:
         self.store = ResultsStore(store_at(home / "store.db"))
@@ -107,7 +116,9 @@ class World:
         repositories = {"shop": a_repository("shop")}
         track, changes = cast(Track, self.trees), cast(Changes, self.record)
         self.folding = ResultActivities(self.store, track, repositories, Keeping())
-        self.gatherer = FlakyFactsGatherer(self.store, self.folding, track, changes, repositories)
+        self.gatherer = FlakyFactsGatherer(
+            self.store, self.folding, track, changes, repositories, issues=cast(Issues, Places())
+        )
         self.runs = 0
 
     def tell(self, *signs: str, test: str = FLAKY, beside: Sequence[str] = (OTHER,)) -> None:
@@ -145,6 +156,7 @@ def test_a_flaky_test_is_a_finding_with_its_file_and_its_owner(world: World) -> 
     (found,) = facts.findings
     assert (found.test.stored(), found.kind, found.masks) == (FLAKY, "flaky", (SIGNATURE,))
     assert (found.path, found.owner, found.runs) == ("tests/test_a.py", "@acme/tests", 24)
+    assert found.link == f"https://git.example/shop?q={key_of(found.test)}"
     assert found.strength >= 10_000
     assert (facts.tests, facts.file, facts.added_today) == (2, QuarantineFile(), 0)
 

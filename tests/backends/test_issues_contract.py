@@ -10,6 +10,8 @@ from activities.backends.issues_gitlab import GitlabIssues
 from activities.backends.issues_none import NoIssues
 from activities.issues_port import Issues
 from leverframe.model.errors import LeverframeError, NotFound
+from leverframe.model.quarantine import Quarantined
+from leverframe.model.untrusted import Untrusted
 from tests.fakes.github import FakeGithub
 from tests.fakes.github_setup import OWNER_REPO, Key, account, an_app, declared, new_key
 from tests.fakes.github_shapes import Fault as GithubFault
@@ -20,6 +22,10 @@ from tests.fakes.gitlab_setup import account as gitlab_account
 from tests.fakes.gitlab_setup import declared as on_gitlab
 
 KEY = "flaky/1a2b3c4d5e6f"
+ENTRY = {
+    "test": Untrusted("t"), "masks": ("",), "since": "2026-11-01", "expires": "2026-12-01", "evidence": "",
+    "owner": "@ada",
+}  # fmt: skip
 
 
 @dataclass
@@ -94,6 +100,15 @@ def test_an_issue_whose_answer_was_lost_is_found_again(world: World) -> None:
         world.issues.track("shop", key=KEY, title="A flaky test", body="It failed twice.")
     assert world.issues.track("shop", key=KEY, title="A flaky test", body="x").endswith("/issues/1")
     assert [state for state, _ in world.seen()] == ["open"]
+
+
+def test_where_an_issue_is_found_is_known_before_it_is_opened(world: World) -> None:
+    address = world.issues.address("shop", key="flaky-1a2b")
+    assert address.startswith("https://git")
+    assert "acme/shop" in address
+    assert "flaky-1a2b" in address
+    assert world.writes() == []
+    assert Quarantined.model_validate({**ENTRY, "link": address}).link == address
 
 
 def test_new_words_replace_the_old_and_a_closed_issue_opens_again(world: World) -> None:

@@ -1,22 +1,27 @@
 """Changes of a quarantine file over real git and a real store: opened once, looked for, remembered."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
 from activities.backends.results_store import ResultsStore
 from activities.flaky_facts import FlakyFactsGatherer
 from activities.forge import ForgeActivities
 from activities.look import Look
-from activities.quarantining import Ended, QuarantineActivities, QuarantineRequest
+from activities.ports import Health
+from activities.quarantining import PATIENCE, Ended, QuarantineActivities, QuarantineRequest
 from activities.results_port import QuarantineNote
 from activities.test_results import Keeping, ResultActivities
+from agents.flaky_tests import tracking
 from agents.flaky_tests.quarantine_file import read, rendered
+from leverframe.model.errors import LeverframeError, Refused, Unavailable
 from leverframe.model.facts import FlakyFactsRequest
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import ChangeQuarantine
@@ -46,6 +51,31 @@ class Memory:
             self.known[one.change] = f"{one.state} {','.join(one.enter)} {','.join(one.leave)}".strip()
 
 
+@dataclass
+class Issues:
+    """Issues as people see them, by their keys."""
+
+    open: dict[str, tuple[str, str]] = field(default_factory=dict)
+    closed: dict[str, str] = field(default_factory=dict)
+    error: LeverframeError | None = None
+
+    def track(self, repository: str, *, key: str, title: str, body: str) -> str:
+        if self.error is not None:
+            raise self.error
+        self.open[key] = (title, body)
+        return f"https://git.example/{key}"
+
+    def address(self, repository: str, *, key: str) -> str:
+        return f"https://git.example/?q={key}"
+
+    def resolve(self, repository: str, *, key: str, body: str) -> None:
+        self.open.pop(key, None)
+        self.closed[key] = body
+
+    def health(self) -> Health:
+        return Health(ok=True, detail="")
+
+
 class Yard:
     """The activities, and what they act on."""
 
@@ -54,7 +84,10 @@ class Yard:
         self.git: GitWorld = self.world.git
         declared = {"shop": self.world.repository}
         self.memory = Memory()
-        self.acts = QuarantineActivities(self.world.changes, self.world.track, declared, self.memory)
+        self.issues = Issues()
+        self.acts = QuarantineActivities(
+            self.world.changes, self.world.track, declared, self.memory, self.issues
+        )
         self.forge = ForgeActivities(self.world.changes, self.world.track, declared)
 
     def reserved(self, effect: ChangeQuarantine, *, step: int = 0) -> Reservation:
@@ -196,7 +229,7 @@ def test_what_a_person_turned_down_is_in_the_facts_of_the_next_run(yard: Yard) -
     """Through the real store and the real gatherer, while its merge request is open, too."""
     results = ResultsStore(yard.world.engine)
     declared = {"shop": yard.world.repository}
-    acts = QuarantineActivities(yard.world.changes, yard.world.track, declared, results)
+    acts = QuarantineActivities(yard.world.changes, yard.world.track, declared, results, yard.issues)
     folding = ResultActivities(results, yard.world.track, declared, Keeping())
     gatherer = FlakyFactsGatherer(results, folding, yard.world.track, yard.world.changes, declared)
     asked = FlakyFactsRequest(
@@ -212,3 +245,53 @@ def test_what_a_person_turned_down_is_in_the_facts_of_the_next_run(yard: Yard) -
     facts = gatherer.gather(asked)
     assert [test.stored() for test in facts.rejected] == ["tests/test_a.py::b"]
     assert not facts.in_flight
+
+
+def ended(effect: ChangeQuarantine, state: str = "over") -> Ended:
+    return Ended.model_validate(
+        {"repository": "shop", "change": "shop/7", "state": state, "effect": effect, "at": AT}
+    )
+
+
+def test_the_repair_of_a_test_is_tracked_from_its_quarantine_on_until_it_leaves(yard: Yard) -> None:
+    test = Untrusted("tests/test_a.py::a")
+    key = tracking.key_of(test)
+    yard.acts.ended(ended(change(entering("a"))))
+    title, body = yard.issues.open[key]
+    assert title == "Flaky test: tests/test_a.py::a"
+    assert "by shop/7" in body
+    assert key in body
+    yard.acts.ended(ended(change(leave=(test.stored(),), staying=1)))
+    assert yard.issues.open == {}
+    assert "left the quarantine by shop/7" in yard.issues.closed[key]
+
+
+def test_a_quarantine_that_a_person_rejected_opens_no_issue(yard: Yard) -> None:
+    yard.acts.ended(ended(change(entering("a")), "rejected"))
+    assert yard.issues.open == {}
+
+
+def test_a_forge_that_takes_no_issues_does_not_undo_what_has_landed(yard: Yard) -> None:
+    yard.issues.error = Refused("issues are switched off")
+    yard.acts.ended(ended(change(entering("a"))))
+    assert yard.memory.known == {"shop/7": "over tests/test_a.py::a"}
+
+
+@pytest.mark.parametrize(("attempt", "raised"), [(1, True), (PATIENCE, False)])
+def test_a_forge_that_is_away_is_asked_again_for_a_while(yard: Yard, attempt: int, raised: bool) -> None:
+    yard.issues.error = Unavailable("no answer")
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, attempt=attempt)
+    with pytest.raises(ApplicationError, match="no answer") if raised else nullcontext():
+        environment.run(yard.acts.ended, ended(change(entering("a"))))
+
+
+def test_a_hostile_name_is_only_text_in_the_issue() -> None:
+    name = "x | y\n# z <img src=x> @everybody [a](http://evil) \x1b[2J"
+    one = entering("a").entry.model_copy(update={"test": Untrusted(name)})
+    title, body = tracking.title_of(one.test), tracking.body_of(one, "shop/7")
+    assert "\n" not in title
+    row = next(line for line in body.splitlines() if line.startswith("| test |"))
+    assert row == f"| test | {Untrusted(name).for_markdown(300)} |"
+    assert "<img" not in body
+    assert "\x1b" not in title + body
