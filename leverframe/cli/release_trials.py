@@ -29,6 +29,8 @@ Beta = Annotated[float, typer.Option(help="How often a harm may pass a step as e
 R0 = Annotated[float, typer.Option("--r0", help="So many times stable's rate is tolerated.")]
 Excludes = Annotated[float, typer.Option(help="A step is green when so many times is excluded.")]
 WarmUp = Annotated[int, typer.Option(help="Polls that don't count after a change of the weight.")]
+ColdSeconds = Annotated[float, typer.Option(help="How long instances get warm after such a change.")]
+BurstSeconds = Annotated[float, typer.Option(help="How long one bad moment of a good release may last.")]
 Weights = Annotated[
     list[str] | None,
     typer.Option(
@@ -49,9 +51,11 @@ def plan(
     poll_seconds: Annotated[float, typer.Option(help="How often the gate looks.")] = 15.0,
     alpha: Alpha = 0.05,
     beta: Beta = 0.05,
-    r0: R0 = 1.25,
+    r0: R0 = 1.02,
     excludes: Excludes = 2.0,
-    warm_up: WarmUp = 2,
+    warm_up: WarmUp = 0,
+    cold_seconds: ColdSeconds = 120,
+    burst_seconds: BurstSeconds = 60,
     weight: Weights = None,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +66,15 @@ def plan(
     """
     from workflows.release.foresight import Traffic, outlook  # noqa: PLC0415 - loads when it is used
 
-    rules = _rules(alpha, beta, r0, excludes, warm_up)
+    rules = _rules(
+        excludes,
+        alpha=alpha,
+        beta=beta,
+        r0=r0,
+        warm_up=warm_up,
+        cold_seconds=cold_seconds,
+        burst_seconds=burst_seconds,
+    )
     weights = tuple(step or (1.0, 5.0, 25.0, 50.0))
     traffic = given(Traffic, rps=rps, base_error=base_error, weights=weights, poll_seconds=poll_seconds)
     signals = {ERRORS: SignalRules()} | _weighed(weight or ())
@@ -95,9 +107,11 @@ def replay(
     *,
     alpha: Alpha = 0.05,
     beta: Beta = 0.05,
-    r0: R0 = 1.25,
+    r0: R0 = 1.02,
     excludes: Excludes = 2.0,
-    warm_up: WarmUp = 2,
+    warm_up: WarmUp = 0,
+    cold_seconds: ColdSeconds = 120,
+    burst_seconds: BurstSeconds = 60,
     weight: Weights = None,
     as_json: AsJson = False,
 ) -> None:
@@ -108,7 +122,15 @@ def replay(
     """
     from workflows.release.back_test import back_test  # noqa: PLC0415 - loads when it is used
 
-    rules = _rules(alpha, beta, r0, excludes, warm_up)
+    rules = _rules(
+        excludes,
+        alpha=alpha,
+        beta=beta,
+        r0=r0,
+        warm_up=warm_up,
+        cold_seconds=cold_seconds,
+        burst_seconds=burst_seconds,
+    )
     weighed = _weighed(weight or ())
     names, steps = _outline(trace)
     if unknown := sorted(weighed.keys() - set(names)):
@@ -130,9 +152,9 @@ def replay(
     )
 
 
-def _rules(alpha: float, beta: float, r0: float, excludes: float, warm_up: int) -> GateRules:
+def _rules(excludes: float, **said: float) -> GateRules:
     levels = tuple(sorted({*HARMS, excludes}, reverse=True))
-    return given(GateRules, alpha=alpha, beta=beta, r0=r0, levels=levels, warm_up=warm_up)
+    return given(GateRules, levels=levels, **said)
 
 
 def _weighed(weights: Sequence[str]) -> dict[str, SignalRules]:

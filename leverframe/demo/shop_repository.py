@@ -84,7 +84,14 @@ def shop_repository(url: str) -> Repository:
                 ),
                 poll_seconds=0.3,
                 hold_seconds=60,
-                gate=GateRules(alpha=0.001, at_once=0.8, warm_up=1, negligible=0.02),
+                gate=GateRules(
+                    alpha=0.001,
+                    at_once=0.8,
+                    warm_up=1,
+                    cold_seconds=0,
+                    burst_seconds=0,
+                    negligible=0.02,
+                ),
             ),
         ),
     )

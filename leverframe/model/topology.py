@@ -206,38 +206,42 @@ class GateRules(Frozen):
     """A release at most `r0` times as bad as stable is taken back with at most this probability."""
     beta: float = Field(default=0.05, gt=0, lt=1)
     """A harm that a step must exclude passes for excluded with at most this probability."""
-    r0: float = Field(default=1.25, ge=1, le=10)
-    """So many times stable's rate is tolerated: noise of instances, not harm."""
+    r0: float = Field(default=1.02, ge=1, le=10)
+    """So many times stable's rate is tolerated."""
     negligible: float = Field(default=0.0005, gt=0, lt=0.5)
     """Harm is excluded, too, when the canary's own rate is surely below this one, whatever stable's is."""
-    warm_up: int = Field(default=2, ge=0)
-    """Looks that don't count after each change of the weight: a cold start is no harm."""
+    warm_up: int = Field(default=0, ge=0)
+    """Looks that don't count at all after each change of the weight."""
+    cold_seconds: float = Field(default=120, ge=0, le=86_400)
+    """How long instances get warm after each change of the weight: what they show in that time clears nobody,
+    and of harms that a cold start looks like it says but a little."""
+    burst_seconds: float = Field(default=60, ge=0, le=86_400)
+    """How long one bad moment of a good release may last: such a stretch never decides alone. 0: one look."""
     levels: tuple[Annotated[float, Field(gt=1, le=10)], ...] = Field(default=HARMS, min_length=1)
     """The harms of which each step certifies the absence."""
 
     at_once: float = Field(default=0.95, gt=0, lt=1)
     """The share of harms that are taken to show from the first request on; the rest begins on later steps."""
 
-    def begins(self, step: int, steps: int, look: int) -> float:
-        """How likely harm is taken to begin with this counted look of this step; both count from 1.
+    def begins(self, step: int, steps: int, stretch: int) -> float:
+        """How likely harm is taken to begin with this stretch of this step; both count from 1.
 
         Most of it at the very first; the rest evenly over the steps, within a step early rather than late.
         """
-        later = (1 - self.at_once) / steps / (look * (look + 1)) if step <= steps else 0.0
-        return self.at_once + later if step == look == 1 else later
+        later = (1 - self.at_once) / steps / (stretch * (stretch + 1)) if step <= steps else 0.0
+        return self.at_once + later if step == stretch == 1 else later
 
-    @property
-    def ceiling(self) -> float:
-        """What one look may say for harm, in nats: a third of what red needs."""
-        return -math.log(self.alpha) / 3
-
-    def looks(self, steps: int, share: float = 1.0) -> int:
+    def looks(self, poll_seconds: float, steps: int, share: float = 1.0) -> int:
         """Looks, the warm-up included, that a step needs after its first before its own harm can show.
 
-        `share` is that of the signal in the average.
+        `share` is that of the signal in the average. A stretch of time never says all that red needs.
         """
-        needed = -math.log(self.alpha) - math.log(self.begins(2, max(steps, 2), 1)) - math.log(share)
-        return self.warm_up + math.ceil(needed / self.ceiling) + 1
+        red = -math.log(self.alpha)
+        needed = red - math.log(self.begins(2, max(steps, 2), 1)) - math.log(share)
+        stretches = math.ceil(needed / red / 0.97)
+        burst = max(1, math.ceil(self.burst_seconds / poll_seconds))
+        first = math.ceil(self.cold_seconds / poll_seconds) or burst
+        return self.warm_up + first + (stretches - 2) * burst + 2
 
 
 class SignalRules(Frozen):
@@ -272,7 +276,7 @@ class CanaryPlan(Frozen):
     def looks(self) -> int:
         """Looks, the warm-up included, that a step needs before harm can show in each signal."""
         weights = [rules.weight for rules in self.signals.values()]
-        return self.gate.looks(len(self.steps), min(weights) / math.fsum(weights))
+        return self.gate.looks(self.poll_seconds, len(self.steps), min(weights) / math.fsum(weights))
 
     @model_validator(mode="after")
     def _errors_count_and_steps_can_be_decided(self) -> Self:

@@ -38,7 +38,7 @@ HISTORY = (OLD, NEW, NEWER)
 """Commits of the target, oldest first: a later one contains the earlier ones."""
 
 
-QUICK = GateRules(alpha=1e-6, at_once=0.5, warm_up=0)
+QUICK = GateRules(alpha=1e-6, at_once=0.5, cold_seconds=0, burst_seconds=0)
 """A gate that asks for strong evidence and so may decide after few looks."""
 
 

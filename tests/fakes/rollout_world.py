@@ -50,7 +50,8 @@ def plan(*percents: int, poll: float = 0.02, page_after: float = 600) -> Rollout
         RolloutStep(percent=percent, min_requests=20, min_seconds=20, page_after_seconds=page_after)
         for percent in (0, *percents)
     )
-    return RolloutPlan(steps=steps, poll_seconds=poll, gate=GateRules(alpha=2e-6, at_once=0.5, warm_up=0))
+    gate = GateRules(alpha=2e-6, at_once=0.5, cold_seconds=0, burst_seconds=0)
+    return RolloutPlan(steps=steps, poll_seconds=poll, gate=gate)
 
 
 def rollout_policy(level: str = "act") -> PolicySnapshot:

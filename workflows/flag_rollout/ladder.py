@@ -167,7 +167,8 @@ class Ladder(Frozen):
         """What the step still needs to be green; None for nothing."""
         if self.held_since:
             return "a person holds it here"
-        if self.gate.polls < self.rules.looks(self.gate.steps, 1 / len(self.gate.signals)):
+        share = 1 / len(self.gate.signals)
+        if self.gate.polls < self.rules.looks(self.plan.poll_seconds, self.gate.steps, share):
             return "harm could not show so early"
         wanted, had = max(self.step.min_requests, 1), self.seen[ERRORS].canary.total
         if had < wanted:

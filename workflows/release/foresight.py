@@ -16,6 +16,7 @@ from pydantic import Field
 from leverframe.model.frozen import Frozen
 from leverframe.model.releases import Count
 from leverframe.model.topology import GateRules
+from workflows.release.ceiling import COLD
 from workflows.release.judge import rule_tests
 from workflows.release.sequential import NANO, Mixture
 
@@ -100,25 +101,31 @@ def _step(rules: GateRules, traffic: Traffic, weight: float, counts_for: float) 
     share, base = weight / 100, traffic.base_error
     per_minute = traffic.rps * share * 60
     poll = traffic.poll_seconds / 60
-    warm_up = rules.warm_up * poll
-    saturated = rules.looks(len(traffic.weights), counts_for) - rules.warm_up
+    warm_up, cold = rules.warm_up * poll, rules.cold_seconds / 60
+    saturated = rules.looks(traffic.poll_seconds, len(traffic.weights), counts_for) * poll
     enough = -math.log(rules.alpha) - math.log(counts_for)
 
-    def sight(ratio: float, requests: float | None, polls: int) -> Sight:
+    def sight(ratio: float, requests: float | None, *, unseen: float, least: float) -> Sight:
         if requests is None:
             return Sight(ratio=ratio, canary_requests=None, minutes=None)
-        minutes = warm_up + max(requests / per_minute, polls * poll)
+        minutes = max(warm_up + unseen + requests / per_minute, least)
         return Sight(ratio=ratio, canary_requests=math.ceil(requests), minutes=round(minutes, 1))
 
     return StepOutlook(
         weight=weight,
         canary_rps=traffic.rps * share,
         red=tuple(
-            sight(ratio, _until_red(rules, share, base, ratio, enough), saturated) for ratio in FORETOLD
+            sight(
+                ratio,
+                _until_red(rules, share, base, ratio, enough),
+                unseen=0.0 if ratio >= COLD else cold,
+                least=saturated,
+            )
+            for ratio in FORETOLD
         ),
         green=tuple(
-            sight(level, _until_clear(rules, test, share, base), 1)
-            for level, test in zip(rules.levels, rule_tests(rules).clearances, strict=True)
+            sight(level, _until_clear(rules, test, share, base), unseen=cold, least=warm_up + cold + poll)
+            for level, test in zip(rules.levels, rule_tests(rules).clearances.tests, strict=True)
         ),
     )
 

@@ -6,8 +6,8 @@
 
 α bounds the chance that a release whose every ratio to stable is at most `r0` is ever called red, over all
 polls, steps and signals together; β bounds for each signal and step the chance that a harm passes for
-excluded. Both bounds hold however often the judge looks (see `sequential`), and one burst of errors can't
-decide alone: a poll says at the most a third of what is needed.
+excluded. Both bounds hold however often the judge looks (see `sequential`), and neither one burst of errors
+nor a cold start decides alone: see `ceiling`. What instances do while they get warm clears nobody.
 
 At 100 % there is no control arm. There the canary's own rate is tested against a bound (99.8 %) of what
 stable did in the steps before: α then holds for a service whose rate stays what it was.
@@ -16,6 +16,7 @@ stable did in the steps before: α then holds for a service whose rate stays wha
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import Literal
 
@@ -24,16 +25,16 @@ from pydantic import Field
 from leverframe.model.frozen import Frozen, Instant
 from leverframe.model.releases import MOST_SIGNALS, Count
 from leverframe.model.topology import GateRules, SignalRules
+from workflows.release.ceiling import Ceiling, while_cold
 from workflows.release.sentences import compared, one_in, together
 from workflows.release.sequential import (
-    NANO,
     NEVER,
+    Battery,
     Evidence,
     Exposure,
     Mixture,
     begun,
     bounds,
-    capped,
     clearance,
     faultless,
     harm,
@@ -61,9 +62,13 @@ class SignalState(Frozen):
     """Of the average; those of all signals sum to 1."""
     must_clear: bool
     harm: Evidence
-    """Since the rollout began."""
-    cleared: tuple[Evidence, ...]
-    """Since the step began, by level."""
+    """Since the rollout began, but for the stretch that is under way."""
+    stretch: Evidence = ()
+    """Of the stretch that is under way, not capped; empty for nothing yet."""
+    expected: float = 0.0
+    """The bad events that a tolerated canary would have shown in it."""
+    cleared: Evidence
+    """Since the step began, level by level."""
     faultless: Evidence
     seen: Exposure = Exposure()
     """Since the step began, without the warm-up."""
@@ -91,6 +96,12 @@ class GateState(Frozen):
     weight: float | None = None
     polls: int = 0
     """At this weight, the warm-up included."""
+    opened_at: Instant | None = None
+    """The first of them."""
+    since: Instant | None = None
+    """The first poll of the stretch that is under way; None when none has counted at this weight."""
+    stretches: int = 0
+    """At this weight, that one included."""
     waiting: float = 1.0
     """The mass of harms that have not begun."""
 
@@ -111,58 +122,88 @@ class RuleTests:
     """The rules as tests."""
 
     harm: Mixture
-    clearances: tuple[Mixture, ...]
+    cold: Battery
+    """The alternatives of `harm` while instances get warm."""
+    clearances: Battery
     """By level, as in the rules."""
     faultless: Mixture
-    ceiling: int
-    """What one poll may say for harm."""
+    ceiling: Ceiling
 
-    def step_anew(self, held: SignalState) -> SignalState:
+    def step_anew(self, held: SignalState, *, cold: bool) -> SignalState:
         """The signal at the first poll of a step."""
-        return held.model_copy(
+        return self.stretch_over(held, cold=cold).model_copy(
             update={
-                "cleared": tuple(test.nothing for test in self.clearances),
+                "cleared": self.clearances.nothing,
                 "faultless": self.faultless.nothing,
                 "seen": Exposure(),
                 "control": held.control + held.seen.stable,
             }
         )
 
-    def seen(self, held: SignalState, exposure: Exposure, weight: float, mass: float) -> SignalState:
-        """The signal after what one poll saw of it. `mass` is that of a harm which begins with it."""
-        against = self._alone if weight >= 100 else self._beside_stable
-        harmed, cleared = against(held, exposure)
+    def so_far(self, held: SignalState, *, cold: bool) -> Evidence:
+        """The evidence for harm, with what the stretch under way may say."""
+        if not held.stretch:
+            return held.harm
+        return self.ceiling.under(held.stretch, held.expected, held.harm, cold=cold)
+
+    def stretch_over(self, held: SignalState, *, cold: bool, mass: float = 0.0) -> SignalState:
+        """The signal at the first poll of a stretch. `mass` is that of a harm which begins with it."""
+        harmed = begun(self.so_far(held, cold=cold), mass)
+        return held.model_copy(update={"harm": harmed, "stretch": (), "expected": 0.0})
+
+    def seen(self, held: SignalState, exposure: Exposure, weight: float, *, cold: bool) -> SignalState:
+        """The signal after what one poll saw of it. What is seen of `cold` instances clears nobody."""
+        alone = weight >= 100
+        against = self._alone if alone else self._beside_stable
+        expected, harmed, cleared = against(held, exposure, cold=cold)
         return SignalState(
             share=held.share,
             must_clear=held.must_clear,
-            harm=plus(begun(held.harm, mass), capped(harmed, self.ceiling)),
-            cleared=tuple(plus(had, more) for had, more in zip(held.cleared, cleared, strict=True)),
-            faultless=plus(held.faultless, self.faultless.by_rate(exposure.canary)),
+            harm=held.harm,
+            stretch=plus(held.stretch, harmed) if held.stretch else harmed,
+            expected=held.expected + expected,
+            cleared=cleared,
+            faultless=held.faultless
+            if cold
+            else plus(held.faultless, self.faultless.by_rate(exposure.canary)),
             seen=held.seen + exposure,
             control=held.control,
-            matched=_matched(held.matched, exposure) if weight < 100 else held.matched,
+            matched=held.matched if alone else _matched(held.matched, exposure),
         )
 
-    def _beside_stable(self, held: SignalState, exposure: Exposure) -> tuple[Evidence, tuple[Evidence, ...]]:
-        return self.harm.by_ratio(exposure), tuple(test.by_ratio(exposure) for test in self.clearances)
+    def _beside_stable(
+        self, held: SignalState, exposure: Exposure, *, cold: bool
+    ) -> tuple[float, Evidence, Evidence]:
+        cleared = held.cleared
+        if not cold and exposure.compares:
+            cleared = plus(cleared, self.clearances.by_ratio(exposure))
+        against = self.cold if cold else self.harm
+        return exposure.tolerable(self.harm.null), against.by_ratio(exposure), cleared
 
-    def _alone(self, held: SignalState, exposure: Exposure) -> tuple[Evidence, tuple[Evidence, ...]]:
+    def _alone(
+        self, held: SignalState, exposure: Exposure, *, cold: bool
+    ) -> tuple[float, Evidence, Evidence]:
         if not held.control.total:
-            return self.harm.nothing, tuple(test.nothing for test in self.clearances)
+            return 0.0, self.harm.nothing, held.cleared
         low, high = bounds(held.control)
-        return self.harm.by_rate(exposure.canary, high), tuple(
-            test.by_rate(exposure.canary, low) for test in self.clearances
-        )
+        cleared = held.cleared
+        if not cold:
+            cleared = plus(cleared, self.clearances.by_rate(exposure.canary, low))
+        expected = exposure.canary.total * high * self.harm.null
+        against = self.cold if cold else self.harm
+        return expected, against.by_rate(exposure.canary, high), cleared
 
 
 @cache
 def rule_tests(rules: GateRules) -> RuleTests:
     """The tests that keep what the rules promise."""
+    tests = harm(rules.r0)
     return RuleTests(
-        harm=harm(rules.r0),
-        clearances=tuple(clearance(level) for level in rules.levels),
+        harm=tests,
+        cold=while_cold(tests),
+        clearances=Battery(tuple(clearance(level) for level in rules.levels)),
         faultless=faultless(rules.negligible),
-        ceiling=math.floor(rules.ceiling * NANO),
+        ceiling=Ceiling(-math.log(rules.alpha), tests.alternatives),
     )
 
 
@@ -175,14 +216,12 @@ def begin(rules: GateRules, signals: Mapping[str, SignalRules], *, steps: int) -
     whole = math.fsum(each.weight for each in signals.values())
     return GateState(
         signals={
-            name: tests.step_anew(
-                SignalState(
-                    share=each.weight / whole,
-                    must_clear=each.must_clear,
-                    harm=never,
-                    cleared=(),
-                    faultless=(),
-                )
+            name: SignalState(
+                share=each.weight / whole,
+                must_clear=each.must_clear,
+                harm=never,
+                cleared=tests.clearances.nothing,
+                faultless=tests.faultless.nothing,
             )
             for name, each in sorted(signals.items())
         },
@@ -195,29 +234,74 @@ def observe(
 ) -> tuple[GateState, Judgement]:
     """One poll: the state after it, and what it says. `excludes` is the level that clears, if any."""
     tests = rule_tests(rules)
-    fresh = state.weight != poll.weight
-    polls, step = (1, state.step + 1) if fresh else (state.polls + 1, state.step)
-    signals, waiting = state.signals, state.waiting
-    if fresh:
-        signals = {name: tests.step_anew(held) for name, held in signals.items()}
-    if polls > rules.warm_up:
-        mass = min(waiting, rules.begins(step, state.steps, polls - rules.warm_up))
-        waiting -= mass
+    state = _at(rules, state, poll)
+    cold = _cold(rules, state)
+    if state.polls > rules.warm_up:
         signals = {
-            name: tests.seen(held, poll.signals.get(name, Exposure()), poll.weight, mass)
-            for name, held in signals.items()
+            name: tests.seen(held, poll.signals.get(name, _UNSEEN), poll.weight, cold=cold)
+            for name, held in state.signals.items()
         }
-    after = GateState(
-        signals=signals, steps=state.steps, step=step, weight=poll.weight, polls=polls, waiting=waiting
+        state = state.model_copy(update={"signals": signals})
+    return state, _judged(rules, state, poll, excludes, cold=cold)
+
+
+_UNSEEN = Exposure()
+
+
+def _cold(rules: GateRules, state: GateState) -> bool:
+    """Whether the stretch that is under way is the one in which instances get warm."""
+    if state.opened_at is None or state.since is None:
+        return False
+    return state.since - state.opened_at < timedelta(seconds=rules.cold_seconds)
+
+
+def _at(rules: GateRules, state: GateState, poll: Poll) -> GateState:
+    """The state at this poll, before what it saw: a step or a stretch may begin with it."""
+    tests, cold = rule_tests(rules), _cold(rules, state)
+    signals, waiting = state.signals, state.waiting
+    fresh = state.weight != poll.weight
+    if fresh:
+        signals = {name: tests.step_anew(held, cold=cold) for name, held in signals.items()}
+        state = state.model_copy(
+            update={"step": state.step + 1, "opened_at": poll.at, "since": None, "stretches": 0, "polls": 0}
+        )
+    polls, since, stretches = state.polls + 1, state.since, state.stretches
+    if polls > rules.warm_up and _stretch_begins(rules, state, poll.at, cold=cold):
+        since, stretches = poll.at, stretches + 1
+        mass = min(waiting, rules.begins(state.step, state.steps, stretches))
+        waiting -= mass
+        signals = {name: tests.stretch_over(held, cold=cold, mass=mass) for name, held in signals.items()}
+    return GateState(
+        signals=signals,
+        steps=state.steps,
+        step=state.step,
+        weight=poll.weight,
+        polls=polls,
+        opened_at=state.opened_at,
+        since=since,
+        stretches=stretches,
+        waiting=waiting,
     )
-    return after, _judged(rules, after, poll, excludes)
 
 
-def _judged(rules: GateRules, state: GateState, poll: Poll, excludes: float | None) -> Judgement:
+def _stretch_begins(rules: GateRules, state: GateState, at: Instant, *, cold: bool) -> bool:
+    if state.since is None or state.opened_at is None:
+        return True
+    if cold and at - state.opened_at >= timedelta(seconds=rules.cold_seconds):
+        return True
+    return at - state.since >= timedelta(seconds=rules.burst_seconds)
+
+
+def _judged(
+    rules: GateRules, state: GateState, poll: Poll, excludes: float | None, *, cold: bool
+) -> Judgement:
     tests = rule_tests(rules)
-    log = log_mean(
-        [(held.share, tests.harm.log(held.harm, state.waiting)) for held in state.signals.values()]
-    )
+    logs = {
+        name: tests.harm.log(tests.so_far(held, cold=cold), state.waiting)
+        for name, held in state.signals.items()
+    }
+    log = log_mean([(held.share, logs[name]) for name, held in state.signals.items()])
+    worst = max(logs, key=lambda name: (logs[name], name))
     strength = math.exp(min(log, 700.0))
     excluded = _excluded(rules, state)
     finding = _finding(
@@ -229,7 +313,7 @@ def _judged(rules: GateRules, state: GateState, poll: Poll, excludes: float | No
         excluded=excluded,
         explanation=_blind(state, poll)
         if finding == "blind"
-        else _words(rules, state, finding, strength, excluded),
+        else _words(rules, state, finding, strength, excluded, worst),
     )
 
 
@@ -254,10 +338,10 @@ def _excluded(rules: GateRules, state: GateState) -> float | None:
     tests, enough = rule_tests(rules), -math.log(rules.beta)
 
     def of(held: SignalState) -> float | None:
-        if tests.faultless.log(held.faultless) >= enough:
+        if tests.faultless.reaches(held.faultless, enough):
             return min(rules.levels)
-        levels = zip(rules.levels, tests.clearances, held.cleared, strict=True)
-        return min((level for level, test, had in levels if test.log(had) >= enough), default=None)
+        reached = tests.clearances.reached(held.cleared, enough)
+        return min((level for level, found in zip(rules.levels, reached, strict=True) if found), default=None)
 
     found = [of(held) for held in state.signals.values() if held.must_clear]
     known = [level for level in found if level is not None]
@@ -277,9 +361,11 @@ def _matched(matched: tuple[float, float], exposure: Exposure) -> tuple[float, f
     return above, below
 
 
-def _words(rules: GateRules, state: GateState, finding: Seen, strength: float, excluded: float | None) -> str:
-    tests = rule_tests(rules)
-    name, worst = max(state.signals.items(), key=lambda item: (tests.harm.log(item[1].harm), item[0]))
+def _words(
+    rules: GateRules, state: GateState, finding: Seen, strength: float, excluded: float | None, name: str
+) -> str:
+    """`name` is the signal that speaks most for harm."""
+    worst = state.signals[name]
     alone = (state.weight or 0) >= 100
     control = worst.control if alone else worst.seen.stable
     where = "stable in the earlier steps" if alone else "stable"

@@ -26,6 +26,11 @@ a prior):
 
 A sum of supermartingales that start at πₜ is one, so the bound stays.
 
+One burst, or the cold start of new instances, must not decide alone. So the products of a stretch of time
+are capped as a whole, at what `Ceiling` allows: min(·, c) is concave, so a capped product is a supermartingale
+still, also while the stretch is under way, when c is known before the stretch or only ever falls within it with
+K. What is said against harm is never capped.
+
 Evidence is kept as whole billionths of a nat, rounded down: the same counts give the same evidence on every
 machine, and rounding only ever takes evidence away.
 """
@@ -59,6 +64,13 @@ class Exposure(Frozen):
         """Whether both arms were exposed."""
         return self.canary.total > 0 and self.stable.total > 0
 
+    def tolerable(self, ratio: float) -> float:
+        """How many of the bad events would fall on a canary of so many times stable's rate; none to compare: 0."""
+        if not self.compares:
+            return 0.0
+        weighed = ratio * self.canary.total
+        return (self.canary.bad + self.stable.bad) * weighed / (weighed + self.stable.total)
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -74,7 +86,12 @@ class Mixture:
         """ln of each alternative's multiple of the null."""
         return tuple(math.log(ratio / self.null) for ratio in self.alternatives)
 
-    @property
+    @cached_property
+    def steps(self) -> tuple[tuple[float, float], ...]:
+        """Each alternative with its logarithm from `log_ratios`."""
+        return tuple(zip(self.alternatives, self.log_ratios, strict=True))
+
+    @cached_property
     def nothing(self) -> Evidence:
         """The evidence before the first poll."""
         return (0,) * len(self.alternatives)
@@ -84,17 +101,11 @@ class Mixture:
 
         Nothing when an arm was not exposed.
         """
-        if not exposure.compares:
-            return self.nothing
-        bad = exposure.canary.bad
-        both = bad + exposure.stable.bad
-        share = exposure.canary.total / (exposure.canary.total + exposure.stable.total)
-        under_null = math.log1p(share * (self.null - 1))
-        steps = zip(self.alternatives, self.log_ratios, strict=True)
-        return tuple(
-            math.floor(NANO * (bad * log + both * (under_null - math.log1p(share * (ratio - 1)))))
-            for ratio, log in steps
-        )
+        return self._alone.by_ratio(exposure)
+
+    @cached_property
+    def _alone(self) -> "Battery":
+        return Battery((self,))
 
     def by_rate(self, count: Count, reference: float = 1.0) -> Evidence:
         """The same for one arm alone: null and alternatives are multiples of a reference rate.
@@ -104,18 +115,95 @@ class Mixture:
         null = self.null * reference
         if not 0 < null < 1:
             return self.nothing
-        good, logs = count.total - count.bad, []
-        for alternative in self.alternatives:
-            rate = min(alternative * reference, (1 + null) / 2)
-            against = good * (math.log1p(-rate) - math.log1p(-null))
-            logs.append(count.bad * math.log(rate / null) + against)
-        return tuple(math.floor(log * NANO) for log in logs)
+        per_event = self._of_rates if reference == 1.0 else self._per_event(reference)
+        bad, good = count.bad, count.total - count.bad
+        return tuple([math.floor(NANO * (bad * log + good * spared)) for log, spared in per_event])
+
+    def _per_event(self, reference: float) -> tuple[tuple[float, float], ...]:
+        """Of each alternative the evidence of one bad and of one good event."""
+        null = self.null * reference
+        rates = [min(alternative * reference, (1 + null) / 2) for alternative in self.alternatives]
+        return tuple((math.log(rate / null), math.log1p(-rate) - math.log1p(-null)) for rate in rates)
+
+    @cached_property
+    def _of_rates(self) -> tuple[tuple[float, float], ...]:
+        return self._per_event(1.0)
 
     def log(self, evidence: Evidence, waiting: float = 0.0) -> float:
         """ln E of the whole mixture, in nats; `waiting` is the mass that has not begun."""
-        logs = [(weight, nano / NANO) for weight, nano in zip(self.weights, evidence, strict=True)]
-        return log_mean([*logs, (waiting, 0.0)] if waiting > 0 else logs)
+        top = max(evidence) / NANO
+        if waiting > 0 and top < 0:
+            top = 0.0
+        exp = math.exp
+        terms = [weight * exp(nano / NANO - top) for weight, nano in zip(self.weights, evidence, strict=True)]
+        if waiting > 0:
+            terms.append(waiting * exp(-top))
+        return round(top + math.log(math.fsum(terms)), 9)
 
+    @cached_property
+    def least_weight(self) -> float:
+        """ln of the smallest weight."""
+        return math.log(min(self.weights))
+
+    def reaches(self, evidence: Evidence, enough: float) -> bool:
+        """Whether ln E is at least so many nats; the logarithm is taken only where the largest does not tell."""
+        top = max(evidence) / NANO
+        if top < enough - 1e-6:
+            return False
+        return top + self.least_weight >= enough or self.log(evidence) >= enough
+
+
+@dataclass(frozen=True)
+class Battery:
+    """Several tests whose evidence is kept in one row: a poll is read in one go."""
+
+    tests: tuple[Mixture, ...]
+
+    @cached_property
+    def nothing(self) -> Evidence:
+        """The evidence before the first poll."""
+        return (0,) * sum(len(test.alternatives) for test in self.tests)
+
+    @cached_property
+    def _steps(self) -> tuple[tuple[int, float, float], ...]:
+        """Of every alternative: the number of its test, its ratio less one, and ln of its multiple of the null."""
+        return tuple(
+            (number, ratio - 1, log) for number, test in enumerate(self.tests) for ratio, log in test.steps
+        )
+
+    def by_ratio(self, exposure: Exposure) -> Evidence:
+        """As `Mixture.by_ratio`."""
+        if not exposure.compares:
+            return self.nothing
+        canary, stable = exposure.canary, exposure.stable
+        bad, both = canary.bad, canary.bad + stable.bad
+        share = canary.total / (canary.total + stable.total)
+        log1p, floor = math.log1p, math.floor
+        nulls = [log1p(share * (test.null - 1)) for test in self.tests]
+        return tuple(
+            [
+                floor(NANO * (bad * log + both * (nulls[number] - log1p(share * above))))
+                for number, above, log in self._steps
+            ]
+        )
+
+    def by_rate(self, count: Count, reference: float = 1.0) -> Evidence:
+        """As `Mixture.by_rate`."""
+        return tuple([nano for test in self.tests for nano in test.by_rate(count, reference)])
+
+    def reached(self, evidence: Evidence, enough: float) -> list[bool]:
+        """Of each test whether its ln E is at least so many nats."""
+        found, start = list[bool](), 0
+        for test in self.tests:
+            end = start + len(test.alternatives)
+            found.append(test.reaches(evidence[start:end], enough))
+            start = end
+        return found
+
+
+LEAST_HARM, EXPECTED, SPREAD, EVEN = 1.3, 1.8, 0.8, 0.2
+"""Of the alternatives to "no harm": the least, the middle and the deviation (in the logarithm) of their
+weights, and the share of the weight that is even."""
 
 NEVER = -(10**6) * NANO
 """The evidence of what has not begun: as good as a factor of 0."""
@@ -126,7 +214,7 @@ def begun(evidence: Evidence, mass: float) -> Evidence:
     if not mass:
         return evidence
     logs, new = [nano / NANO for nano in evidence], math.log(mass)
-    return tuple(math.floor(NANO * (max(log, new) + math.log1p(math.exp(-abs(log - new))))) for log in logs)
+    return tuple([math.floor(NANO * (max(log, new) + math.log1p(math.exp(-abs(log - new))))) for log in logs])
 
 
 def log_mean(terms: Sequence[tuple[float, float]]) -> float:
@@ -137,12 +225,7 @@ def log_mean(terms: Sequence[tuple[float, float]]) -> float:
 
 def plus(one: Evidence, other: Evidence) -> Evidence:
     """The evidence of both together."""
-    return tuple(a + b for a, b in zip(one, other, strict=True))
-
-
-def capped(evidence: Evidence, ceiling: int) -> Evidence:
-    """At most so much for each alternative: one poll can't decide alone."""
-    return tuple(min(nano, ceiling) for nano in evidence)
+    return tuple([a + b for a, b in zip(one, other, strict=True)])
 
 
 def bounds(count: Count, deviations: float = 3.0) -> tuple[float, float]:
@@ -155,17 +238,21 @@ def bounds(count: Count, deviations: float = 3.0) -> tuple[float, float]:
     return max(0.0, low) / count.total, high / count.total
 
 
-def harm(null: float, *, highest: float = 40.0, points: int = 24, spread: float = 0.75) -> Mixture:
+def harm(null: float, *, highest: float = 40.0, points: int = 16) -> Mixture:
     """Alternatives above the null, up to `highest` times stable's rate.
 
-    A geometric grid from 1.1, weighted by a half-normal of deviation `spread` in the logarithm: small harms
-    are expected more often than large ones, and large ones need no help to be seen.
+    A geometric grid, weighted by a log-normal around `EXPECTED`: harms of about twice are expected most,
+    and smaller ones are what bursts look like. A fifth of the weight is spread evenly, so that a catastrophe
+    needs not much more than its own evidence. A ratio below the middle between the null and the least
+    alternative never adds up to harm, however long it lasts.
     """
-    lowest = 1.1
+    lowest = max(LEAST_HARM, 1.1 * null)
+    highest = max(highest, 2 * lowest)
     step = (highest / lowest) ** (1 / (points - 1))
-    grid = [lowest * step**number for number in range(points)]
-    above = tuple(ratio for ratio in grid if ratio > null) or (null * 2,)
-    return _weighed(null, above, [math.exp(-((math.log(ratio) / spread) ** 2) / 2) for ratio in above])
+    grid = tuple(lowest * step**number for number in range(points))
+    shares = [math.exp(-((math.log(ratio / EXPECTED) / SPREAD) ** 2) / 2) for ratio in grid]
+    even = EVEN * math.fsum(shares) / (1 - EVEN) / points
+    return _weighed(null, grid, [share + even for share in shares])
 
 
 def clearance(null: float) -> Mixture:

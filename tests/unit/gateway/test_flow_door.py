@@ -57,7 +57,7 @@ class Router(StillMetrics):
 
 async def test_a_canary_whose_users_give_up_is_red_though_no_request_fails(tmp_path: Path) -> None:
     pages = Pages(starts_a_second=1000)
-    rules, number = GateRules(), 0
+    rules, number = GateRules(cold_seconds=0, burst_seconds=0), 0
     state = begin(rules, {ERRORS: SignalRules(), FLOWS: SignalRules(must_clear=False)}, steps=4)
     client = await Client.connect("127.0.0.1:1", lazy=True)
     async with gateway(tmp_path, client, flows=pages.door) as door, served(door.app) as address:

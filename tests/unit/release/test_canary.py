@@ -17,10 +17,10 @@ PLAN = CanaryPlan(
         CanaryStep(percent=100, min_requests=20, min_seconds=10, max_seconds=100),
     ),
     poll_seconds=5,
-    gate=GateRules(warm_up=1),
+    gate=GateRules(warm_up=1, cold_seconds=0, burst_seconds=0),
     hold_seconds=1000,
 )
-LOOKS = PLAN.gate.looks(2)
+LOOKS = PLAN.gate.looks(PLAN.poll_seconds, 2)
 """Looks after the first one of a step, until it may be left."""
 
 
@@ -157,9 +157,9 @@ def strict(**step: object) -> Ladder:
 def test_a_step_that_must_exclude_harm_is_not_left_by_time() -> None:
     _, move = polled(strict(), *looks((30, 0), (570, 3), times=LOOKS))
     assert move.kind == "hold"
-    assert move.verdict.reason.endswith("5 times stable's rate is excluded; 2 times must be")
+    assert move.verdict.reason.endswith("10 times stable's rate is excluded; 2 times must be")
     _, move = polled(strict(), *looks((300, 1), (5700, 30), times=LOOKS + 3))
-    assert (move.kind, move.verdict.excluded) == ("advance", 1.5)
+    assert (move.kind, move.verdict.excluded) == ("advance", 2.0)
 
 
 SLOW = "slower than 100 ms"

@@ -55,7 +55,7 @@ def test_a_good_release_is_cleared_about_when_it_was_said(level: float) -> None:
     plan = outlook(RULES, Traffic(rps=100, base_error=0.02, weights=(25,)), excludes=2.0)
     said = next(sight for sight in plan.steps[0].green if sight.ratio == level)
     assert said.canary_requests is not None
-    test = rule_tests(RULES).clearances[RULES.levels.index(level)]
+    test = rule_tests(RULES).clearances.tests[RULES.levels.index(level)]
     found = needed(test, share=0.25, base=0.02, ratio=1.0, enough=-math.log(RULES.beta))
     assert found / 1.6 - 100 <= said.canary_requests <= found * 1.6 + 100
 

@@ -57,7 +57,7 @@ def test_a_page_says_what_is_needed_how_long_that_takes_and_what_to_type() -> No
         "Reminder 2: shop bbbbbbbbbbbb has been undecided at 5 % since 2026-01-01 12:00 UTC; "
         "goes back by itself at 2026-01-02 12:00 UTC."
     )
-    assert "canary requests, of which it has had 90; at this traffic the rest takes" in text
+    assert "canary requests, of which it has had 100; at this traffic the rest takes" in text
     assert 'leverframe release promote shop --sha bbbbbbbbbbbb --reason "…" (two people' in text
     assert 'leverframe release abort shop --sha bbbbbbbbbbbb --reason "…"' in text
 

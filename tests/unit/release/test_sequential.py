@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from leverframe.model.releases import Count
 from workflows.release.sequential import (
     NANO,
+    Battery,
     Exposure,
     Mixture,
     bounds,
-    capped,
     clearance,
     faultless,
     harm,
@@ -132,13 +132,6 @@ def test_one_more_bad_event_on_the_canary_speaks_for_harm_and_against_clearance(
         assert sign * (after - before) >= 0
 
 
-def test_one_poll_can_not_say_more_than_its_ceiling_and_all_it_wants_against() -> None:
-    burst = exposed((100, 100), (0, 10_000))
-    assert max(capped(harm(1.25).by_ratio(burst), NANO)) == NANO
-    calm = harm(1.25).by_ratio(exposed((0, 5000), (500, 5000)))
-    assert capped(calm, NANO) == calm
-
-
 def test_weights_are_shares_and_every_alternative_lies_on_its_side() -> None:
     for test in (harm(1.0), harm(1.25), harm(9.9), harm(60.0)):
         assert math.isclose(sum(test.weights), 1)
@@ -171,3 +164,18 @@ def poisson(events: int, mean: float) -> float:
 
 def test_a_rate_above_one_is_no_hypothesis() -> None:
     assert harm(2.0).by_rate(Count(bad=5, total=9), 0.6) == harm(2.0).nothing
+
+
+@given(st.integers(0, 60), st.integers(60, 900), st.integers(0, 90), st.integers(0, 9000))
+def test_a_battery_finds_what_its_tests_find_one_by_one(
+    bad: int, canary: int, other: int, stable: int
+) -> None:
+    tests = tuple(clearance(level) for level in (10.0, 3.0, 1.5))
+    battery, seen = Battery(tests), exposed((bad, canary), (min(other, stable), stable))
+    row = battery.by_ratio(seen)
+    assert row == tuple(nano for test in tests for nano in test.by_ratio(seen))
+    alone = battery.by_rate(seen.canary, 0.01)
+    assert alone == tuple(nano for test in tests for nano in test.by_rate(seen.canary, 0.01))
+    each = [plus(test.nothing, test.by_ratio(seen)) for test in tests]
+    enough = [test.log(had) >= 3.0 for test, had in zip(tests, each, strict=True)]
+    assert battery.reached(row, 3.0) == enough
