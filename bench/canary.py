@@ -5,8 +5,8 @@
 A rollout gives the canary 1, 5, 25 and 50 % of the traffic, ten minutes each; events are Poisson at the rates
 of the cell. Every rule sees the same draws. `false` is the share of good releases taken back, in percent. For
 harm the columns are power (%), the median minute of the decision and the mean bad requests that the canary
-served. The worlds are ours, not production's, and a share of 1 % is known to ± 0.5 from 400 rollouts. Ends with
-each target and whether it was met.
+served. The worlds are ours, not production's, and a share of 1 % is known to ± 0.5 from 400 rollouts. Ends
+with each target and whether it was met.
 """
 
 import argparse

@@ -7,24 +7,29 @@ None. A poll is (weight, canary bad, canary total, stable bad, stable total) of 
 import math
 from collections.abc import Callable, Sequence
 
+from bench.canary_argo import Measured, Metric
+
 Seen = tuple[float, int, int, int, int]
 Rule = Callable[[Sequence[Seen], float], int | None]
 """The polls and stable's true base rate, which nobody knows but rules that are tuned to it."""
 
 
-def argo(limit: float, *, every: int, window: int = 5, failures: int = 3) -> Rule:
-    """Argo Rollouts: an analysis every so many minutes over a window; aborts past `failureLimit` failures.
+def argo(limit: float, *, every: int, window: int = 5, failures: int = 3, fixed: bool = False) -> Rule:
+    """Argo Rollouts: an analysis every so many minutes over a window; a failed or errored one aborts.
 
-    The condition is "the canary's error rate is below `limit` times the base rate", which a team has to know.
+    The condition is "the canary's error rate is below `limit` times the base rate", which a team has to
+    know, or, `fixed`, below `limit` itself. A window without requests has no rate and meets no condition.
     """
+    metric = Metric(failures=failures)
 
     def judged(polls: Sequence[Seen], base: float) -> int | None:
-        failed = 0
+        measured: list[Measured] = []
         for end in range(every, len(polls) + 1, every):
             seen = polls[max(0, end - window) : end]
             bad, total = sum(one[1] for one in seen), sum(one[2] for one in seen)
-            failed += total > 0 and bad / total >= limit * base
-            if failed > failures:
+            below = total > 0 and bad / total < (limit if fixed else limit * base)
+            measured.append("successful" if below else "failed")
+            if metric.phase(measured) in ("failed", "error"):
                 return end
         return None
 
@@ -92,7 +97,8 @@ def peeking(polls: Sequence[Seen], base: float) -> int | None:
 
 PEERS: dict[str, Rule] = {
     "argo, 2x the true base, [5m] every 1m": argo(2, every=1),
-    "argo as in its docs, [5m] every 5m": argo(2, every=5),
+    "argo, 2x the true base, [5m] every 5m": argo(2, every=5),
+    "argo, its documented example: 95 %, [5m] every 5m": argo(0.05, every=5, fixed=True),
     "flagger, 1 %, 1m": flagger(0.01),
     "kayenta, per step": kayenta,
     "z-test, peeking": peeking,

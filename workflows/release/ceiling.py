@@ -39,7 +39,7 @@ share of what red needs: then the second share of the rest."""
 
 
 def while_cold(test: Mixture) -> Battery:
-    """The same alternatives, in the same order, while instances get warm: the large ones against `TOLERATED`."""
+    """The same alternatives in the same order, while instances get warm: large ones against `TOLERATED`."""
     below = sum(ratio < COLD for ratio in test.alternatives)
     small = Mixture(test.null, test.alternatives[:below], test.weights[:below])
     large = Mixture(max(test.null, TOLERATED), test.alternatives[below:], test.weights[below:])

@@ -301,19 +301,26 @@ def _judged(
         for name, held in state.signals.items()
     }
     log = log_mean([(held.share, logs[name]) for name, held in state.signals.items()])
-    worst = max(logs, key=lambda name: (logs[name], name))
     strength = math.exp(min(log, 700.0))
     excluded = _excluded(rules, state)
     finding = _finding(
         rules, state, poll, red=log >= -math.log(rules.alpha), cleared=_at_most(excluded, excludes)
     )
+    if finding == "blind":
+        explanation = _blind(state, poll)
+    else:
+        worst = max(logs, key=lambda name: (logs[name], name))
+        so_far = f"{excluded:g} times stable's rate is excluded" if excluded else "nothing is excluded yet"
+        explanation = _words(
+            finding,
+            state,
+            counts=_counted(state, worst),
+            so_far=so_far,
+            strength=strength,
+            looks=rules.warm_up,
+        )
     return Judgement(
-        finding=finding,
-        evidence=float(f"{strength:.6g}"),
-        excluded=excluded,
-        explanation=_blind(state, poll)
-        if finding == "blind"
-        else _words(rules, state, finding, strength, excluded, worst),
+        finding=finding, evidence=float(f"{strength:.6g}"), excluded=excluded, explanation=explanation
     )
 
 
@@ -361,16 +368,16 @@ def _matched(matched: tuple[float, float], exposure: Exposure) -> tuple[float, f
     return above, below
 
 
-def _words(
-    rules: GateRules, state: GateState, finding: Seen, strength: float, excluded: float | None, name: str
-) -> str:
-    """`name` is the signal that speaks most for harm."""
-    worst = state.signals[name]
+def _counted(state: GateState, name: str) -> str:
+    """Both arms of one signal."""
+    held = state.signals[name]
     alone = (state.weight or 0) >= 100
-    control = worst.control if alone else worst.seen.stable
+    control = held.control if alone else held.seen.stable
     where = "stable in the earlier steps" if alone else "stable"
-    counts = compared(name, worst.seen.canary, control, where, None if alone else worst.ratio)
-    so_far = f"{excluded:g} times stable's rate is excluded" if excluded else "nothing is excluded yet"
+    return compared(name, held.seen.canary, control, where, None if alone else held.ratio)
+
+
+def _words(finding: Seen, state: GateState, *, counts: str, so_far: str, strength: float, looks: int) -> str:
     match finding:
         case "red":
             return f"{counts}; a good release looks like this at most {one_in(strength)}"
@@ -380,7 +387,7 @@ def _words(
         case "thin_data":
             return f"{counts}; {so_far}"
         case "warming_up":
-            return f"the first {rules.warm_up} looks after a change of the weight don't count"
+            return f"the first {looks} looks after a change of the weight don't count"
         case "no_control":
             return f"{counts}; there is nothing to compare with"
 

@@ -27,9 +27,9 @@ a prior):
 A sum of supermartingales that start at πₜ is one, so the bound stays.
 
 One burst, or the cold start of new instances, must not decide alone. So the products of a stretch of time
-are capped as a whole, at what `Ceiling` allows: min(·, c) is concave, so a capped product is a supermartingale
-still, also while the stretch is under way, when c is known before the stretch or only ever falls within it with
-K. What is said against harm is never capped.
+are capped as a whole, at what `Ceiling` allows: min(·, c) is concave, so a capped product is a
+supermartingale still, also while the stretch is under way, when c is known before the stretch or falls within
+it with K. What is said against harm is never capped.
 
 Evidence is kept as whole billionths of a nat, rounded down: the same counts give the same evidence on every
 machine, and rounding only ever takes evidence away.
@@ -65,7 +65,7 @@ class Exposure(Frozen):
         return self.canary.total > 0 and self.stable.total > 0
 
     def tolerable(self, ratio: float) -> float:
-        """How many of the bad events would fall on a canary of so many times stable's rate; none to compare: 0."""
+        """How many of the bad events would fall on a canary at so many times stable's rate; else 0."""
         if not self.compares:
             return 0.0
         weighed = ratio * self.canary.total
@@ -146,7 +146,7 @@ class Mixture:
         return math.log(min(self.weights))
 
     def reaches(self, evidence: Evidence, enough: float) -> bool:
-        """Whether ln E is at least so many nats; the logarithm is taken only where the largest does not tell."""
+        """Whether ln E is at least so many nats; the logarithm is taken only where the largest is unsure."""
         top = max(evidence) / NANO
         if top < enough - 1e-6:
             return False
@@ -166,7 +166,7 @@ class Battery:
 
     @cached_property
     def _steps(self) -> tuple[tuple[int, float, float], ...]:
-        """Of every alternative: the number of its test, its ratio less one, and ln of its multiple of the null."""
+        """Of every alternative its test's number, its ratio less one, and ln of its multiple of the null."""
         return tuple(
             (number, ratio - 1, log) for number, test in enumerate(self.tests) for ratio, log in test.steps
         )
