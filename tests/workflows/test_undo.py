@@ -56,7 +56,7 @@ def world(skipping: WorkflowEnvironment) -> Recovering:
 def desk(skipping: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setattr(undoing, "LOOK_WITHIN", timedelta(minutes=3))
     desk = Desk(monkeypatch, tmp_path, SHOP, noun="runs")
-    desk.set(TEMPORAL__ADDRESS=skipping.client.service_client.config.target_host)
+    desk.at(skipping.client)
     return desk
 
 
