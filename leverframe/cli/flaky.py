@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from leverframe.cli import flaky_records
 from leverframe.cli.output import AsJson, complain, print_fields, print_json, print_table
 from leverframe.cli.session import lines_of
 from leverframe.model.errors import BadInput
@@ -13,16 +14,17 @@ from leverframe.model.errors import BadInput
 if TYPE_CHECKING:
     from agents.flaky_tests.replay import Judged, Replay
 
-app = typer.Typer(help="Flaky tests: try the detector on your own history.", no_args_is_help=True)
+app = typer.Typer(
+    help="Flaky tests: what is known, what they cost, and the detector on your own history.",
+    no_args_is_help=True,
+)
+app.command("list")(flaky_records.listed)
+app.command("show")(flaky_records.show)
+app.command("stats")(flaky_records.stats)
 
 _SHOWN = 50
 """Rows of the table; the JSON has all tests."""
 _ORDER = ("broken", "flaky", "unknown", "healthy")
-
-
-@app.callback()
-def flaky() -> None:
-    """Keeps `replay` a command of its own while it is the only one."""
 
 
 @app.command()

@@ -1,0 +1,152 @@
+"""`leverframe flaky list`, `show` and `stats`, as a script and as a person meet them."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from activities.backends.results_store import ResultsStore
+from leverframe.cli.main import app
+from leverframe.model.errors import BadConfiguration, BadInput, NotFound
+from tests.fakes.gateway import REPOSITORY, SERVICE
+from tests.fakes.result_reports import SENSITIVE, SIGNATURE, fold_all, report
+from tests.fakes.stores import store_at
+
+FLAKY = "tests/test_cart.py::test_total[usd]"
+BROKEN = "tests/test_cart.py::test_empty"
+CALM = "tests/test_pay.py::test_refund"
+HOSTILE = "tests/test_x.py::test_\x1b[31m[bold]\u202e<b>"
+RUNS = 14
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings with one repository, and a store that nobody has sent anything."""
+    declared = json.dumps([REPOSITORY | {"service": SERVICE | {"name": "shop"}}])
+    (tmp_path / "leverframe.toml").write_text('home = "home"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LEVERFRAME_CONFIG", raising=False)
+    monkeypatch.setenv("LEVERFRAME_REPOSITORIES", declared)
+    return tmp_path
+
+
+def store_of(home: Path) -> ResultsStore:
+    return ResultsStore(store_at(home / "home" / "store.db"))
+
+
+@pytest.fixture
+def kept(home: Path) -> datetime:
+    """A flaky and a broken test, one that only passes, and one with a name to fear; returns when it began."""
+    store, began = store_of(home), datetime.now(UTC).replace(microsecond=0) - timedelta(days=3)
+    for number in range(RUNS):
+        at = began + timedelta(hours=number)
+        signs = {
+            FLAKY: "F." if number % 2 else ".",
+            BROKEN: "FFF" if number >= RUNS - 3 else ".",
+            CALM: ".",
+            HOSTILE: "F." if number == 0 else ".",
+        }
+        store.keep(report(signs, run=str(number), sha=f"{number:040x}", at=at), at=at)
+        fold_all(store, now=at + timedelta(minutes=30), bounds=SENSITIVE)
+    return began
+
+
+def flaky(*arguments: str) -> Any:
+    result = CliRunner().invoke(app, ["flaky", *arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0
+    return result.stdout
+
+
+@pytest.mark.parametrize("command", ["list", "stats"])
+def test_before_the_first_report_a_person_reads_how_one_is_sent(home: Path, command: str) -> None:
+    store_of(home)
+    assert "No report of shop has come yet: see docs/how-to/send-test-results.md" in flaky(command)
+    assert isinstance(json.loads(flaky(command, "--json")), dict)
+    with pytest.raises(NotFound, match="No report of shop has come yet"):
+        flaky("show", "anything")
+
+
+def test_reports_that_wait_and_suites_that_never_failed_are_told_apart(home: Path) -> None:
+    store, now = store_of(home), datetime.now(UTC)
+    store.keep(report({CALM: "."}, at=now), at=now)
+    assert "1 reports of shop wait to be folded" in flaky("list")
+    fold_all(store, now=now + timedelta(hours=1))
+    assert "No test of shop has failed in its 1 runs so far" in flaky("list")
+
+
+def test_tests_are_listed_for_a_script_and_for_a_person(kept: datetime) -> None:
+    found = json.loads(flaky("list", "--json", "--order", "test"))
+    assert (found["repository"], found["count"]) == ("shop", 3)
+    assert [(one["test"], one["verdict"]) for one in found["tests"]] == [
+        (BROKEN, "broken"),
+        (FLAKY, "flaky"),
+        (HOSTILE, "unknown"),
+    ]
+    assert datetime.fromisoformat(found["tests"][1]["quarantined_at"]) > kept
+    told = flaky("list", "--quarantined")
+    assert FLAKY in told
+    assert f"{RUNS // 2} of {RUNS} runs" in told
+    assert BROKEN not in told
+    assert [one["test"] for one in json.loads(flaky("list", "--verdict", "broken", "--json"))["tests"]] == [
+        BROKEN
+    ]
+    assert "No test of shop is like that" in flaky("list", "--verdict", "healthy")
+    assert "2 more: give --limit" in flaky("list", "--limit", "1")
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_hostile_name_steers_no_terminal(home: Path) -> None:
+    for told in (flaky("list"), flaky("show", "test_x.py"), flaky("stats"), flaky("list", "--json")):
+        assert not {"\x1b", "\u202e"} & set(told)
+    assert "[bold]" in flaky("list")
+
+
+def test_one_test_is_shown_by_its_name_or_by_a_part_that_no_other_has(kept: datetime) -> None:
+    found = json.loads(flaky("show", FLAKY, "--json"))
+    assert found["line"]["test"] == FLAKY
+    assert found["signatures"][0]["fingerprint"] == SIGNATURE
+    assert found["signatures"][0]["failures"] == RUNS // 2
+    assert [what for what, _ in found["events"]] == ["quarantined"]
+    told = flaky("show", "total[usd]")
+    for part in (FLAKY, "failed and passed on the same commit", SIGNATURE, "By the week", "quarantined"):
+        assert part in told, part
+    assert found == json.loads(flaky("show", "total[usd]", "--json"))
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_name_that_fits_several_or_none_is_answered_with_what_there_is(home: Path) -> None:
+    with pytest.raises(BadInput, match="2 tests have 'test_cart' in their names") as several:
+        flaky("show", "test_cart")
+    assert BROKEN in str(several.value)
+    assert FLAKY in str(several.value)
+    with pytest.raises(NotFound, match="only ever passed has no story; shop has 4 tests"):
+        flaky("show", CALM)
+
+
+@pytest.mark.usefixtures("kept")
+def test_figures_say_what_flakiness_costs(home: Path) -> None:
+    found = json.loads(flaky("stats", "--json"))
+    assert (found["runs"], found["tests"], found["flaky_runs"]) == (RUNS, 4, RUNS // 2 + 1)
+    assert found["rerun_milliseconds"] == RUNS // 2 * 200 + 200 + 3 * 500
+    assert found["minutes_lost"] == 0
+    assert found["verdicts"] == {"healthy": 0, "flaky": 1, "broken": 1, "unknown": 1}
+    assert found["quarantine_days"] == [2]
+    told = flaky("stats", "--days", "7")
+    for part in (
+        f"{RUNS} in 7 days",
+        f"{RUNS // 2 + 1} of {RUNS}",
+        "the oldest for 2 days",
+        SIGNATURE,
+        FLAKY,
+    ):
+        assert part in told, part
+
+
+def test_a_repository_that_is_not_declared_is_refused(home: Path) -> None:
+    with pytest.raises(BadConfiguration, match="till"):
+        flaky("list", "--repository", "till")
