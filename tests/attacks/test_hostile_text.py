@@ -20,7 +20,7 @@ from markdown_it.token import Token
 from temporalio.testing import WorkflowEnvironment
 
 from leverframe.model.ids import approval_id
-from leverframe.model.proposals import FlipFlag, RevertChange
+from leverframe.model.proposals import FlipFlag, RevertChange, RollBack
 from tests.fakes.hostile_road import (
     FLAG,
     NO_KILL,
@@ -162,7 +162,8 @@ async def test_the_merge_request_and_its_commits_say_only_what_is_ours(told: Tol
 async def test_the_text_chooses_no_flag_path_commit_or_branch(told: Told) -> None:
     assert told.report.proposal is not None
     effects = [step.effect for step in told.report.proposal.steps]
-    flip, revert, restore = effects
+    flip, back, revert, restore = effects
+    assert isinstance(back, RollBack)
     assert isinstance(revert, RevertChange)
     assert (flip, restore) == (FlipFlag(flag=FLAG, on=False), FlipFlag(flag=FLAG, on=True))
     assert (revert.repository, revert.commit) == ("shop", told.suspect)
@@ -180,7 +181,7 @@ async def test_the_command_line_prints_no_control_character(worst: Told, as_json
     for command in (
         ("runs", "show", worst.report.run),
         ("changes", "show", worst.change.id),
-        ("approvals", "show", approval_id(worst.report.run, 1)),
+        ("approvals", "show", approval_id(worst.report.run, 2)),
     ):
         shown = await asyncio.to_thread(leverframe, worst.home, *command, *as_json)
         assert "channel" in shown
