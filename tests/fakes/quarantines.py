@@ -48,6 +48,13 @@ def ruled(
     *, org: str = "", agent: str | None = RULE, repo: str | None = None, limits: str = DAILY
 ) -> PolicySnapshot:
     """A policy with these rules of a quarantine in its files."""
+    return parse(policy_files(org=org, agent=agent, repo=repo, limits=limits))
+
+
+def policy_files(
+    *, org: str = "", agent: str | None = RULE, repo: str | None = None, limits: str = DAILY
+) -> dict[str, str]:
+    """The texts of that policy, by their places."""
 
     def levers(rule: str | None) -> str:
         return f"levers: {{{MERGE}{f', quarantine: {{{rule}}}' if rule else ''}}}}}\n"
@@ -60,4 +67,4 @@ def ruled(
     }
     if repo is not None:
         files["repos/shop.yaml"] = f"version: 1\nlayer: repo\n{head}{levers(repo)}"
-    return parse(files)
+    return files
