@@ -125,6 +125,40 @@ class SuiteFigures:
     """For each test that is quarantined by the evidence now, since when; ascending."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteWeek:
+    """What a suite did in one week."""
+
+    monday: date
+    runs: int
+    in_trouble: int
+    flaky_runs: int
+    """Runs in which a test failed and passed, without those in trouble."""
+    flaky_ppm: int
+    """Of a million tests in runs, so many failed and passed; without runs in trouble."""
+    milliseconds: int
+    rerun_milliseconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """What the evidence did to one test's quarantine."""
+
+    test: str
+    what: Happening
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineSeen:
+    """The quarantine file, as a worker last read it."""
+
+    sha: str
+    content: str
+    """Data from outside; empty when the commit had none."""
+    read_at: datetime
+
+
 class TestRecords(Protocol):
     """Reads only. Synchronous."""
 
@@ -146,3 +180,15 @@ class TestRecords(Protocol):
         ...
 
     def figures(self, repository: str, *, since: datetime, now: datetime) -> SuiteFigures: ...
+
+    def by_week(self, repository: str, *, since: datetime, now: datetime) -> list[SuiteWeek]:
+        """Weeks with runs in that time, oldest first."""
+        ...
+
+    def happened(self, repository: str, *, since: datetime, now: datetime) -> list[Happened]:
+        """What quarantines did in that time, oldest first."""
+        ...
+
+    def quarantine_seen(self, repository: str) -> QuarantineSeen | None:
+        """None where no worker has looked yet."""
+        ...

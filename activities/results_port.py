@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from activities.ports import Health
-from activities.records_port import TestRecords
+from activities.records_port import QuarantineSeen, TestRecords
 from agents.flaky_tests.bounds import Bounds
 from agents.flaky_tests.history import History
 from leverframe.model.test_reports import Report
@@ -157,6 +157,10 @@ class RunFolds(Protocol):
 
     def notes(self, repository: str) -> list[QuarantineNote]:
         """Of changes that are open or rejected, the oldest first."""
+        ...
+
+    def see_quarantine(self, repository: str, seen: QuarantineSeen) -> None:
+        """Remember the quarantine file for those who can't read git. Idempotent."""
         ...
 
     def claim_fix(self, repository: str, test: str, sha: str) -> bool:

@@ -13,12 +13,14 @@ from temporalio import activity
 
 from activities.failures import typed_failures
 from activities.pulse import with_pulse
+from activities.records_port import QuarantineSeen
 from activities.results_port import Results
 from activities.track_port import Track
 from agents.flaky_tests.bounds import BY_A_PERSON, Bounds
-from leverframe.model.errors import NotFound
+from leverframe.model.errors import BadInput, NotFound, Unavailable
 from leverframe.model.frozen import Frozen
 from leverframe.model.topology import Repository
+from leverframe_pytest.quarantine import LARGEST, PLACE
 
 BOUNDS = Bounds(runs_to_false_quarantine=BY_A_PERSON)
 """Enough to ask a person; what lands by itself needs more, and the proposal says how much there is."""
@@ -94,6 +96,7 @@ class ResultActivities:
             left = WITH_FACTS - timedelta(seconds=time.monotonic() - began)
             if left > timedelta(0):
                 runs += self.fold(self._repositories[name], left).runs
+                self._see_quarantine(self._repositories[name])
         pruned = self._results.prune(
             attempts_before=now - self._keeping.detail, days_before=now - self._keeping.rollup
         )
@@ -132,6 +135,28 @@ class ResultActivities:
             )
             if time.monotonic() - began > at_most.total_seconds():
                 return summary.model_copy(update={"left": True})
+
+    def _see_quarantine(self, repository: Repository) -> None:
+        """Keep the tip's quarantine file for pages and commands: who serves them may not reach git.
+
+        While git is away, or the file is none, what was seen before stays with its time.
+        """
+        if not self._results.suite(repository.name).runs:
+            return
+        try:
+            tip = self._track.tip(repository)
+            content = self._content(repository, tip)
+        except (Unavailable, BadInput, NotFound) as error:
+            activity.logger.warning("the quarantine file of %s can't be read: %s", repository.name, error)
+            return
+        seen = QuarantineSeen(sha=tip, content=content, read_at=datetime.now(UTC))
+        self._results.see_quarantine(repository.name, seen)
+
+    def _content(self, repository: Repository, sha: str) -> str:
+        try:
+            return self._track.read_text(repository, sha=sha, path=PLACE, most=LARGEST)
+        except NotFound:
+            return ""
 
     def _contains(self, repository: Repository, fix: str, sha: str) -> bool:
         """Whether a commit that somebody named has the fix. One that git does not know does not."""

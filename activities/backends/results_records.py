@@ -1,7 +1,7 @@
 """What people ask of test results, answered from the store."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from activities.backends.results_pages import LAST_RUN, OF_DAY, OF_TEST, PAGE, S
 from activities.backends.results_shelf import pages_of
 from activities.backends.store_sql import answering, from_micros, reading, to_micros
 from activities.backends.store_tables import (
+    quarantine_files,
     suite_states,
     test_attempts,
     test_days,
@@ -24,10 +25,13 @@ from activities.backends.store_tables import (
 )
 from activities.records_port import (
     AttemptLine,
+    Happened,
     Happening,
     Order,
+    QuarantineSeen,
     SignatureCount,
     SuiteFigures,
+    SuiteWeek,
     TestCost,
     TestLine,
     TestStory,
@@ -152,6 +156,57 @@ class ResultRecords:
                 sorted((now - line.quarantined_at).days for line in lines if line.quarantined_at)
             ),
         )
+
+    def by_week(self, repository: str, *, since: datetime, now: datetime) -> list[SuiteWeek]:
+        """See `TestRecords.by_week`."""
+        c = test_runs.c
+        runs = select(c.at, c.in_trouble, c.tests, c.flaky, c.milliseconds, c.rerun_milliseconds).where(
+            c.repository == repository, c.at >= to_micros(since), c.at <= to_micros(now)
+        )
+        weeks: defaultdict[date, list[Any]] = defaultdict(list)
+        with answering(), reading(self._engine) as connection:
+            for row in connection.execute(runs):
+                day = from_micros(row.at).date()
+                weeks[day - timedelta(days=day.weekday())].append(row)
+        return [_week(monday, rows) for monday, rows in sorted(weeks.items())]
+
+    def happened(self, repository: str, *, since: datetime, now: datetime) -> list[Happened]:
+        """See `TestRecords.happened`."""
+        c = test_events.c
+        query = (
+            select(tests.c.test, c.what, c.at)
+            .join(tests, (tests.c.repository == c.repository) & (tests.c.number == c.number))
+            .where(c.repository == repository, c.at >= to_micros(since), c.at <= to_micros(now))
+            .order_by(c.at, tests.c.number, c.what)
+        )
+        with answering(), reading(self._engine) as connection:
+            return [
+                Happened(test=row.test, what=row.what, at=from_micros(row.at))
+                for row in connection.execute(query)
+            ]
+
+    def quarantine_seen(self, repository: str) -> QuarantineSeen | None:
+        """See `TestRecords.quarantine_seen`."""
+        c = quarantine_files.c
+        query = select(c.sha, c.content, c.read_at).where(c.repository == repository)
+        with answering(), reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return QuarantineSeen(sha=row.sha, content=row.content, read_at=from_micros(row.read_at))
+
+
+def _week(monday: date, rows: Sequence[Any]) -> SuiteWeek:
+    calm = [row for row in rows if not row.in_trouble]
+    return SuiteWeek(
+        monday=monday,
+        runs=len(rows),
+        in_trouble=len(rows) - len(calm),
+        flaky_runs=sum(row.flaky > 0 for row in calm),
+        flaky_ppm=sum(row.flaky for row in calm) * 1_000_000 // max(sum(row.tests for row in calm), 1),
+        milliseconds=sum(row.milliseconds for row in rows),
+        rerun_milliseconds=sum(row.rerun_milliseconds for row in rows),
+    )
 
 
 def _states(repository: str) -> Select[Any]:

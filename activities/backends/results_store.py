@@ -19,6 +19,7 @@ from activities.backends.results_shelf import StoreShelf, keep_histories, replac
 from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
 from activities.backends.store_tables import (
     quarantine_changes,
+    quarantine_files,
     suite_states,
     test_attempts,
     test_days,
@@ -30,6 +31,7 @@ from activities.backends.store_tables import (
     tests,
 )
 from activities.ports import Backend, Health
+from activities.records_port import QuarantineSeen
 from activities.results_port import (
     KeptReport,
     KnownTest,
@@ -214,6 +216,17 @@ class ResultsStore(ResultRecords):
                 )
                 for row in connection.execute(query.order_by(c.opened_at, c.change_id))
             ]
+
+    def see_quarantine(self, repository: str, seen: QuarantineSeen) -> None:
+        """See `RunFolds.see_quarantine`."""
+        row = {
+            "repository": repository,
+            "sha": seen.sha,
+            "content": seen.content,
+            "read_at": to_micros(seen.read_at),
+        }
+        with answering(), self._engine.begin() as connection:
+            replace_rows(connection, quarantine_files, [row], ("repository",))
 
     def claim_fix(self, repository: str, test: str, sha: str) -> bool:
         """See `RunFolds.claim_fix`. The same claim again changes nothing."""

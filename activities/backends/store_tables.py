@@ -409,3 +409,12 @@ quarantine_changes = Table(
     Column("opened_at", BigInteger, nullable=False),
     Index(None, "repository", "state"),
 )
+
+quarantine_files = Table(
+    "quarantine_files",
+    metadata,
+    Column("repository", Text, primary_key=True),
+    Column("sha", Text, nullable=False, comment="The commit that had it"),
+    Column("content", Text, nullable=False, comment="Empty when the commit had none"),
+    Column("read_at", BigInteger, nullable=False),
+)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
+from leverframe.cli.output import AsJson, complain, print_fields, print_json, print_table, say
 from leverframe.cli.session import OfRepository, chosen, load
 from leverframe.model.errors import BadInput, NotFound
 from leverframe.model.lengths import lasting
@@ -15,6 +15,7 @@ from leverframe.model.lengths import lasting
 if TYPE_CHECKING:
     from activities.records_port import SignatureCount, SuiteFigures, TestStory
     from activities.results_port import Results, SuiteSize
+    from leverframe.model.quarantine import Quarantined
 
 ALL = 20_000
 """Tests that a part of an identity is looked for in: as many as a list is made of."""
@@ -88,10 +89,11 @@ def show(
     """Show one test: its evidence, its failures' causes, its weeks, its last attempts, its quarantines."""
     results, name = _opened(repository)
     story = results.story(name, test) or _by_part(results, name, test)
+    entry = _entry(results, name, story.line.test)
     if as_json:
-        print_json({"repository": name, **asdict(story)})
+        print_json({"repository": name, **asdict(story), "in_file": entry})
     else:
-        _print_story(story)
+        _print_story(story, entry)
 
 
 def stats(
@@ -160,7 +162,22 @@ def _by_part(results: "Results", repository: str, part: str) -> "TestStory":
     )
 
 
-def _print_story(story: "TestStory") -> None:
+def _entry(results: "Results", repository: str, test: str) -> "Quarantined | None":
+    """What the quarantine file says of the test, as a worker last read it; a bad file forgives nothing."""
+    from agents.flaky_tests.quarantine_file import read  # noqa: PLC0415 - loads when it is used
+
+    seen = results.quarantine_seen(repository)
+    if seen is None or not seen.content:
+        return None
+    try:
+        entries = read(seen.content).entries
+    except BadInput as error:
+        complain(str(error))
+        return None
+    return next((entry for entry in entries if entry.test.stored() == test), None)
+
+
+def _print_story(story: "TestStory", entry: "Quarantined | None") -> None:
     line = story.line
     print_fields(
         {
@@ -169,6 +186,8 @@ def _print_story(story: "TestStory") -> None:
             "verdict": line.verdict.value,
             "evidence": line.evidence,
             "quarantined": line.quarantined_at,
+            "in the file": f"since {entry.since}, until {entry.expires}, {entry.owner}" if entry else None,
+            "tracked in": entry.link if entry else None,
             "first seen": story.first_at,
             "last run": story.last_at,
             "lost": f"{_took(story.rerun_milliseconds)} in executions after the first of a run",

@@ -16,6 +16,7 @@ from activities.forms import Forms
 from activities.inbox import Inbox
 from activities.permit_ports import Permits
 from activities.ports import Delivery, Deployments, Metrics
+from activities.records_port import TestRecords
 from activities.results_port import Reports
 from leverframe.bootstrap import (
     build_delivery,
@@ -30,6 +31,7 @@ from leverframe.clusters import build_permits
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.dora_pages import DoraPages
 from leverframe.gateway.flagger import FlaggerDoor
+from leverframe.gateway.flaky_pages import FlakyPages
 from leverframe.gateway.flow_door import FlowDoor
 from leverframe.gateway.github import GithubWebhook
 from leverframe.gateway.gitlab import GitlabWebhook
@@ -71,6 +73,7 @@ def build_app(
     gate: tuple[Delivery, Permits] | None = None,
     flows: FlowDoor | None = None,
     reports: Reports | None = None,
+    records: TestRecords | None = None,
     task_queue: str = HANDS,
     agents: Sequence[str] | None = None,
 ) -> Starlette:
@@ -89,6 +92,7 @@ def build_app(
         gate: what Flagger's questions are answered by; None when something else delivers.
         flows: what browsers tell of users' flows; None when none is declared.
         reports: where test reports are kept; None when nobody may send one.
+        records: what is known of tests, for their pages; None when there are none.
         task_queue: where watches run.
         agents: to override which enabled agents watch errors.
 
@@ -142,6 +146,7 @@ def build_app(
             *(_report_door(settings, reports, announcer, counters) if reports and announcer else []),
             *TrainPages(settings, trains or TrainViews(client, settings.repositories), counters).routes(),
             *DoraPages(deployments, counters).routes(),
+            *(_flaky(settings, records, counters) if records else []),
             *pages.routes(),
         ],
         exception_handlers={
@@ -172,6 +177,10 @@ def _report_door(
     for repository in settings.gateway.tests.tokens:
         settings.repository(repository)
     return ReportDoor(settings.gateway.tests, reports, counters, announcer.wake).routes()
+
+
+def _flaky(settings: Settings, records: TestRecords, counters: Counters) -> list[Route]:
+    return FlakyPages(records, [each.name for each in settings.repositories], counters).routes()
 
 
 class _Slack:
@@ -213,6 +222,7 @@ def serve(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     client = await connect(settings, lazy=True)
     counters = Counters()
+    results = build_results(settings)
     app = build_app(
         settings,
         client=client,
@@ -224,7 +234,8 @@ async def _serve(settings: Settings) -> None:
         gate=_gate(settings),
         flows=_flows(settings, counters),
         # Without a token for jobs, too: it tells the watches of what cars and the forge have left.
-        reports=build_results(settings),
+        reports=results,
+        records=results,
     )
     config = uvicorn.Config(
         app,

@@ -44,7 +44,8 @@ def _document(title: str, *content: Content) -> str:
     ]
     trail = (("Leverframe", "/"), ("Trains", "/trains"), ("Delivery figures", ADDRESS))
     steps = [el("li", el("a", name, href=href)) for name, href in trail]
-    body = [el("header", el("nav", el("ul", steps), aria_label="Where")), el("main", content)]
+    besides = el("p", el("a", "Flaky tests", href="/report/flaky"), class_="small")
+    body = [el("header", el("nav", el("ul", steps), aria_label="Where"), besides), el("main", content)]
     return page(f"{title} · Leverframe", head=head, body=body)
 
 

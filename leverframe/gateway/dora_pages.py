@@ -86,7 +86,12 @@ class DoraPages:
 
 def _asked(request: Request) -> tuple[int, str | None]:
     """The days and the service of the address. Raises Refusal for a number of days that is none."""
+    return days_of(request), request.query_params.get("service") or None
+
+
+def days_of(request: Request) -> int:
+    """The days of the address. Raises Refusal for a number of days that is none."""
     told = request.query_params.get("days", "30")
     if not (told.isascii() and told.isdigit() and 1 <= int(told[:5]) <= LONGEST_DAYS and len(told) <= 4):
         raise Refusal(400, "malformed", f"days must be a number from 1 to {LONGEST_DAYS}")
-    return int(told), request.query_params.get("service") or None
+    return int(told)

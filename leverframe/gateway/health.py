@@ -28,6 +28,7 @@ _INDEX = """<!doctype html>
 <ul>
 <li><a href="/trains">/trains</a> what rides, what waits, and how it went</li>
 <li><a href="/report/dora">/report/dora</a> how often, how fast and how well changes come to users</li>
+<li><a href="/report/flaky">/report/flaky</a> flaky, quarantined and broken tests, and what they cost</li>
 <li><a href="/health/live">/health/live</a> this process works</li>
 <li><a href="/health/ready">/health/ready</a> store and engine answer</li>
 <li><a href="/metrics">/metrics</a> for Prometheus</li>

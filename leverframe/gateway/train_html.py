@@ -116,7 +116,13 @@ def _document(
         el(
             "header",
             el("nav", el("ul", el("li", el("a", "Leverframe", href="/")), steps), aria_label="Where"),
-            el("p", el("a", "Delivery figures", href="/report/dora"), class_="small"),
+            el(
+                "p",
+                el("a", "Delivery figures", href="/report/dora"),
+                " · ",
+                el("a", "Flaky tests", href="/report/flaky"),
+                class_="small",
+            ),
         ),
         el("main", content, id="train", tabindex="-1", data_view=view, data_version=version),
         _pulse() if live else None,

@@ -17,7 +17,7 @@ from activities.track_port import Track
 from agents.flaky_tests.quarantine_file import rendered
 from agents.flaky_tests.tracking import key_of
 from leverframe.model.changes import Author, Change, Priority
-from leverframe.model.errors import BadInput, NotFound
+from leverframe.model.errors import BadInput, NotFound, Unavailable
 from leverframe.model.facts import FlakyFactsRequest
 from leverframe.model.ids import QUARANTINE_BRANCHES
 from leverframe.model.quarantine import Quarantined, QuarantineFile
@@ -247,6 +247,32 @@ def test_tending_folds_what_waits_and_forgets_what_is_old(world: World) -> None:
         "2 runs folded; 2 reports, 2 attempts and 0 runs were too old to keep"
     )
     assert world.folding.tend_results().startswith("0 runs folded; 0 reports")
+
+
+def test_tending_keeps_the_quarantine_file_for_those_who_can_not_read_git(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write(FLAKY)
+    world.folding.tend_results()
+    assert world.store.quarantine_seen("shop") is None
+    world.tell("F.")
+    world.folding.tend_results()
+    seen = world.store.quarantine_seen("shop")
+    assert seen is not None
+    assert (seen.sha, seen.content) == (TIP, world.trees.files[TIP][PLACE])
+
+    def away(repository: Repository, branch: str | None = None) -> str:
+        raise Unavailable("git is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.trees, "tip", away)
+        world.folding.tend_results()
+    assert world.store.quarantine_seen("shop") == seen
+    del world.trees.files[TIP][PLACE]
+    world.folding.tend_results()
+    emptied = world.store.quarantine_seen("shop")
+    assert emptied is not None
+    assert emptied.content == ""
 
 
 def test_a_commit_that_git_does_not_know_lacks_every_fix_and_odd_names_are_not_asked_for(

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from activities.backends.results_store import ResultsStore
+from activities.records_port import QuarantineSeen
 from agents.flaky_tests import detector
 from agents.flaky_tests.history import Verdict
 from tests.fakes.result_reports import BEGAN, SIGNATURE, fold_all, report, tell
@@ -130,3 +131,29 @@ def test_figures_count_flakiness_what_it_costs_and_how_old_quarantines_are(store
     assert figures.quarantine_days == (2,)
     nothing = store.figures("shop", since=now, now=now + DAY)
     assert (nothing.runs, nothing.flaky_ppm, nothing.costs) == (0, 0, ())
+
+
+def test_weeks_of_a_suite_are_counted_from_its_mondays(store: ResultsStore) -> None:
+    first, second = store.by_week("shop", since=BEGAN, now=LATER + DAY)
+    assert (first.monday, second.monday) == (date(2026, 3, 2), date(2026, 3, 9))
+    flaky = RUNS // 2 + 1
+    assert (first.runs, first.in_trouble, first.flaky_runs) == (RUNS, 0, flaky)
+    assert first.flaky_ppm == flaky * 1_000_000 // (4 * RUNS)
+    assert (second.runs, second.flaky_runs, second.rerun_milliseconds) == (1, 1, 200 + 300)
+    assert store.by_week("shop", since=BEGAN, now=BEGAN + DAY) == [first]
+    assert store.by_week("till", since=BEGAN, now=LATER) == []
+
+
+def test_what_happened_to_quarantines_in_a_time_is_told_by_test(store: ResultsStore) -> None:
+    (one,) = store.happened("shop", since=BEGAN, now=LATER)
+    assert (one.test, one.what) == (FLAKY, "quarantined")
+    assert store.happened("shop", since=one.at + timedelta(seconds=1), now=LATER) == []
+
+
+def test_the_quarantine_file_is_kept_as_it_was_last_seen(store: ResultsStore) -> None:
+    assert store.quarantine_seen("elsewhere") is None
+    for sha, content in (("a1", "version: 1\ntests: []\n"), ("b2", "")):
+        seen = QuarantineSeen(sha=sha, content=content, read_at=LATER)
+        store.see_quarantine("elsewhere", seen)
+        store.see_quarantine("elsewhere", seen)
+        assert store.quarantine_seen("elsewhere") == seen

@@ -17,6 +17,7 @@ from temporalio.client import Client
 
 from activities.backends.deployments_store import DeploymentsStore
 from activities.backends.errors_store import ErrorsStore
+from activities.backends.results_store import ResultsStore
 from activities.ports import Health, Metrics
 from leverframe.gateway.app import build_app
 from leverframe.gateway.counters import Counters
@@ -137,6 +138,7 @@ async def gateway(
         agents=agents,
         trains=trains,
         flows=flows,
+        records=ResultsStore(engine),
     )
     made = Gateway(app, store, engine, counters)
     made.metrics = still

@@ -1,7 +1,7 @@
 """`leverframe flaky list`, `show` and `stats`, as a script and as a person meet them."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from activities.backends.results_store import ResultsStore
+from activities.records_port import QuarantineSeen
+from agents.flaky_tests.quarantine_file import rendered
 from leverframe.cli.main import app
 from leverframe.model.errors import BadConfiguration, BadInput, NotFound
+from leverframe.model.quarantine import Quarantined, QuarantineFile
+from leverframe.model.untrusted import Untrusted
 from tests.fakes.gateway import REPOSITORY, SERVICE
 from tests.fakes.result_reports import SENSITIVE, SIGNATURE, fold_all, report
 from tests.fakes.stores import store_at
@@ -150,3 +154,24 @@ def test_figures_say_what_flakiness_costs(home: Path) -> None:
 def test_a_repository_that_is_not_declared_is_refused(home: Path) -> None:
     with pytest.raises(BadConfiguration, match="till"):
         flaky("list", "--repository", "till")
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_test_in_the_quarantine_file_is_shown_with_its_owner_and_its_last_day(home: Path) -> None:
+    now = datetime.now(UTC)
+    entry = Quarantined(
+        test=Untrusted(FLAKY),
+        masks=(SIGNATURE,),
+        since=date(2026, 3, 2),
+        expires=date(2026, 4, 1),
+        evidence="seen",
+        owner="@acme/payments",
+        link="https://git.example/acme/shop/issues/7",
+    )
+    content = rendered(QuarantineFile(entries=(entry,)))
+    store_of(home).see_quarantine("shop", QuarantineSeen(sha="a" * 40, content=content, read_at=now))
+    assert json.loads(flaky("show", FLAKY, "--json"))["in_file"]["owner"] == "@acme/payments"
+    told = flaky("show", FLAKY)
+    assert "since 2026-03-02, until 2026-04-01, @acme/payments" in told
+    assert entry.link in told
+    assert json.loads(flaky("show", BROKEN, "--json"))["in_file"] is None
