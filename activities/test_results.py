@@ -153,10 +153,12 @@ class ResultActivities:
         self._results.see_quarantine(repository.name, seen)
 
     def _content(self, repository: Repository, sha: str) -> str:
+        """As PostgreSQL can keep it: a file with NUL is none anyway, and whoever reads it finds out."""
         try:
-            return self._track.read_text(repository, sha=sha, path=PLACE, most=LARGEST)
+            content = self._track.read_text(repository, sha=sha, path=PLACE, most=LARGEST)
         except NotFound:
             return ""
+        return content.replace("\0", "\ufffd")
 
     def _contains(self, repository: Repository, fix: str, sha: str) -> bool:
         """Whether a commit that somebody named has the fix. One that git does not know does not."""

@@ -268,6 +268,11 @@ def test_tending_keeps_the_quarantine_file_for_those_who_can_not_read_git(
         patched.setattr(world.trees, "tip", away)
         world.folding.tend_results()
     assert world.store.quarantine_seen("shop") == seen
+    world.trees.files[TIP][PLACE] = "version: 1\0"
+    world.folding.tend_results()
+    odd = world.store.quarantine_seen("shop")
+    assert odd is not None
+    assert odd.content == "version: 1\ufffd"
     del world.trees.files[TIP][PLACE]
     world.folding.tend_results()
     emptied = world.store.quarantine_seen("shop")
