@@ -131,9 +131,8 @@ def _quarantine(one: InQuarantine, today: date) -> tuple[Content, ...]:
         at = one.line.quarantined_at if one.line else None
         return one.test, "–", _since(at.date(), today) if at else "–", "not in the file", known, "–", "–"
     left = (entry.expires - today).days
-    expires = (
-        f"{entry.expires} (in {left:,} days)" if left > 0 else f"{entry.expires}: its failures count again"
-    )
+    then = f" (in {left:,} days)" if left > 0 else ": its failures count again"
+    expires: Content = (_day(entry.expires), then)
     link = el("a", "issue", href=entry.link, rel="noreferrer") if entry.link else "–"
     masks = ", ".join(mask or "not known" for mask in entry.masks)
     return one.test, entry.owner, _since(entry.since, today), expires, known, el("code", masks), link
@@ -230,8 +229,13 @@ def _section(
     return el("section", el("h2", title), before, shown)
 
 
-def _since(day: date, today: date) -> str:
-    return f"{day} ({(today - day).days:,} days)"
+def _since(day: date, today: date) -> Content:
+    return _day(day), f" ({(today - day).days:,} days)"
+
+
+def _day(day: date) -> Html:
+    """In one piece, however narrow its column is."""
+    return el("span", day.isoformat(), class_="day")
 
 
 def _took(milliseconds: int) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import html
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,11 @@ def test_a_person_reads_what_is_quarantined_whose_it_is_and_what_flakiness_costs
         assert part in told, part
     assert f'<a href="{ISSUE}" rel="noreferrer">' in page
     assert told.index(f"{FLAKY} @acme") < told.index(f"{BROKEN} @acme")
+
+
+def test_an_entry_that_has_expired_says_that_its_failures_count_again(store: ResultsStore) -> None:
+    later = flaky_report(store, "shop", days=30, now=NOW + timedelta(days=3))
+    assert "2026-03-07: its failures count again" in words(flaky(later, days=30))
 
 
 def test_a_hostile_name_stays_a_name(store: ResultsStore) -> None:
