@@ -16,6 +16,8 @@ from leverframe.model.quarantine import Quarantined
 MOST = 50
 """Tests of each list."""
 MOST_QUARANTINED = 1_000
+ALL = 20_000
+"""Tests that are looked through for what is known of the file's entries: as many as a list is made of."""
 WEEKS = 12
 
 
@@ -62,18 +64,18 @@ def flaky_report(records: TestRecords, repository: str, *, days: int, now: datet
     monday = (now - timedelta(days=now.weekday(), weeks=WEEKS - 1)).replace(hour=0, minute=0, second=0)
     seen = records.quarantine_seen(repository)
     entries, problem = _entries(seen.content if seen else "")
-    lines, _ = records.listed(repository, quarantined=True, order="test", limit=MOST_QUARANTINED)
+    lines, _ = records.listed(repository, quarantined=True, order="test", limit=ALL)
     flakiest, _ = records.listed(repository, verdict=Verdict.FLAKY, order="flaky", limit=MOST)
-    broken, _ = records.listed(repository, verdict=Verdict.BROKEN, limit=MOST)
+    broken, _ = records.listed(repository, verdict=Verdict.BROKEN, limit=ALL)
     return FlakyReport(
         repository=repository,
         taken_at=now,
         since=since,
         figures=records.figures(repository, since=since, now=now),
         weeks=tuple(records.by_week(repository, since=monday, now=now)),
-        quarantined=_together(entries, [*broken, *flakiest, *lines]),
+        quarantined=_together(entries, [*broken, *lines]),
         flakiest=tuple(flakiest),
-        broken=tuple(broken),
+        broken=tuple(broken[:MOST]),
         file_read_at=seen.read_at if seen else None,
         file_problem=problem,
     )

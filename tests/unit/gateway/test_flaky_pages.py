@@ -87,6 +87,15 @@ def test_a_hostile_name_stays_a_name(store: ResultsStore) -> None:
     assert "test_&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;[bold]" in page
 
 
+def test_an_entry_is_known_to_be_broken_however_many_tests_are(
+    store: ResultsStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leverframe.gateway.flaky_report.MOST", 0)
+    report = flaky_report(store, "shop", days=30, now=NOW)
+    assert report.broken == ()
+    assert [one.line.verdict for one in report.quarantined if one.line] == ["flaky", "broken", "flaky"]
+
+
 def test_a_file_that_can_not_be_read_is_told_and_forgives_nothing(tmp_path: Path) -> None:
     store = ResultsStore(store_at(tmp_path / "store.db"))
     store.see_quarantine("shop", QuarantineSeen(sha="a", content="tests: <b>", read_at=NOW))
