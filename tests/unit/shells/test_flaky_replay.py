@@ -145,7 +145,7 @@ def test_bad_lines_can_be_left_out_and_are_counted(tmp_path: Path) -> None:
     [
         (b"", "no usable row"),
         (b"\x1f\x8b\x08broken", "can't be read"),
-        (gzip.compress(b"x" * 99)[:-9], "can't be"),
+        (gzip.compress(b"x" * 99, mtime=0)[:-9], "can't be"),
     ],
 )
 def test_a_file_that_says_nothing_or_is_cut_off_is_refused(
