@@ -78,7 +78,10 @@ def test_the_sandbox_has_no_credential_and_no_way_out() -> None:
     assert "postgres" not in {
         name for name in SERVICES if set(SERVICES[name]["networks"]) & set(sandbox["networks"])
     }
-    assert sandbox["volumes"] == ["artifacts:/var/lib/leverframe/artifacts:ro"]
+    assert sandbox["volumes"] == [
+        "artifacts:/var/lib/leverframe/artifacts:ro",
+        "reports:/var/lib/leverframe/reports",
+    ]
     assert not {"secrets", "ports", "env_file"} & set(sandbox)
     assert "no-new-privileges:true" in sandbox["security_opt"]
 

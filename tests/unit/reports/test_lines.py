@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -109,11 +108,12 @@ def test_skipped(): pytest.skip("no")
 
 
 def test_pytests_own_file_and_our_lines_tell_the_same_tests_and_the_same_last_failures(
-    pytester: pytest.Pytester,
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.makepyfile(**{"tests/test_pay": SUITE})
     pytester.syspathinsert(Path(__file__).parents[3])
-    os.environ.update(LEVERFRAME_SHA="abc", LEVERFRAME_RUN="1")  # pytester restores the environment
+    monkeypatch.setenv("LEVERFRAME_SHA", "abc")
+    monkeypatch.setenv("LEVERFRAME_RUN", "1")
     told_to = ("-p", "leverframe_pytest.plugin", "--reruns=1", "-o", "junit_family=xunit1")
     pytester.runpytest(*told_to, "--junitxml=junit.xml", "--leverframe-results=lines.jsonl")
     facts = Facts(repository="shop", source="upload", run="1", sha="abc")
