@@ -112,8 +112,8 @@ class InvestigateActivities:
             since=request.since,
             max_events=request.max_events,
         )
-        history = self._track.overlay_history(repository, "production", limit=2)
-        if not history:
+        live = self._track.overlay_sha(repository, "production")
+        if live is None:
             raise NotFound(f"the production overlay of {repository.name} names no commit")
         states = self._flags.list()
         return ErrorFacts(
@@ -124,12 +124,12 @@ class InvestigateActivities:
             sampled=group.sampled,
             total=group.total,
             first_at=group.first_at,
-            frames=self._frames(repository, history[0], group),
+            frames=self._frames(repository, live, group),
             flags=_known_flags(group, states),
             flag_states=tuple(states),
             releases=group.releases,
-            live=history[0],
-            previous=history[1] if len(history) > 1 else None,
+            live=live,
+            previous=self._track.live_before(repository, sha=live),
             commits=self._commits(repository, request.max_commits),
         )
 

@@ -335,7 +335,10 @@ class Track(Protocol):
         ...
 
     def live_before(self, repository: Repository, *, sha: str) -> str | None:
-        """What production's overlay named just before it named the commit, by git's history of it."""
+        """What stood in production's overlay before it named the commit, by git's history of it.
+
+        Never what was taken back: naming it again would bring back what was red.
+        """
         ...
 
     def health(self) -> Health: ...

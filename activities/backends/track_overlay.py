@@ -1,6 +1,6 @@
 """An environment's overlay as it stands in a commit of a mirror, and what it named before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from activities import overlay_file
@@ -14,6 +14,8 @@ from leverframe.model.topology import Repository
 MAX_BYTES = 256_000
 COMMITS_READ = 200
 """How many commits of an overlay's file are read for its history."""
+LOOKED_BACK = 40
+"""Of these, how many may stand between a commit and what was live before it."""
 
 
 def declared(repository: Repository, environment: Environment) -> str:
@@ -49,6 +51,23 @@ def history(git: Git, onto: str, path: str, image: str) -> Iterator[Named]:
         # A commit that removed the file, or broke it, named nothing.
         with suppress(NotFound, BadInput):
             yield overlay_file.named(read(git, commit, path), image)
+
+
+def before(named: Iterable[str], sha: str) -> str | None:
+    """What stood before the SHA, given what was named, newest first; None if nothing is known.
+
+    What the overlay came back from was taken back, and stands no more: of 1, 2, 3, 2 it is 1 for 2.
+    """
+    standing: list[str] = []
+    found: str | None = None
+    for each in reversed(list(named)):
+        if each in standing:
+            del standing[standing.index(each) + 1 :]
+            continue
+        if each == sha:
+            found = standing[-1] if standing else None
+        standing.append(each)
+    return found
 
 
 def pinned_before(git: Git, onto: str, repository: Repository, sha: str, now: Named) -> str | None:

@@ -193,12 +193,11 @@ class GitReader:
     def live_before(self, repository: Repository, *, sha: str) -> str | None:
         path = track_overlay.declared(repository, "production")
         with self._mirror(repository).synced() as git:
-            tip, seen = tip_of(git, repository.target), False
-            for earlier in track_overlay.history(git, tip, path, repository.service.image):
-                if seen and earlier.sha not in (None, sha) and has_commit(git, str(earlier.sha)):
-                    return earlier.sha
-                seen = seen or earlier.sha == sha
-        return None
+            tip = tip_of(git, repository.target)
+            history = track_overlay.history(git, tip, path, repository.service.image)
+            named = [each.sha for each in itertools.islice(history, track_overlay.LOOKED_BACK) if each.sha]
+            there = {each for each in set(named) if has_commit(git, each)}
+            return track_overlay.before([each for each in named if each in there], sha)
 
     @on_a_fresh_mirror_again
     def reverted_in(self, repository: Repository, *, commit: str, since: datetime) -> str | None:

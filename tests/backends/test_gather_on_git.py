@@ -12,6 +12,8 @@ from tests.unit.test_investigate import OneChange, OneGroup
 
 def test_a_crash_in_a_deployed_file_is_blamed_on_the_commit_that_changed_its_line(tmp_path: Path) -> None:
     world = GitWorld(tmp_path)
+    before = world.git("rev-parse", "main")
+    world.commit("main", {OVERLAY: KUSTOMIZATION.replace(FIRST_SHA, before)}, message="promote")
     suspect = world.commit("main", {"app.py": "one\nTWO\nthree\n"}, message="change the second line")
     world.commit("main", {OVERLAY: KUSTOMIZATION.replace(FIRST_SHA, suspect)}, message="promote")
     investigate = InvestigateActivities(
@@ -24,6 +26,6 @@ def test_a_crash_in_a_deployed_file_is_blamed_on_the_commit_that_changed_its_lin
     facts = investigate.gather(
         ErrorFactsRequest(repository="shop", service="shop", subject="SHOP-1", since=BEGAN)
     )
-    assert (facts.live, facts.previous) == (suspect, FIRST_SHA)
+    assert (facts.live, facts.previous) == (suspect, before)
     assert [(frame.path, frame.line, frame.blamed) for frame in facts.frames] == [("app.py", 2, suspect)]
     assert [commit.sha for commit in facts.commits][1] == suspect

@@ -131,6 +131,16 @@ class TestOverlay:
         assert track.overlay_history(shop, "production", limit=1) == ["c" * 40]
         assert track.overlay_sha(shop, "production") == "c" * 40
 
+    def test_what_was_taken_back_never_stood_before_anything(
+        self, world: GitWorld, track: GitTrack, shop: Repository
+    ) -> None:
+        first, second, red = (world.commit("main", {f"{name}.py": "x\n"}) for name in ("a", "b", "c"))
+        for sha in (first, second, red, second):
+            world.commit("main", {OVERLAY: KUSTOMIZATION.replace(FIRST_SHA, sha)})
+        assert track.live_before(shop, sha=second) == first
+        assert track.live_before(shop, sha=red) == second
+        assert track.live_before(shop, sha=first) is None
+
     def test_a_tag_that_is_no_sha_is_none(self, world: GitWorld, track: GitTrack, shop: Repository) -> None:
         world.commit("main", {OVERLAY: KUSTOMIZATION.replace(FIRST_SHA, "latest")})
         assert track.overlay_sha(shop, "production") is None

@@ -51,8 +51,11 @@ class Tree:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def overlay_history(self, repository: Repository, environment: str, *, limit: int = 10) -> list[str]:
-        return [LIVE, PREVIOUS][:limit]
+    def overlay_sha(self, repository: Repository, environment: str) -> str | None:
+        return LIVE
+
+    def live_before(self, repository: Repository, *, sha: str) -> str | None:
+        return PREVIOUS
 
     def has_file(self, repository: Repository, *, sha: str, path: str) -> bool:
         self.asked.append(path)
