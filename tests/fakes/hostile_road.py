@@ -137,6 +137,8 @@ class Ground:
         """A shop whose live release broke a line."""
         world = GitWorld(home)
         world.commit("main", {"shop/pricing.py": "one\ntwo\nthree\n", WORKFLOW_FILE: "on: push\n"})
+        before = KUSTOMIZATION.replace(FIRST_SHA, world.git("rev-parse", "main"))
+        world.commit("main", {OVERLAY: before, DEV_OVERLAY: before})
         suspect = world.commit("main", {"shop/pricing.py": "one\nbroken\nthree\n"})
         live = KUSTOMIZATION.replace(FIRST_SHA, suspect)
         world.commit("main", {OVERLAY: live, DEV_OVERLAY: live})
