@@ -9,6 +9,7 @@ lines that name none. Where several own a file, the first is named.
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from codeowners import CodeOwners as Lines
 
@@ -19,8 +20,10 @@ from leverframe.model.topology import Repository
 
 PLACES = (".github/CODEOWNERS", ".gitlab/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
 """The first that is there counts."""
-LARGEST = 3_000_000
-"""Bytes; GitHub does not read a larger one either."""
+LARGEST = 500_000
+"""Bytes; of a larger one nothing is read. GitHub's own limit is 3 MB, which would take long for each test."""
+MOST_STARS, MOST_DOUBLE = 2, 2
+"""Of `*` in one part of a pattern, and of `**` in all: more could be tried against a path for hours."""
 
 _SECTION = re.compile(r"\^?\[[^\]]+\](?:\[\d+\])?(?:\s+(?P<owners>.*))?")
 _OWNER = re.compile(OWNER)
@@ -32,10 +35,9 @@ class CodeOwners:
     def __init__(self, text: str) -> None:
         self._lines = Lines("")
         for line in _plain(text):
-            try:
-                self._lines.paths[:0] = Lines(line).paths
-            except (ValueError, re.error):
-                continue
+            with suppress(ValueError, re.error):
+                self._lines.paths += Lines(line).paths
+        self._lines.paths.reverse()
 
     def owner_of(self, path: str) -> str | None:
         """`@ada`, `@acme/payments` or an address; None for a file that nobody owns."""
@@ -60,7 +62,7 @@ def _plain(text: str) -> Iterator[str]:
     section = ""
     for raw in text.splitlines():
         line = raw.partition(" #")[0].strip()
-        if not line or line.startswith("#"):
+        if not line or line.startswith("#") or _slow(line):
             continue
         if heading := _SECTION.fullmatch(line):
             section = heading["owners"] or ""
@@ -68,3 +70,10 @@ def _plain(text: str) -> Iterator[str]:
             yield f"{line} {section}"
         else:
             yield line
+
+
+def _slow(line: str) -> bool:
+    """Whether the line's pattern has so many wildcards that matching it may not end."""
+    parts = line.split(maxsplit=1)[0].split("/")
+    singles = [part.count("*") for part in parts if part != "**"]
+    return parts.count("**") > MOST_DOUBLE or max(singles, default=0) > MOST_STARS

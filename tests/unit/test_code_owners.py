@@ -50,3 +50,15 @@ def test_a_name_that_is_none_owns_nothing(name: str) -> None:
 
 def test_an_empty_file_gives_nothing_to_anybody() -> None:
     assert CodeOwners("").owner_of("a.py") is None
+
+
+@pytest.mark.parametrize("pattern", ["a*" * 40 + "b", "**/a/" * 40 + "b", "[" * 5000, "?" * 5000])
+def test_a_pattern_that_would_be_tried_for_hours_owns_nothing(pattern: str) -> None:
+    owners = CodeOwners(f"* @acme/everybody\n{pattern} @mallory\n")
+    assert owners.owner_of("a" * 500) == "@acme/everybody"
+    assert owners.owner_of("a/" * 240 + "c") == "@acme/everybody"
+
+
+def test_patterns_as_people_write_them_are_kept() -> None:
+    owners = CodeOwners("**/*test*/**/x_*.py @acme/tests\n")
+    assert owners.owner_of("a/my_tests/b/c/x_1.py") == "@acme/tests"

@@ -167,4 +167,5 @@ async def test_the_loop_looks_at_once_and_after_each_arrival_and_outlives_a_stor
     doorway.shelf.away = False
     await doorway.send()
     await told.wait()
+    assert not loop.done()
     loop.cancel()
