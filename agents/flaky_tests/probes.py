@@ -6,27 +6,12 @@ is executed again in one fresh job: what passes there was not broken by the chan
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from agents.flaky_tests.bounds import Bounds
 from agents.flaky_tests.evidence import after_quiet, strength
 from agents.flaky_tests.history import History
 from agents.flaky_tests.observation import Attempts
-
-
-class Kind(StrEnum):
-    """How a fresh job executes the test; what fails only there names the likely cause."""
-
-    AS_IT_RAN = "as_it_ran"
-    ALONE = "alone"
-    """Without the tests before it: fails by itself, or needs them."""
-    SHUFFLED = "shuffled"
-    """In another order: order, leaked state."""
-    PARALLEL = "parallel"
-    """Beside others and a busy machine: concurrency, time-outs, leaks."""
-    CLOCK_AND_SEED = "clock_and_seed"
-    """Other date, time zone, locale, hash seed: time and randomness."""
-
+from leverframe.model.executions import Kind
 
 ORDER = (
     *(Kind.AS_IT_RAN, Kind.SHUFFLED, Kind.AS_IT_RAN, Kind.PARALLEL),

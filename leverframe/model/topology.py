@@ -48,6 +48,9 @@ class Check(Frozen):
     results: tuple[ResultsGlob, ...] = Field(default=(), max_length=10)
     """Globs of the test reports that the command leaves in the tree. `{results}` in the command stands for a
     file that is taken, too. They never change what the check says."""
+    selects_tests: bool = False
+    """Whether the command runs only the tests that its environment names, as our pytest plugin makes it do:
+    then single tests can be executed again in fresh jobs."""
 
     @property
     def tells_of_tests(self) -> bool:
@@ -59,6 +62,10 @@ class Check(Frozen):
         if self.results and self.runs_on == "forge":
             raise ValueError(
                 f"check {self.name}: results are taken from the sandbox only; jobs upload theirs"
+            )
+        if self.selects_tests and not (self.runs_on == "sandbox" and self.tells_of_tests):
+            raise ValueError(
+                f"check {self.name}: selects_tests needs a command in the sandbox that leaves results"
             )
         if (self.runs_on == "sandbox") != bool(self.command):
             raise ValueError(

@@ -1,0 +1,65 @@
+"""Fresh executions of one test: what is asked of the sandbox, and what came of it."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from leverframe.model.frozen import Frozen, Sha, Slug
+from leverframe.model.quarantine import Fingerprint
+from leverframe.model.untrusted import Untrusted
+
+MOST_EXECUTIONS = 20
+"""In one job."""
+
+
+class Kind(StrEnum):
+    """How a fresh job executes the test; what fails only there names the likely cause."""
+
+    AS_IT_RAN = "as_it_ran"
+    ALONE = "alone"
+    """Without the tests before it: fails by itself, or needs them."""
+    SHUFFLED = "shuffled"
+    """In another order: order, leaked state."""
+    PARALLEL = "parallel"
+    """Beside others and a busy machine: concurrency, time-outs, leaks."""
+    CLOCK_AND_SEED = "clock_and_seed"
+    """Other date, time zone, locale, hash seed: time and randomness."""
+
+
+class ExecutionOrder(Frozen):
+    """One fresh job that executes one test at one commit."""
+
+    id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    """Names the job: asked for twice, it is one."""
+    repository: Slug
+    sha: Sha
+    check: Slug
+    """A declared check whose command runs only the tests that it is told; see `Check.selects_tests`."""
+    test: Untrusted
+    """Travels as data, never as a part of the command."""
+    kind: Kind = Kind.AS_IT_RAN
+    executions: int = Field(default=1, ge=1, le=MOST_EXECUTIONS)
+    until_pass: bool = False
+    """Stop at the first pass."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Of what the kind varies."""
+
+
+class Executed(Frozen):
+    """What one job came to. With neither passes nor failures it said nothing, and `why` says why."""
+
+    order: str
+    passes: int = Field(default=0, ge=0, le=MOST_EXECUTIONS)
+    failures: int = Field(default=0, ge=0, le=MOST_EXECUTIONS)
+    fingerprints: tuple[Fingerprint, ...] = Field(default=(), max_length=MOST_EXECUTIONS)
+    """Of the failures, each once."""
+    milliseconds: int = Field(default=0, ge=0)
+    """Of the executions alone."""
+    why: str = Field(default="", max_length=500)
+    """A sentence of ours."""
+
+
+ExecutionPurpose = Literal["recheck", "probe", "night"]
+"""`recheck`: a calm test only failed in a run; `probe`: it failed and passed at one commit, and the evidence
+is thin; `night`: it is quarantined, and may have healed."""
