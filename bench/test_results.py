@@ -22,8 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from sqlalchemy import Engine, func, select, text
 
 from activities.backends.results_store import ResultsStore
-from activities.backends.store_sql import open_store
-from activities.backends.store_tables import (
+from activities.backends.results_tables import (
     test_attempts,
     test_commits,
     test_days,
@@ -32,6 +31,7 @@ from activities.backends.store_tables import (
     test_states,
     tests,
 )
+from activities.backends.store_sql import open_store
 from agents.flaky_tests.bounds import BY_A_PERSON, Bounds
 from leverframe.model.test_reports import Attempt, Report
 

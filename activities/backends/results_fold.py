@@ -15,8 +15,7 @@ from activities.backends.results_numbers import chunks, count
 from activities.backends.results_packing import unpacked
 from activities.backends.results_pages import LAST_MAIN, LAST_RUN, OF_DAY, Pages
 from activities.backends.results_shelf import StoreShelf, keep_histories, pages_of, replace_rows
-from activities.backends.store_sql import from_micros, insert, to_micros
-from activities.backends.store_tables import (
+from activities.backends.results_tables import (
     suite_states,
     test_attempts,
     test_commits,
@@ -27,6 +26,7 @@ from activities.backends.store_tables import (
     test_reports,
     test_runs,
 )
+from activities.backends.store_sql import from_micros, insert, to_micros
 from activities.results_port import RunFolded
 from agents.flaky_tests.bounds import Bounds
 from agents.flaky_tests.history import Mask

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, select, update
 
+from activities.backends.results_tables import test_suites, tests
 from activities.backends.store_sql import insert, reading
-from activities.backends.store_tables import test_suites, tests
 from leverframe.model.errors import BadInput
 from leverframe.model.test_reports import MOST_TESTS
 

@@ -11,8 +11,7 @@ from activities.backends.results_numbers import chunks, key_of
 from activities.backends.results_packing import unpacked_columns
 from activities.backends.results_pages import LAST_RUN, OF_DAY, OF_TEST, PAGE, SEEN, Pages
 from activities.backends.results_shelf import pages_of
-from activities.backends.store_sql import answering, from_micros, reading, to_micros
-from activities.backends.store_tables import (
+from activities.backends.results_tables import (
     quarantine_files,
     suite_states,
     test_attempts,
@@ -23,6 +22,7 @@ from activities.backends.store_tables import (
     test_states,
     tests,
 )
+from activities.backends.store_sql import answering, from_micros, reading, to_micros
 from activities.records_port import (
     AttemptLine,
     Happened,

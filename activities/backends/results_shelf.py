@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Table, select
 
 from activities.backends.results_numbers import chunks
 from activities.backends.results_pages import OF_TEST, SEEN, Pages
+from activities.backends.results_tables import test_pages, test_states
 from activities.backends.store_sql import insert
-from activities.backends.store_tables import test_pages, test_states
 from agents.flaky_tests.detector import verdict
 from agents.flaky_tests.history import History
 from agents.flaky_tests.stored_form import restored, stored

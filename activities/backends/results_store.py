@@ -16,8 +16,7 @@ from activities.backends.results_packing import compressed, gathered, packed
 from activities.backends.results_pages import LAST_MAIN, LAST_RUN
 from activities.backends.results_records import ResultRecords
 from activities.backends.results_shelf import StoreShelf, keep_histories, replace_rows
-from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
-from activities.backends.store_tables import (
+from activities.backends.results_tables import (
     quarantine_changes,
     quarantine_files,
     suite_states,
@@ -30,6 +29,7 @@ from activities.backends.store_tables import (
     test_states,
     tests,
 )
+from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
 from activities.ports import Backend, Health
 from activities.records_port import QuarantineSeen
 from activities.results_port import (

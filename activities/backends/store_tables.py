@@ -1,4 +1,4 @@
-"""The store's tables, as the newest migration leaves them.
+"""The store's tables, as the newest migration leaves them; those of test results are in `results_tables`.
 
 Times are integer microseconds since the Unix epoch, UTC.
 """
@@ -11,19 +11,14 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    }
-)
+from activities.backends import results_tables
+
+metadata = results_tables.metadata
 
 error_events = Table(
     "error_events",
@@ -235,186 +230,4 @@ release_notes = Table(
     Column("live_at", BigInteger, nullable=False),
     Column("marked", Text, nullable=False, comment="JSON: the marker and its notes"),
     Index(None, "service", "live_at"),
-)
-
-test_reports = Table(
-    "test_reports",
-    metadata,
-    Column("id", Text, primary_key=True, comment="SHA-256 of what it says"),
-    Column("repository", Text, nullable=False),
-    Column("run", Text, nullable=False),
-    Column("sha", Text, nullable=False),
-    Column("branch", Text, nullable=False),
-    Column("job", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("received_at", BigInteger, nullable=False),
-    Column("announced_at", BigInteger, comment="Since when the engine knows of it"),
-    Column("folded_at", BigInteger, comment="NULL until then"),
-    Column("attempts", Integer, nullable=False),
-    Column("complaints", Text, nullable=False, comment="JSON list"),
-    Column("payload", LargeBinary, comment="Packed attempts; NULL once it is folded"),
-    Index(None, "repository", "folded_at", "received_at"),
-    Index(None, "announced_at", "received_at"),
-    Index(None, "received_at"),
-)
-
-test_suites = Table(
-    "test_suites",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("numbers", Integer, nullable=False, comment="Numbers that were given to tests so far"),
-)
-
-suite_states = Table(
-    "suite_states",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("state", Text, nullable=False, comment="See stored_form"),
-    Column("runs", Integer, nullable=False, comment="Runs that were folded so far"),
-    Column("tests", Integer, nullable=False, comment="In a whole run of the target branch"),
-)
-
-tests = Table(
-    "tests",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("key", LargeBinary, nullable=False, comment="Hash of the identity"),
-    Column("test", Text, nullable=False, comment="The full identity; data from outside"),
-    Column("path", Text, nullable=False),
-    Column("first_at", BigInteger, nullable=False),
-    UniqueConstraint("repository", "key"),
-)
-
-test_pages = Table(
-    "test_pages",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("page", Integer, primary_key=True, autoincrement=False),
-    Column("counts", LargeBinary, nullable=False, comment="Packed, see results_pages"),
-)
-
-test_states = Table(
-    "test_states",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("history", Text, nullable=False, comment="See stored_form"),
-    Column("attentive", Boolean, nullable=False, comment="Its passes matter one by one"),
-    Column(
-        "verdict",
-        Text,
-        nullable=False,
-        comment="As of its last change",
-    ),
-    Column("quarantined", Boolean, nullable=False),
-    Column("quarantines", Integer, nullable=False),
-    Column("changed_at", BigInteger, nullable=False),
-    Index(None, "repository", "attentive"),
-    Index(None, "repository", "verdict"),
-    Index(None, "repository", "quarantines"),
-)
-
-test_runs = Table(
-    "test_runs",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False, comment="1, 2, 3 … as they were folded"),
-    Column("run", Text, nullable=False),
-    Column("sha", Text, nullable=False),
-    Column("branch", Text, nullable=False),
-    Column("main", Boolean, nullable=False),
-    Column("at", BigInteger, nullable=False, comment="Of its last attempt"),
-    Column("folded_at", BigInteger, nullable=False),
-    Column("in_trouble", Boolean, nullable=False),
-    Column("tests", Integer, nullable=False, comment="That were executed"),
-    Column("failed", Integer, nullable=False, comment="That only failed"),
-    Column("flaky", Integer, nullable=False, comment="That failed and passed"),
-    Column("executions", Integer, nullable=False),
-    Column("milliseconds", BigInteger, nullable=False),
-    Column(
-        "rerun_milliseconds",
-        BigInteger,
-        nullable=False,
-        comment="Of all executions but the first of each test",
-    ),
-    Column("left_out", Integer, nullable=False, comment="Attempts that came again, or too late"),
-    UniqueConstraint("repository", "run", "sha"),
-    Index(None, "repository", "at"),
-)
-
-test_attempts = Table(
-    "test_attempts",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("run_number", Integer, primary_key=True, autoincrement=False),
-    Column("number", Integer, primary_key=True, autoincrement=False, comment="Of the test"),
-    Column("attempt", Integer, primary_key=True, autoincrement=False),
-    Column("job", Text, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("fingerprint", Text, nullable=False),
-    Column("milliseconds", BigInteger, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Index(None, "repository", "number", "at"),
-    Index(None, "at"),
-)
-
-test_events = Table(
-    "test_events",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False, comment="Of the test"),
-    Column("run_number", Integer, primary_key=True, autoincrement=False),
-    Column("what", Text, primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    Index(None, "repository", "at"),
-)
-
-test_days = Table(
-    "test_days",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("day", Integer, primary_key=True, autoincrement=False, comment="Days since the Unix epoch, UTC"),
-    Column("page", Integer, primary_key=True, autoincrement=False),
-    Column("counts", LargeBinary, nullable=False, comment="Packed, see results_pages"),
-    Index(None, "day"),
-)
-
-test_commits = Table(
-    "test_commits",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("sha", Text, primary_key=True),
-    Column("passed", LargeBinary, nullable=False, comment="A byte for each test, zlib"),
-    Column("run_number", Integer, nullable=False, comment="The last run there"),
-    Index(None, "repository", "run_number"),
-)
-
-test_fixes = Table(
-    "test_fixes",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False, comment="Of the test"),
-    Column("sha", Text, nullable=False, comment="The commit that claims to fix it"),
-)
-
-quarantine_changes = Table(
-    "quarantine_changes",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("change_id", Text, primary_key=True),
-    Column("state", Text, nullable=False, comment="open, over or rejected"),
-    Column("enter", Text, nullable=False, comment="JSON list of tests"),
-    Column("leave", Text, nullable=False, comment="JSON list of tests"),
-    Column("opened_at", BigInteger, nullable=False),
-    Index(None, "repository", "state"),
-)
-
-quarantine_files = Table(
-    "quarantine_files",
-    metadata,
-    Column("repository", Text, primary_key=True),
-    Column("sha", Text, nullable=False, comment="The commit that had it"),
-    Column("content", Text, nullable=False, comment="Empty when the commit had none"),
-    Column("read_at", BigInteger, nullable=False),
 )

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, func, select
 from activities.backends import results_fold, results_numbers, results_shelf
 from activities.backends.results_packing import unpacked
 from activities.backends.results_store import ResultsStore
-from activities.backends.store_tables import (
+from activities.backends.results_tables import (
     metadata,
     suite_states,
     test_attempts,
