@@ -14,9 +14,10 @@ from activities.pulse import with_pulse
 from activities.track_port import Track
 from activities.train_ports import ForgeChecks
 from leverframe.model.changes import CheckResult
+from leverframe.model.checks import Check
 from leverframe.model.errors import BadConfiguration, NotFound
 from leverframe.model.frozen import Frozen, Sha, Slug
-from leverframe.model.topology import Check, Repository
+from leverframe.model.topology import Repository
 
 POLL = timedelta(seconds=15)
 """How often the forge is asked for the result of a check."""

@@ -16,6 +16,7 @@ from leverframe.model.changes import (
     ChangeSpec,
     CheckResult,
 )
+from leverframe.model.checks import Check
 from leverframe.model.deployments import DeploymentHistory, DeploymentRecord, Repointing
 from leverframe.model.facts import FlagObservation, FlagState, ReleaseObservation
 from leverframe.model.flags import Audience, FlagHealthDocument, FlagReading
@@ -27,7 +28,7 @@ from leverframe.model.releases import (
     HealthDocument,
     Reconciliation,
 )
-from leverframe.model.topology import Check, Probe, Repository
+from leverframe.model.topology import Probe, Repository
 from leverframe.model.untrusted import Untrusted
 from policies.audit import Head, Record
 from policies.documents import PolicySnapshot

@@ -11,10 +11,11 @@ from activities.failures import typed_failures
 from activities.left_reports import LeftReports
 from activities.ports import ReportsPlace, Sandbox
 from leverframe.model.changes import CheckResult
+from leverframe.model.checks import Check
 from leverframe.model.errors import BadConfiguration, Conflict
 from leverframe.model.frozen import Frozen, Sha, Slug
 from leverframe.model.releases import Artifact
-from leverframe.model.topology import Check, Probe, Repository
+from leverframe.model.topology import Probe, Repository
 
 
 class CheckRequest(Frozen):

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from activities.ports import Health
 from leverframe.model.changes import Change, CheckResult
-from leverframe.model.topology import Check, Infrastructure, Repository
+from leverframe.model.checks import Check
+from leverframe.model.topology import Infrastructure, Repository
 from leverframe.model.trains import Capability, NativeEnding, NativeEntry
 
 

@@ -29,10 +29,11 @@ from activities.artifacts import located, unpack
 from activities.backends.command_process import Finished, run
 from activities.disk_space import disk_full, is_full, writing_to
 from activities.ports import Backend, Health
+from leverframe.model.checks import Build
 from leverframe.model.errors import BadConfiguration, Interrupted, LeverframeError, Refused, Unavailable
 from leverframe.model.ids import short_hash
 from leverframe.model.releases import Artifact
-from leverframe.model.topology import Build, Repository
+from leverframe.model.topology import Repository
 from leverframe.model.untrusted import Untrusted
 
 KEPT = 200

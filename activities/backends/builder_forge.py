@@ -6,9 +6,10 @@ from datetime import timedelta
 from activities.backends.oci_registry import Registries
 from activities.ports import Backend, Health
 from activities.train_ports import ForgeChecks
+from leverframe.model.checks import Check
 from leverframe.model.errors import BadConfiguration, LeverframeError, NotFound, Refused, Unavailable
 from leverframe.model.releases import Artifact
-from leverframe.model.topology import Check, Repository
+from leverframe.model.topology import Repository
 
 POLL = timedelta(seconds=15)
 """How often the forge and the registry are asked."""

@@ -18,8 +18,9 @@ from activities.backends.github_errors import answering
 from activities.backends.github_places import Place, Places
 from activities.ports import Backend, Health
 from leverframe.model.changes import CheckResult
+from leverframe.model.checks import Check
 from leverframe.model.errors import Conflict, LeverframeError, NotFound, Refused
-from leverframe.model.topology import Check, Repository
+from leverframe.model.topology import Repository
 
 _PAGE = 100
 _MAX_RUNS = 1000

@@ -14,8 +14,9 @@ from activities.backends.gitlab_answers import CommitStatus, Job, Pipeline
 from activities.backends.gitlab_places import Place, Places
 from activities.ports import Backend, Health
 from leverframe.model.changes import CheckResult
+from leverframe.model.checks import Check
 from leverframe.model.errors import LeverframeError, NotFound, Refused
-from leverframe.model.topology import Check, Repository
+from leverframe.model.topology import Repository
 from leverframe.model.untrusted import Untrusted
 
 PIPELINE = "pipeline"

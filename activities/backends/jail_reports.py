@@ -9,7 +9,7 @@ import structlog
 
 from activities.backends import jail_layout
 from activities.ports import ReportsPlace
-from leverframe.model.topology import Check
+from leverframe.model.checks import Check
 from leverframe.reports.reading import MAX_BYTES
 
 _MOST_AROUND = 1_000_000

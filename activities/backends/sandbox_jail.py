@@ -21,8 +21,9 @@ from activities.backends.jail_process import Ended, run
 from activities.backends.jail_reports import Taken
 from activities.ports import Backend, Health, ProbeResult, ReportsPlace
 from leverframe.model.changes import CheckResult
+from leverframe.model.checks import RESULTS, Check
 from leverframe.model.errors import NotFound, Refused
-from leverframe.model.topology import RESULTS, Check, Probe, Repository
+from leverframe.model.topology import Probe, Repository
 from leverframe.model.untrusted import Untrusted
 
 JailKind = Literal["bubblewrap", "unshare"]

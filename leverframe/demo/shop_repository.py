@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, GateRules, Probe, Repository, Service
+from leverframe.model.checks import Check
+from leverframe.model.topology import CanaryPlan, CanaryStep, GateRules, Probe, Repository, Service
 
 SHOP = Path(__file__).resolve().parents[2] / "examples" / "shop"
 IGNORED = ("__pycache__", "*.pyc", ".pytest_cache", ".ruff_cache")

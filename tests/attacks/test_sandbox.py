@@ -12,7 +12,7 @@ import pytest
 
 from activities.backends.sandbox_jail import JailKind, JailSandbox
 from leverframe.model.changes import CheckResult
-from leverframe.model.topology import Check
+from leverframe.model.checks import Check
 from tests.fakes.jails import KINDS, why_not
 from tests.fakes.trees import SHA, write_tar
 
@@ -348,7 +348,7 @@ def test_a_command_does_not_outlive_a_worker_that_is_killed(kind: JailKind, empt
     worker = (
         "import sys; from pathlib import Path\n"
         "from activities.backends.sandbox_jail import JailSandbox\n"
-        "from leverframe.model.topology import Check\n"
+        "from leverframe.model.checks import Check\n"
         "kind, artifact, marker = sys.argv[1:]\n"
         "check = Check(name='long', command=('sleep', ''.join(reversed(marker))))\n"
         "JailSandbox(kind).run_check(\n"

@@ -17,9 +17,10 @@ from activities.backends.oci_registry import Registries
 from activities.build_ports import Builder
 from activities.ports import Health
 from leverframe.model.changes import CheckResult
+from leverframe.model.checks import Build, Check
 from leverframe.model.errors import BadConfiguration, DiskFull, Interrupted, Refused, Unavailable
 from leverframe.model.releases import Artifact
-from leverframe.model.topology import Build, Check, Repository
+from leverframe.model.topology import Repository
 from tests.fakes.oci_registry import HOST, FakeRegistry
 from tests.fakes.release_world import repository
 from tests.fakes.trees import SHA, artifact_of, write_tar

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from activities.backends.checks_github import GithubChecks
+from leverframe.model.checks import Check
 from leverframe.model.errors import NotFound, Refused, Unavailable
-from leverframe.model.topology import Check
 from tests.fakes.github import FakeGithub
 from tests.fakes.github_setup import Key, an_app, checks_on, declared, new_key
 from tests.fakes.github_shapes import APP_ID, MORE_PERMISSIONS, Fault

@@ -3,8 +3,9 @@
 import pytest
 
 from activities.backends.checks_gitlab import GitlabChecks
+from leverframe.model.checks import Check
 from leverframe.model.errors import NotFound, Refused, Unavailable
-from leverframe.model.topology import Check, Repository
+from leverframe.model.topology import Repository
 from tests.fakes.gitlab import FakeGitlab, Fault
 from tests.fakes.gitlab_ci import outside
 from tests.fakes.gitlab_setup import checks_on, declared

@@ -21,10 +21,10 @@ from activities.forge import (
 from activities.overlay_file import point_at
 from activities.train import TrainActivities
 from leverframe.model.changes import CarEjected, CarLanded, Change, ChangeSpec, Priority
+from leverframe.model.checks import Build
 from leverframe.model.differences import TreeDifference
 from leverframe.model.proposals import Effect, FlipFlag, RevertChange, RollBack
 from leverframe.model.releases import Artifact
-from leverframe.model.topology import Build
 from policies.decision import Allowed, Reservation, ReserveRequest
 from tests.fakes.git_world import AT, FIRST_SHA, OVERLAY, GitWorld, passed
 from tests.fakes.rides import composed, landed, looked

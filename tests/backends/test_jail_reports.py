@@ -10,7 +10,7 @@ from activities.backends.sandbox_jail import JailKind, JailSandbox
 from activities.left_reports import LeftReports
 from activities.ports import ReportsPlace
 from leverframe.model.changes import CheckResult
-from leverframe.model.topology import Check
+from leverframe.model.checks import Check
 from tests.fakes.jails import KINDS, why_not
 from tests.fakes.trees import SHA, write_tar
 

@@ -16,8 +16,8 @@ from activities.backends.sandbox_jail import JailKind, JailSandbox
 from leverframe.demo.shop_changes import shop_change
 from leverframe.demo.shop_repository import SHOP, shop_repository
 from leverframe.model.changes import CheckResult
+from leverframe.model.checks import Check
 from leverframe.model.errors import NotFound, Refused
-from leverframe.model.topology import Check
 from tests.fakes.jails import KINDS, why_not
 from tests.fakes.trees import SHA, write_tar
 

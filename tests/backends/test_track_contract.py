@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from leverframe.model.changes import Author, Car, Change, Conflicted, Receipt
+from leverframe.model.checks import Check
 from leverframe.model.errors import Conflict, NotFound, Refused, TargetMoved, Unavailable
-from leverframe.model.topology import Check, Lane, Repository, TrainRules
+from leverframe.model.topology import Lane, Repository, TrainRules
 from leverframe.model.trains import Method, Override
 from tests.fakes.git_world import AT, GitWorld, passed
 from tests.fakes.tracks import ADA

@@ -4,8 +4,9 @@ import pytest
 
 from activities.backends.track_git import GitTrack
 from leverframe.model.changes import Author, Car, Receipt
+from leverframe.model.checks import Check
 from leverframe.model.errors import BadInput, Refused, TargetMoved
-from leverframe.model.topology import Check, Lane, Repository, TrainRules
+from leverframe.model.topology import Lane, Repository, TrainRules
 from leverframe.model.trains import Method, Override
 from tests.fakes.git_world import AT, GitWorld, passed
 from tests.fakes.tracks import ADA, compose, land

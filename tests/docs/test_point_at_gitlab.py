@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from activities.backends.gitlab_account import SCOPE
-from leverframe.model.topology import Check
+from leverframe.model.checks import Check
 from leverframe.model.trains import NativeRemoved
 from leverframe.settings import load
 

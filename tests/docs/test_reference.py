@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from leverframe.model.checks import Build, Check
 from leverframe.model.topology import (
-    Build,
     CanaryPlan,
     CanaryStep,
-    Check,
     Infrastructure,
     Probe,
     Repository,

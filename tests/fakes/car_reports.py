@@ -6,7 +6,8 @@ from pathlib import Path
 
 from activities.left_reports import LeftReports
 from activities.sandbox import CheckRequest
-from leverframe.model.topology import Check, Repository
+from leverframe.model.checks import Check
+from leverframe.model.topology import Repository
 
 JUNIT = b'<testsuite name="s"><testcase name="a"/><testcase name="b"><failure/></testcase></testsuite>'
 

@@ -18,8 +18,9 @@ from activities.backends.flag_metrics_http import HttpFlagMetrics
 from activities.backends.gitops_local import LocalGitops
 from activities.backends.metrics_http import HttpMetrics
 from leverframe.delivery.serve import run
+from leverframe.model.checks import Check
 from leverframe.model.releases import Artifact, DeliveryState, Environment
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Probe, Repository, Service
+from leverframe.model.topology import CanaryPlan, CanaryStep, Probe, Repository, Service
 from leverframe.settings import DeliverySettings, Settings
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40

@@ -5,8 +5,9 @@ from typing import Literal
 
 from activities.ports import Health
 from leverframe.model.changes import Change
+from leverframe.model.checks import Check
 from leverframe.model.errors import Conflict, Refused
-from leverframe.model.topology import Check, Repository, TrainRules
+from leverframe.model.topology import Repository, TrainRules
 from leverframe.model.trains import Capability, NativeEnding, NativeEntry, NativeLanded, NativeRemoved
 from tests.fakes.git_world import GitWorld
 

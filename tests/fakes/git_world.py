@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from leverframe.model.changes import Author, Change, CheckResult, Priority
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Repository, Service
+from leverframe.model.checks import Check
+from leverframe.model.topology import CanaryPlan, CanaryStep, Repository, Service
 
 OVERLAY = "deploy/production/kustomization.yaml"
 DEV_OVERLAY = "deploy/dev/kustomization.yaml"

@@ -14,7 +14,8 @@ from activities.backends.queue_github import GithubQueue
 from activities.backends.refs_github import GithubRefs
 from activities.backends.reports_github import GithubReports
 from leverframe.model.changes import Change
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Repository, Service, TrainRules
+from leverframe.model.checks import Check
+from leverframe.model.topology import CanaryPlan, CanaryStep, Repository, Service, TrainRules
 from tests.fakes.github import FakeGithub
 from tests.fakes.github_shapes import APP_ID, INSTALLATION, TOKEN, Fault
 from tests.fakes.github_world import GithubWorld

@@ -15,6 +15,7 @@ from activities.ports import Health
 from leverframe.delivery import arms as transitions
 from leverframe.delivery.arms import Arms, reconcile
 from leverframe.model.changes import Author, CarEjected, CarLanded, Change, Enqueue, Priority, Receipt
+from leverframe.model.checks import Check
 from leverframe.model.deployments import ReleaseEntry
 from leverframe.model.errors import Unavailable
 from leverframe.model.release_notes import LandedChange, Marked, ReleaseNotes
@@ -28,7 +29,7 @@ from leverframe.model.releases import (
     Reconciliation,
     SignalCounts,
 )
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, GateRules, Probe, Repository, Service
+from leverframe.model.topology import CanaryPlan, CanaryStep, GateRules, Probe, Repository, Service
 from tests.fakes.approval_world import NotedChat
 from tests.fakes.release_faults import Faults
 

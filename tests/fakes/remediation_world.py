@@ -24,6 +24,7 @@ from activities.ports import Health
 from activities.sandbox import ProbeOutcome, ProbeRequest
 from agents.contract import Due
 from leverframe.model.changes import Author, CarEjected, CarLanded, Change, Enqueue, Priority, Receipt
+from leverframe.model.checks import Check
 from leverframe.model.differences import TreeDifference
 from leverframe.model.errors import NotFound
 from leverframe.model.facts import (
@@ -38,7 +39,7 @@ from leverframe.model.facts import (
 from leverframe.model.ids import digest
 from leverframe.model.proposals import Effect, FlipFlag, Measurement, RevertChange
 from leverframe.model.releases import Artifact, DeliveryState, ReleaseOutcome
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Probe, Repository, Service
+from leverframe.model.topology import CanaryPlan, CanaryStep, Probe, Repository, Service
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Decision, Reservation, ReserveRequest
 from policies.documents import PolicySnapshot

@@ -11,8 +11,9 @@ from activities.backends.track_compose import is_ancestor, merge
 from activities.backends.track_git import GitTrack
 from activities.backends.track_mirror import Mirror, Push
 from activities.track_port import Track
+from leverframe.model.checks import Check
 from leverframe.model.errors import Refused, Unavailable
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Repository, Service
+from leverframe.model.topology import CanaryPlan, CanaryStep, Repository, Service
 from tests.fakes.git_world import GitWorld
 from tests.fakes.memory_git import MemoryGit, tree_id
 from tests.fakes.memory_track import MemoryTrack

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from leverframe.model.changes import CarLanded, Change
-from leverframe.model.topology import Check
+from leverframe.model.checks import Check
 from tests.fakes.git_world import GitWorld
 from tests.fakes.train_depot import Controller, Depot
 from tests.fakes.train_grounds import MAIN, GitGround, Ground

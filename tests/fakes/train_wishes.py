@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 from leverframe.model.changes import Author, Change
-from leverframe.model.topology import Check, Lane, TrainRules
+from leverframe.model.checks import Check
+from leverframe.model.topology import Lane, TrainRules
 
 NUMBERS = range(1, 8)
 """So many changes may be there in one life."""

@@ -15,9 +15,9 @@ from temporalio.worker import Worker
 from activities.failures import as_application_error
 from leverframe.delivery.arms import Arms
 from leverframe.model.changes import CarEjected, CarLanded
+from leverframe.model.checks import Build
 from leverframe.model.errors import Interrupted, Refused
 from leverframe.model.releases import Artifact, ReleaseOutcome
-from leverframe.model.topology import Build
 from tests.fakes.release_world import (
     NEW,
     NEWER,

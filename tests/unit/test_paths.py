@@ -2,8 +2,9 @@
 
 import pytest
 
+from leverframe.model.checks import Check
 from leverframe.model.paths import all_match, matches
-from leverframe.model.topology import CanaryPlan, CanaryStep, Check, Repository, Service
+from leverframe.model.topology import CanaryPlan, CanaryStep, Repository, Service
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from activities.ports import Health, ProbeResult, ReportsPlace
 from activities.sandbox import CheckRequest, ProbeRequest, SandboxActivities
 from leverframe.demo.shop_repository import shop_repository
 from leverframe.model.changes import CheckResult
-from leverframe.model.topology import Check, Probe, Repository
+from leverframe.model.checks import Check
+from leverframe.model.topology import Probe, Repository
 from tests.fakes.trees import SHA, artifact_of, write_tar
 
 SHOP = shop_repository("shop.git")

@@ -8,8 +8,8 @@ from temporalio.worker import Replayer, Worker
 
 from leverframe.delivery.arms import Arms
 from leverframe.model.changes import Priority
+from leverframe.model.checks import Build
 from leverframe.model.releases import Artifact, ReleaseOutcome
-from leverframe.model.topology import Build
 from tests.fakes.release_world import NEW, NEWER, OLD, World, fails_from, repository
 from tests.fakes.releases import Releases, at_25_percent
 from tests.fakes.workers import unversioned

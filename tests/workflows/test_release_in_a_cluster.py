@@ -9,8 +9,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.ports import Delivery
 from leverframe.delivery.arms import Arms
+from leverframe.model.checks import Build
 from leverframe.model.releases import HealthDocument
-from leverframe.model.topology import Build
 from tests.fakes.argo_world import ArgoWorld
 from tests.fakes.flagger_world import FlaggerWorld, Intervals
 from tests.fakes.kubernetes import Fault

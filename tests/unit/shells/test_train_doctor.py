@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from leverframe.cli.train_doctor import Seen, examine
+from leverframe.model.checks import Check
 from leverframe.model.errors import NotFound, Refused, Unavailable
-from leverframe.model.topology import Check, Infrastructure, Repository
+from leverframe.model.topology import Infrastructure, Repository
 from leverframe.model.trains import Capability, Rehearsal
 from tests.fakes.gitlab_setup import declared
 
