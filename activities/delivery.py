@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pydantic import Field
 from temporalio import activity
 
+from activities.delivery_ports import Delivery, Gitops, Metrics
 from activities.failures import typed_failures
-from activities.ports import Delivery, Gitops, Metrics
 from activities.pulse import with_pulse
 from leverframe.model.errors import CanaryBusy, Conflict, NotFound, Refused, Unavailable
 from leverframe.model.frozen import Frozen, Sha, Slug

@@ -15,8 +15,8 @@ from typing import Literal
 from temporalio import activity
 
 from activities.artifacts import located, unpack
+from activities.delivery_ports import Delivery
 from activities.failures import typed_failures
-from activities.ports import Delivery
 from activities.pulse import with_pulse
 from activities.track_port import Track
 from activities.train_ports import Terraform

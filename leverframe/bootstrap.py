@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from activities.build_ports import Builds
+from activities.delivery_ports import Delivery, Gitops, Metrics
 from activities.eyes_port import ArmAddresses, Eyes
 from activities.inbox import Inbox
 from activities.notes_port import Notes
@@ -17,13 +18,10 @@ from activities.ports import (
     AuditLog,
     Changes,
     Chat,
-    Delivery,
     Deployments,
     Errors,
     FlagMetrics,
     Flags,
-    Gitops,
-    Metrics,
     PolicySource,
     Sandbox,
 )

@@ -4,8 +4,8 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from activities.delivery_ports import Delivery, Gitops
 from activities.permit_ports import Permits
-from activities.ports import Delivery, Gitops
 from leverframe.backends import build, open_the_store
 from leverframe.settings import Settings
 

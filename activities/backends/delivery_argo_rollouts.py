@@ -19,7 +19,8 @@ from activities.backends.kubernetes_api import KubernetesApi
 from activities.backends.kubernetes_deployment import deployment_state, nothing_there
 from activities.backends.kubernetes_places import Places
 from activities.backends.probes import sent
-from activities.ports import Backend, Gitops, Health
+from activities.delivery_ports import Gitops
+from activities.ports import Backend, Health
 from leverframe.model.errors import Conflict, NotFound, Refused, Unavailable
 from leverframe.model.releases import Artifact, DeliveryState, Environment
 from leverframe.model.topology import CanaryPlan, Probe, Repository

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from activities.ports import Backend, Health, Metrics
+from activities.delivery_ports import Metrics
+from activities.ports import Backend, Health
 from leverframe.model.errors import LeverframeError, NotFound, Unavailable
 from leverframe.model.releases import HealthDocument
 

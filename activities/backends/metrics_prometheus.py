@@ -30,7 +30,8 @@ import httpx
 
 from activities.backends.prometheus_api import PrometheusApi
 from activities.backends.prometheus_counts import Series, first_sample, grown, last_sample, present
-from activities.ports import Backend, Delivery, Health
+from activities.delivery_ports import Delivery
+from activities.ports import Backend, Health
 from leverframe.model.errors import LeverframeError, NotFound, Unavailable
 from leverframe.model.queries import ServiceQueries, SignalQuery, filled
 from leverframe.model.releases import Count, HealthDocument, SignalCounts

@@ -12,10 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from temporalio.client import Client
 
+from activities.delivery_ports import Delivery, Metrics
 from activities.forms import Forms
 from activities.inbox import Inbox
 from activities.permit_ports import Permits
-from activities.ports import Delivery, Deployments, Metrics
+from activities.ports import Deployments
 from activities.records_port import TestRecords
 from activities.results_port import Reports
 from leverframe.bootstrap import (

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from activities.ports import Delivery
+from activities.delivery_ports import Delivery
 from leverframe.gateway.bodies import read_body
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.documents import parse_json

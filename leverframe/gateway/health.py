@@ -11,8 +11,8 @@ from starlette.routing import Route
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.delivery_ports import Metrics
 from activities.inbox import Inbox
-from activities.ports import Metrics
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.release_health import release_health
 from leverframe.gateway.replies import Refusal

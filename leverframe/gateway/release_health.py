@@ -10,7 +10,7 @@ from typing import Literal
 
 from temporalio.client import Client
 
-from activities.ports import Metrics
+from activities.delivery_ports import Metrics
 from leverframe.gateway.questions import answer_of
 from leverframe.model.frozen import Frozen, Instant, Sha
 from leverframe.model.ids import release_id

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from activities.backends.store_sql import open_store
-from activities.ports import Delivery, Gitops
+from activities.delivery_ports import Delivery, Gitops
 from leverframe.model.errors import Conflict, NotFound, Unavailable
 from leverframe.model.releases import DeliveryState
 from tests.fakes.argo_world import ArgoWorld

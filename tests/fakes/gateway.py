@@ -18,7 +18,8 @@ from temporalio.client import Client
 from activities.backends.deployments_store import DeploymentsStore
 from activities.backends.errors_store import ErrorsStore
 from activities.backends.results_store import ResultsStore
-from activities.ports import Health, Metrics
+from activities.delivery_ports import Metrics
+from activities.ports import Health
 from leverframe.gateway.app import build_app
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.flow_door import FlowDoor

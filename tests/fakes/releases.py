@@ -12,7 +12,8 @@ from temporalio.worker import Worker
 
 from activities.chat import ChatActivities
 from activities.delivery import DeliveryActivities
-from activities.ports import Chat, Delivery, Gitops, Metrics
+from activities.delivery_ports import Delivery, Gitops, Metrics
+from activities.ports import Chat
 from leverframe.model.ids import release_id
 from leverframe.model.releases import ReleaseOutcome
 from tests.fakes.release_world import NEW, FakeEnvironments, FakeForge, FakeTraffic, World, receipt

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from activities.ports import Delivery
+from activities.delivery_ports import Delivery
 from leverframe.delivery.arms import Arms
 from leverframe.model.checks import Build
 from leverframe.model.releases import HealthDocument
