@@ -31,9 +31,10 @@ from policies.counting import amount, scope_key  # noqa: E402
 from policies.decision import ReserveRequest  # noqa: E402
 from policies.documents import PolicyDocument, PolicySnapshot, parse  # noqa: E402
 from policies.evaluate import evaluate  # noqa: E402
+from policies.intent import Intent  # noqa: E402
 from policies.layering import applicable, is_about  # noqa: E402
 from policies.rules import Limit  # noqa: E402
-from policies.usage import Intent, Sighting, Usage, UsageDocument, Use  # noqa: E402
+from policies.usage import Sighting, Usage, UsageDocument, Use  # noqa: E402
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 AGENT, REPOSITORY = "sentry_spike", "shop"

@@ -10,10 +10,10 @@ from datetime import datetime
 from policies.book import Book
 from policies.decision import Approval, Finding, Terms, Verdict
 from policies.evaluate import evaluate
+from policies.intent import Intent
 from policies.layering import applicable
 from policies.reservations import Entry
 from policies.terms import voters
-from policies.usage import Intent
 
 
 def objection(

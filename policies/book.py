@@ -14,6 +14,7 @@ from typing import TypeVar
 from policies import events
 from policies.documents import PolicySnapshot
 from policies.events import Event
+from policies.intent import Intent
 from policies.layering import is_about
 from policies.reservations import (
     Deferral,
@@ -41,7 +42,7 @@ from policies.retention import (
     subjects_full,
     use_of,
 )
-from policies.usage import Intent, Pause, Rejection, Sighting, Usage, UsageDocument
+from policies.usage import Pause, Rejection, Sighting, Usage, UsageDocument
 
 MAX_DEFERRALS = 1000
 """More questions than this wait for no digest: the oldest is asked about again."""

@@ -18,8 +18,9 @@ from typing import Literal
 from leverframe.model.outcomes import Outcome
 from policies.decision import Finding, Verdict
 from policies.documents import PolicyDocument
+from policies.intent import Intent
 from policies.rules import Breaker, duration_words
-from policies.usage import Intent, Use
+from policies.usage import Use
 
 
 @dataclass(frozen=True)

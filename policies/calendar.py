@@ -13,8 +13,8 @@ from cronsim import CronSim
 
 from policies.decision import Finding, Verdict
 from policies.documents import PolicyDocument
+from policies.intent import Intent
 from policies.rules import Freeze
-from policies.usage import Intent
 
 MAX_OCCURRENCES = 500
 """Occurrences that are followed to find the end; a freeze that goes on for longer has no known end."""

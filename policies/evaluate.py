@@ -7,10 +7,11 @@ from leverframe.model.frozen import Frozen
 from policies import breaker, calendar, levels, levers, limits, pacing, paths, quarantine
 from policies.decision import Finding, Terms, Verdict
 from policies.documents import PolicyDocument, PolicySnapshot
+from policies.intent import Intent
 from policies.layering import applicable, missing_files
 from policies.rules import Autonomy
 from policies.terms import terms, two_people, unanswerable
-from policies.usage import Asking, Intent, Usage
+from policies.usage import Asking, Usage
 
 
 class Evaluation(Frozen):

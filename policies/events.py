@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter
 from leverframe.model.frozen import Frozen, Instant
 from policies.audit import Head, Record, chain
 from policies.decision import Approval, Finding
+from policies.intent import Intent
 from policies.reservations import (
     AnsweredQuestion,
     Entry,
@@ -21,7 +22,7 @@ from policies.reservations import (
     ShadowEntry,
     ShadowScore,
 )
-from policies.usage import Asking, Demotion, Intent
+from policies.usage import Asking, Demotion
 
 
 class Granted(Frozen):

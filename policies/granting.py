@@ -9,10 +9,10 @@ from policies.book import Book
 from policies.decision import Decision, Denied, Finding, ReserveRequest, Terms, Verdict
 from policies.evaluate import Evaluation, evaluate
 from policies.explain import effect_words
+from policies.intent import Intent
 from policies.reservations import LEASE, Entry, ShadowEntry
 from policies.retention import MAX_ENTRIES, MAX_FILES, PARKED_ANEW, recordable, run_of, subjects_full
 from policies.rules import Autonomy
-from policies.usage import Intent
 
 MAX_LINEAGE = 20
 """More links than any policy may allow."""

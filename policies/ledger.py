@@ -23,6 +23,7 @@ from policies.decision import Decision, Finding, ReserveRequest
 from policies.documents import PolicySnapshot
 from policies.evaluate import attention
 from policies.explain import LOST
+from policies.intent import Intent
 from policies.layering import applicable
 from policies.reservations import (
     AnsweredQuestion,
@@ -49,7 +50,7 @@ from policies.reservations import (
 )
 from policies.retention import MAX_CARRIED, MEMORY
 from policies.rules import Autonomy
-from policies.usage import Asking, Demotion, Intent
+from policies.usage import Asking, Demotion
 
 MAX_ID = 300
 MAX_SUBJECT = 200

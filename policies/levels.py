@@ -6,8 +6,9 @@ from typing import NamedTuple
 from leverframe.model.proposals import Lever
 from policies.decision import Finding, Verdict
 from policies.documents import PolicyDocument
+from policies.intent import Intent
 from policies.rules import Autonomy, FlipFlagRule
-from policies.usage import Demotion, Intent, Usage
+from policies.usage import Demotion, Usage
 
 
 def stops(documents: Sequence[PolicyDocument], intent: Intent, usage: Usage) -> Iterator[Finding]:

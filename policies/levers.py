@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 
 from policies.decision import Finding, Verdict
 from policies.documents import PolicyDocument
+from policies.intent import Intent
 from policies.rules import FlipFlagRule, LeverRule
-from policies.usage import Intent
 
 
 def findings(document: PolicyDocument, intent: Intent) -> Iterator[Finding]:

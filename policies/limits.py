@@ -8,8 +8,9 @@ from leverframe.model.proposals import Cost
 from policies.counting import Counter, ScopeKey, amount, scope_key
 from policies.decision import Finding, Verdict
 from policies.documents import PolicyDocument
+from policies.intent import Intent
 from policies.rules import Limit, duration_words
-from policies.usage import Asking, Intent, Usage
+from policies.usage import Asking, Usage
 
 
 def findings(document: PolicyDocument, intent: Intent, usage: Usage, now: datetime) -> Iterator[Finding]:

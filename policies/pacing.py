@@ -6,9 +6,10 @@ from datetime import datetime
 from leverframe.model.proposals import Affected
 from policies.decision import Finding, Verdict
 from policies.documents import PolicyDocument
+from policies.intent import Intent
 from policies.layering import required
 from policies.rules import Storm, duration_words
-from policies.usage import Intent, Usage
+from policies.usage import Usage
 
 
 def storm(document: PolicyDocument, intent: Intent, usage: Usage, now: datetime) -> Iterator[Finding]:

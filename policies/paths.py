@@ -12,10 +12,10 @@ from leverframe.model.proposals import Lever
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Finding, Verdict
 from policies.documents import PolicyDocument
+from policies.intent import Intent
 from policies.layering import required
 from policies.protected import PROTECTED, forms
 from policies.rules import DiffCap, OpenMergeRequestRule
-from policies.usage import Intent
 
 SHOWN = 3
 """A finding names so many paths, and how many more there are."""

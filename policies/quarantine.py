@@ -11,10 +11,10 @@ from leverframe.model.quarantine import MOST_PER_CHANGE, Owner, QuarantineCaps
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Finding, Verdict
 from policies.documents import PolicyDocument, PolicySnapshot
+from policies.intent import Intent, QuarantineIntent
 from policies.layering import applicable, required
 from policies.paths import is_denied
 from policies.rules import Limit, QuarantineRule, Rules
-from policies.usage import Intent, QuarantineIntent
 
 _RULE = ("levers", Lever.OPEN_MERGE_REQUEST.value, "quarantine")
 _MILLION = 1_000_000

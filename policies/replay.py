@@ -20,9 +20,9 @@ from policies.book import Book
 from policies.decision import Finding, Verdict
 from policies.documents import PolicySnapshot
 from policies.evaluate import evaluate
+from policies.intent import Intent
 from policies.reservations import LedgerState, Phase
 from policies.rules import Autonomy
-from policies.usage import Intent
 
 SnapshotOf = Callable[[str], PolicySnapshot]
 """The policy of a digest. Raises NotFound."""

@@ -17,7 +17,8 @@ from leverframe.model.proposals import Cost, Lever
 from policies.audit import Head, Record
 from policies.decision import Finding
 from policies.documents import NO_POLICY, PolicySnapshot
-from policies.usage import Asking, Demotion, Intent, Pause, Rejection, Sighting
+from policies.intent import Intent
+from policies.usage import Asking, Demotion, Pause, Rejection, Sighting
 
 MAX_POLICY_BYTES = 300_000
 """Of policies that wait for the store; older ones are not kept for replay then."""

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Cost
 from policies.documents import PolicySnapshot
+from policies.intent import Intent
 from policies.protected import MAX_PATH
 from policies.reservations import Entry, Phase, ShadowEntry
-from policies.usage import Intent, Usage, Use
+from policies.usage import Usage, Use
 
 MEMORY = timedelta(days=1)
 """What has ended is remembered at least this long, so that a late retry finds it."""

@@ -19,9 +19,9 @@ from policies.book import Book
 from policies.decision import Finding, Verdict
 from policies.documents import PolicySnapshot
 from policies.evaluate import evaluate
+from policies.intent import Intent
 from policies.replay import Word, checked
 from policies.reservations import LEASE, Entry, LedgerState, Phase, Settlement
-from policies.usage import Intent
 
 
 class _Asked(NamedTuple):

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from policies.decision import Finding, Terms, Verdict
 from policies.documents import People, PolicyDocument
+from policies.intent import Intent
 from policies.people import Group, Person, Principal
 from policies.rules import Escalation
-from policies.usage import Intent
 
 
 def terms(documents: Sequence[PolicyDocument], people: People, intent: Intent) -> Terms | None:

@@ -80,7 +80,8 @@ def explain_policy(
     """Ask a policy about one proposal: every rule that stands in its way, and what would make it pass."""
     from policies.evaluate import evaluate  # noqa: PLC0415 - the policy loads when it is used
     from policies.inputs import read_proposal, read_usage  # noqa: PLC0415
-    from policies.usage import Intent, Usage, UsageDocument  # noqa: PLC0415
+    from policies.intent import Intent  # noqa: PLC0415
+    from policies.usage import Usage, UsageDocument  # noqa: PLC0415
 
     request = read_proposal(text_of(proposal))
     used = read_usage(text_of(usage)) if usage else UsageDocument()

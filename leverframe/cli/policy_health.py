@@ -15,10 +15,10 @@ from leverframe.settings import Settings
 from policies.audit import Head
 from policies.documents import PolicySnapshot
 from policies.explain import LOST
+from policies.intent import Intent
 from policies.layering import applicable, missing_files
 from policies.overview import LedgerOverview
 from policies.terms import terms, unanswerable
-from policies.usage import Intent
 from workflows.housekeeping import Tidied
 from workflows.timetable import Chore
 

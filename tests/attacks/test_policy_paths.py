@@ -13,7 +13,8 @@ from leverframe.model.differences import FileDelta
 from policies.decision import Verdict
 from policies.documents import PolicySnapshot
 from policies.evaluate import Evaluation, evaluate
-from policies.usage import Intent, Usage
+from policies.intent import Intent
+from policies.usage import Usage
 from tests.fakes.asks import NOON, REVERT, ask, delta, difference, policy
 
 TARGETS = (

@@ -13,7 +13,8 @@ from activities.backends.track_git import GitTrack
 from leverframe.model.differences import MAX_FILES, TreeDifference
 from policies.decision import Verdict
 from policies.evaluate import Evaluation, evaluate
-from policies.usage import Intent, Usage
+from policies.intent import Intent
+from policies.usage import Usage
 from tests.fakes.asks import NOON, REVERT, ask, policy
 from tests.fakes.git_world import GitWorld
 from tests.fakes.tracks import track_at

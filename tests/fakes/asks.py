@@ -19,8 +19,9 @@ from leverframe.model.proposals import (
 from policies.decision import Approval, ReserveRequest
 from policies.documents import PolicySnapshot, parse
 from policies.evaluate import Evaluation, evaluate
+from policies.intent import Intent
 from policies.rules import Autonomy
-from policies.usage import Intent, Usage, UsageDocument, Use
+from policies.usage import Usage, UsageDocument, Use
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from policies.decision import ReserveRequest, Verdict
 from policies.documents import PolicyDocument, PolicySnapshot
 from policies.evaluate import Evaluation, evaluate
-from policies.usage import Intent, Usage, UsageDocument
+from policies.intent import Intent
+from policies.usage import Usage, UsageDocument
 from tests.fakes.any_policy import AGENT, ORG, REPO, documents
 from tests.fakes.asks import NOON
 

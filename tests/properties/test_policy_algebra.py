@@ -9,9 +9,10 @@ from leverframe.model.differences import FileDelta
 from leverframe.model.proposals import Affected, Cost
 from policies.decision import ReserveRequest, Verdict
 from policies.documents import PolicyDocument
+from policies.intent import Intent
 from policies.rules import Autonomy
 from policies.terms import voters
-from policies.usage import Intent, UsageDocument
+from policies.usage import UsageDocument
 from tests.fakes import any_policy as given_any
 from tests.fakes.any_policy import AGENT, ORG, REPO, STRANGERS, documents, requests, snapshot, usage
 from tests.fakes.asks import NOON, REVERT, ask, delta, difference

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from policies.decision import Allowed, Approval, Denied, Escalated, Finding, ReserveRequest
 from policies.documents import PolicyDocument, PolicySnapshot, parse
 from policies.evaluate import attention, evaluate
+from policies.intent import Intent
 from policies.ledger import Ledger
 from policies.reservations import LedgerState
 from policies.rules import Limit
 from policies.terms import voters
-from policies.usage import Intent, Usage, UsageDocument
+from policies.usage import Usage, UsageDocument
 from tests.fakes import any_policy as given_any
 from tests.fakes.any_policy import AGENT, ORG, as_yaml, documents, requests, snapshot, usage
 from tests.fakes.asks import NOON, PEOPLE

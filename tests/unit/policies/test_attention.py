@@ -5,7 +5,8 @@ from datetime import timedelta
 from leverframe.model.proposals import Lever
 from policies.decision import Finding, Verdict
 from policies.evaluate import attention, evaluate
-from policies.usage import Asking, Intent, Usage, UsageDocument
+from policies.intent import Intent
+from policies.usage import Asking, Usage, UsageDocument
 from tests.fakes.asks import NOON, ask, policy, use
 
 HOUR = timedelta(hours=1)

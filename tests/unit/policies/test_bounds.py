@@ -10,6 +10,7 @@ from leverframe.model.errors import BadInput
 from policies.book import Book
 from policies.decision import Allowed, Denied
 from policies.events import Granted, Settled
+from policies.intent import Intent
 from policies.ledger import MAX_UNWRITTEN, Ledger
 from policies.reservations import (
     Committed,
@@ -19,7 +20,6 @@ from policies.reservations import (
     SettledBy,
 )
 from policies.retention import MAX_ENTRIES, MAX_FILES, MAX_PARKED, MAX_SUBJECTS, OUTCOMES
-from policies.usage import Intent
 from tests.fakes.asks import NOON, ON, REVERT, ask, delta, difference, policy
 from tests.fakes.ledgers import (
     DAY,

@@ -10,8 +10,9 @@ from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Lever
 from policies.breaker import findings, standing, tripped
 from policies.decision import Finding, Verdict
+from policies.intent import Intent
 from policies.rules import Breaker
-from policies.usage import Intent, Use
+from policies.usage import Use
 from tests.fakes.asks import NOON, ask, policy
 
 HOUR = timedelta(hours=1)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from policies.calendar import findings, frozen, thaw
 from policies.decision import Verdict
 from policies.documents import parse
+from policies.intent import Intent
 from policies.rules import Freeze
-from policies.usage import Intent
 from tests.fakes.asks import BACK, OFF, ask
 
 BERLIN = ZoneInfo("Europe/Berlin")

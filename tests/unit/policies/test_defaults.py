@@ -12,8 +12,9 @@ from policies.check import check
 from policies.decision import ReserveRequest, Verdict
 from policies.documents import PolicySnapshot, parse
 from policies.evaluate import Evaluation, evaluate
+from policies.intent import Intent
 from policies.rules import Rules
-from policies.usage import Intent, Usage, UsageDocument, Use
+from policies.usage import Usage, UsageDocument, Use
 from tests.fakes.asks import BACK, OFF, ON, REVERT, ask, difference
 from tests.fakes.quarantines import change, entering
 

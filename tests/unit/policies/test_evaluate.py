@@ -9,8 +9,9 @@ from leverframe.model.proposals import Measurement
 from policies.decision import Finding, Verdict
 from policies.documents import PolicySnapshot, parse
 from policies.evaluate import evaluate
+from policies.intent import Intent
 from policies.rules import Autonomy
-from policies.usage import Demotion, Intent, Pause, Usage, UsageDocument
+from policies.usage import Demotion, Pause, Usage, UsageDocument
 from tests.fakes.asks import (
     BACK,
     ESCALATION,

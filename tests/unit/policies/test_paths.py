@@ -6,9 +6,9 @@ from leverframe.model.differences import FileDelta, TreeDifference
 from leverframe.model.proposals import Effect
 from policies.decision import Finding, Verdict
 from policies.documents import PolicyDocument, parse
+from policies.intent import Intent
 from policies.paths import findings, protected, unspecified
 from policies.protected import covers_folder
-from policies.usage import Intent
 from tests.fakes.asks import BACK, OFF, REVERT, ask, delta, difference, policy
 
 

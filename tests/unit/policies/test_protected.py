@@ -2,8 +2,8 @@
 
 import pytest
 
+from policies.intent import Intent
 from policies.paths import protected
-from policies.usage import Intent
 from tests.fakes.asks import REVERT, ask, difference
 
 

@@ -10,9 +10,9 @@ from leverframe.model.quarantine import QuarantineCaps
 from policies.decision import Verdict
 from policies.documents import PolicySnapshot, parse
 from policies.explain import effect_words
+from policies.intent import Intent
 from policies.quarantine import caps
 from policies.retention import slim
-from policies.usage import Intent
 from tests.fakes.asks import ask, document, judge, use
 from tests.fakes.quarantines import RULE, change, entering, ruled
 

@@ -11,9 +11,10 @@ from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Cost, Effect, Lever
 from policies.counting import scope_key
 from policies.documents import PolicySnapshot
+from policies.intent import Intent
 from policies.rules import Autonomy, Limit
 from policies.tally import Tally
-from policies.usage import Asking, Demotion, Intent, Pause, Rejection, Sighting, Usage, UsageDocument, Use
+from policies.usage import Asking, Demotion, Pause, Rejection, Sighting, Usage, UsageDocument, Use
 from tests.fakes.asks import BACK, NOON, OFF, ON, REVERT, ask, policy
 
 MINUTE = timedelta(minutes=1)
