@@ -2,7 +2,7 @@
 
 from leverframe.model.ids import step_of
 from leverframe.model.outcomes import RunReport, StepReport
-from leverframe.model.proposals import Measurement, Proposal
+from leverframe.model.proposals import Measurement, Proposal, Step
 from leverframe.model.untrusted import Untrusted
 from policies.explain import effect_words
 from workflows.messages import RunRequest
@@ -21,7 +21,7 @@ def tell(request: RunRequest, report: RunReport) -> str:
     ]
     if report.proposal is not None:
         parts.insert(1, f"> {report.proposal.title.for_markdown()}")
-        parts.append("### Ladder\n\n" + _ladder(report.proposal, report.steps))
+        parts.append("### Ladder\n\n" + _ladder(report.proposal, report))
     findings = [f"- {_plain(finding)}" for step in report.steps for finding in step.findings]
     if findings:
         parts.append("### What policy said\n\n" + "\n".join(findings))
@@ -35,24 +35,30 @@ def _standing(report: RunReport) -> str:
     return f"{report.outcome.value}:" if report.outcome else "Now:"
 
 
-def _ladder(proposal: Proposal, steps: tuple[StepReport, ...]) -> str:
-    told = {step_of(step.reservation): step for step in steps if step.reservation}
-    rows = []
-    for index, step in enumerate(proposal.steps):
-        name = f"| {step.purpose} | {_plain(effect_words(step.effect))} "
-        report = told.get(index)
-        if report is None:
-            rows.append(name + "|  |  |  |")
-            continue
-        timings = _timings(report.timings_ms)
-        verdict = "" if report.result == "skipped" else report.verdict
-        rows.append(
-            name
-            + f"| {verdict} | {_MARKS[report.result]} {report.result}: {_plain(report.detail)} | {timings} |"
-        )
+def _ladder(proposal: Proposal, report: RunReport) -> str:
+    told = {step_of(step.reservation): step for step in report.steps if step.reservation}
+    rows = [
+        f"| {step.purpose} | {_plain(effect_words(step.effect))} "
+        + (_reached(told[index]) if index in told else f"|  | {_unreached(step, report)} |  |")
+        for index, step in enumerate(proposal.steps)
+    ]
     return "\n".join(
         ["| step | effect | policy | result | after detection |", "|---|---|---|---|---|", *rows]
     )
+
+
+def _reached(step: StepReport) -> str:
+    verdict = "" if step.result == "skipped" else step.verdict
+    said = f"{_MARKS[step.result]} {step.result}: {_plain(step.detail)}"
+    return f"| {verdict} | {said} | {_timings(step.timings_ms)} |"
+
+
+def _unreached(step: Step, report: RunReport) -> str:
+    """Why a rung has nothing to tell: its turn may still come, or the run ended without it."""
+    if report.outcome is None:
+        return ""
+    helped = any(one.purpose == "mitigate" and one.result == "done" for one in report.steps)
+    return "– not needed" if helped and step.purpose == "mitigate" else "– not reached"
 
 
 def _timings(timings: dict[str, int]) -> str:
