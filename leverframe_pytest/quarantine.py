@@ -13,6 +13,7 @@ quarantined.
         owner: "@acme/payments"
         evidence: "failed and passed on the same commit in 4 of 311 runs"
         tracking: "https://git.example/acme/shop/issues/7"
+        executions: 5
 """
 
 import json
@@ -26,6 +27,9 @@ PLACE = ".leverframe/quarantine.yaml"
 VERSION = 1
 LARGEST = 5_000_000
 """Characters; a larger file is not read."""
+EXECUTIONS = 3
+"""Of a test whose entry says nothing else."""
+MOST_EXECUTIONS = 15
 
 _COMMENT = re.compile(r"\s*(#.*)?")
 _LINE = re.compile(r"  (?P<lead>- |  )(?P<key>[a-z]+): (?P<value>\S.*)")
@@ -50,6 +54,9 @@ class Entry:
     evidence: str
     tracking: str
     """Where its repair is tracked; may be empty."""
+    executions: int = EXECUTIONS
+    """How often it is executed again, until it passes, after a failure that is forgiven if it does. An entry
+    need not say it."""
 
 
 def read(text: str) -> dict[str, Entry]:
@@ -95,6 +102,7 @@ def _block(entry: Entry) -> str:
     lines = [
         f"{field.name}: {json.dumps(_plain(getattr(entry, field.name)), ensure_ascii=True)}"
         for field in fields(Entry)
+        if field.name != "executions" or entry.executions != EXECUTIONS
     ]
     return "  - " + "\n    ".join(lines) + "\n"
 
@@ -126,7 +134,7 @@ def _blocks(lines: list[tuple[int, str]]) -> list[tuple[int, dict[str, Any]]]:
 
 def _entry(number: int, values: dict[str, Any]) -> Entry:
     expected = {field.name for field in fields(Entry)}
-    if missing := sorted(expected - set(values)):
+    if missing := sorted(expected - set(values) - {"executions"}):
         raise Unreadable(f"line {number}: {missing[0]} is missing")
     if unknown := sorted(set(values) - expected):
         raise Unreadable(f"line {number}: there is no {unknown[0]} in an entry")
@@ -137,6 +145,9 @@ def _entry(number: int, values: dict[str, Any]) -> Entry:
         or not all(isinstance(one, str) for one in signatures)
     ):
         raise Unreadable(f"line {number}: signatures is a list of at least one text")
+    executions = values.pop("executions", EXECUTIONS)
+    if type(executions) is not int or not 1 <= executions <= MOST_EXECUTIONS:
+        raise Unreadable(f"line {number}: executions is a whole number from 1 to {MOST_EXECUTIONS}")
     for key, value in values.items():
         if not isinstance(value, str):
             raise Unreadable(f"line {number}: {key} is no text")
@@ -148,4 +159,4 @@ def _entry(number: int, values: dict[str, Any]) -> Entry:
         raise Unreadable(f"line {number}: since and expires are days such as 2026-11-20") from error
     if expires <= since:
         raise Unreadable(f"line {number}: it expires before it begins")
-    return Entry(signatures=tuple(signatures), since=since, expires=expires, **values)
+    return Entry(signatures=tuple(signatures), since=since, expires=expires, executions=executions, **values)

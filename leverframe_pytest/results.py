@@ -51,7 +51,7 @@ class Attempt:
     """Of the failure; None when there is none."""
     duration_ms: int
     quarantined: bool
-    """Whether the failure was forgiven."""
+    """Whether the failure is one that a later pass in this run forgives."""
 
 
 def this_run(environment: Mapping[str, str], directory: Path) -> Run:

@@ -5,6 +5,7 @@ from datetime import datetime
 from agents.flaky_tests.bounds import Bounds
 from agents.flaky_tests.detector import verdict
 from agents.flaky_tests.history import History, Mask, Verdict
+from agents.flaky_tests.masking import reexecutions
 from agents.flaky_tests.words import explained
 from leverframe.model.quarantine import FlakyFinding
 from leverframe.model.untrusted import Untrusted
@@ -32,4 +33,5 @@ def finding(test: str, history: History, seen: int, at: datetime, bounds: Bounds
             "runs": seen,
             "masks": quarantine.masked if quarantine else (),
         }
+        | ({"executions": reexecutions(quarantine)} if quarantine else {})
     )

@@ -8,12 +8,12 @@ from agents.flaky_tests.bounds import Bounds, upper
 from agents.flaky_tests.evidence import repeated
 from agents.flaky_tests.history import MOST_SIGNATURES, Mask, Quarantine, Usual
 from agents.flaky_tests.observation import Attempts
+from leverframe_pytest.quarantine import EXECUTIONS, MOST_EXECUTIONS
 
 RATES = (0.35, 0.6, 0.9)
 """Failure rates that a regression may bring."""
 STUCK = (0.5, 0.95)
 """Shares of runs in which a broken test only fails."""
-MOST_REEXECUTIONS = 15
 _WRONGLY_RED = 0.01
 _LEARNED_EVERY = 50
 _UNSUSPECTED = 10.0
@@ -23,12 +23,13 @@ _BACK = 10
 
 
 def reexecutions(quarantine: Quarantine) -> int:
-    """How often a quarantined test that only failed is executed again, in fresh jobs, before it may be red.
+    """How often a quarantined test that only failed is executed again before it may be red.
 
     So often that a test that is merely as flaky as it was fails them all in 1 % of the cases, at most 15.
     """
     rate = min(quarantine.usual.most_failed, 0.95)
-    return max(3, min(ceil(log(_WRONGLY_RED) / log(rate)) if rate > 0 else 3, MOST_REEXECUTIONS))
+    wanted = ceil(log(_WRONGLY_RED) / log(rate)) if rate > 0 else EXECUTIONS
+    return max(EXECUTIONS, min(wanted, MOST_EXECUTIONS))
 
 
 def hides(quarantine: Quarantine | None, seen: Attempts) -> bool:

@@ -137,4 +137,5 @@ def _entry(finding: FlakyFinding, caps: QuarantineCaps, now: datetime) -> Quaran
         evidence=finding.evidence,
         owner=_owner(finding, caps) or "",
         link=finding.link,
+        executions=finding.executions,
     )

@@ -129,8 +129,8 @@ def _body(plan: Plan, facts: FlakyFacts, context: RunContext) -> str:
         parts.append(_listed("### Left alone\n", rows))
     parts.append(
         "### If this is wrong\n\nClose the merge request: the agent asks for none of these tests again. A "
-        "quarantined test still runs; only the failures that are named, after a pass at the same commit, "
-        "can't fail a build, and the entry expires."
+        "quarantined test still runs; only the failures that are named can't fail a build, once it then "
+        "passes at the same commit, and the entry expires."
     )
     return "\n\n".join(parts) + "\n"
 

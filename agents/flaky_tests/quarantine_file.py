@@ -25,6 +25,7 @@ def rendered(file: QuarantineFile) -> str:
                 owner=entry.owner,
                 evidence=entry.evidence,
                 tracking=entry.link,
+                executions=entry.executions,
             )
             for entry in file.entries
         }
@@ -45,6 +46,7 @@ def read(text: str) -> QuarantineFile:
                     owner=entries[test].owner,
                     evidence=entries[test].evidence,
                     link=entries[test].tracking,
+                    executions=entries[test].executions,
                 )
                 for test in sorted(entries)
             )

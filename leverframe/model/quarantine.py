@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from leverframe.model.frozen import Frozen, Instant
 from leverframe.model.test_reports import MOST_NAME
 from leverframe.model.untrusted import Untrusted
+from leverframe_pytest.quarantine import EXECUTIONS, MOST_EXECUTIONS
 
 MOST_ENTRIES = 10_000
 MOST_PER_CHANGE = 100
@@ -24,6 +25,9 @@ Link = Annotated[str, StringConstraints(pattern=r"^(https://[!-~]{1,490})?$")]
 
 TestPath = Annotated[str, StringConstraints(max_length=MOST_NAME)]
 """A test's file in the repository; empty where it is not known."""
+Reexecutions = Annotated[int, Field(ge=1, le=MOST_EXECUTIONS)]
+"""How often a test that failed as it is quarantined for is executed again, until it passes; without a pass
+its failure counts."""
 Marker = Annotated[str, StringConstraints(max_length=100)]
 """What pytest calls a mark."""
 MOST_MARKERS = 50
@@ -42,6 +46,7 @@ class Quarantined(Frozen):
     """A sentence of ours."""
     owner: Owner
     link: Link = ""
+    executions: Reexecutions = EXECUTIONS
 
 
 class QuarantineFile(Frozen):
@@ -72,6 +77,8 @@ class FlakyFinding(Frozen):
     """By the repository's CODEOWNERS."""
     link: Link = ""
     """The tracking issue of exactly this test."""
+    executions: Reexecutions = EXECUTIONS
+    """By its own rate."""
 
 
 class QuarantineCaps(Frozen):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from leverframe_pytest.quarantine import Entry, Unreadable, read, write
+from leverframe_pytest.quarantine import EXECUTIONS, MOST_EXECUTIONS, Entry, Unreadable, read, write
 
 ENTRY = Entry(
     test="tests/test_cart.py::test_total[usd]",
@@ -35,6 +35,7 @@ def entries(draw: st.DrawFn) -> Entry:
         owner=draw(texts.filter(bool)),
         evidence=draw(texts),
         tracking=draw(texts),
+        executions=draw(st.integers(1, MOST_EXECUTIONS)),
     )
 
 
@@ -51,6 +52,13 @@ def test_any_reader_of_yaml_sees_the_same() -> None:
     assert test["test"] == ENTRY.test
     assert test["signatures"] == list(ENTRY.signatures)
     assert test["expires"] == "2026-12-20"
+
+
+def test_an_entry_need_not_say_how_often_it_is_executed_again() -> None:
+    assert "executions" not in TEXT
+    assert read(TEXT)[ENTRY.test].executions == EXECUTIONS
+    more = Entry(**{**ENTRY.__dict__, "executions": 12})
+    assert "    executions: 12\n" in write({ENTRY.test: more})
 
 
 def test_it_is_sorted_so_that_the_same_tests_make_the_same_file() -> None:
@@ -77,6 +85,9 @@ def test_an_empty_one_quarantines_nothing() -> None:
         (('"@acme/payments"', '""'), "line 5: test and owner are not empty"),
         (('["3f2a9c0d11e85b67"]', '"3f2a9c0d11e85b67"'), "line 5: signatures is a list"),
         (('["3f2a9c0d11e85b67"]', "[]"), "line 5: signatures is a list of at least one"),
+        (("    tracking", "    executions: true\n    tracking"), "line 5: executions is a whole number from"),
+        (("    tracking", "    executions: 16\n    tracking"), "line 5: executions is a whole number from"),
+        (("    tracking", '    executions: "3"\n    tracking'), "line 5: executions is a whole number"),
         (('"2026-12-20"', '"soon"'), "line 5: since and expires are days"),
         (('"2026-12-20"', '"2026-11-20"'), "line 5: it expires before it begins"),
         (('"2026-12-20"', "[" * 100_000), "line 8: the value of expires is not JSON"),

@@ -9,6 +9,7 @@ from agents.flaky_tests.detector import Conditions, caught_up, observe_execution
 from agents.flaky_tests.history import History, Mask, Quarantine, Verdict
 from agents.flaky_tests.observation import Attempts, attempts
 from agents.flaky_tests.probes import EXECUTIONS, FEW_JOBS, MOST_JOBS, probe, recheck
+from leverframe_pytest.quarantine import MOST_EXECUTIONS
 from tests.unit.agents.flaky_tests.lives import AT, PERSON, Lives, both, only_failed
 
 
@@ -173,7 +174,7 @@ def test_a_quarantine_is_not_lifted_while_the_test_is_as_flaky_as_it_was() -> No
 
 def test_how_often_a_test_fails_at_first_is_learned_in_quarantine_before_a_rise_can_lift_it() -> None:
     lives = quarantined()
-    assert masking.reexecutions(quarantine_of(lives)) == masking.MOST_REEXECUTIONS
+    assert masking.reexecutions(quarantine_of(lives)) == MOST_EXECUTIONS
     lives.tell("BB.BB.BFB." * 30)
     assert quarantine_of(lives).mask is Mask.ON
 

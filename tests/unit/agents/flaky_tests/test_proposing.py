@@ -62,7 +62,7 @@ def reasons(found: FlakyFacts, caps: QuarantineCaps = CAPS) -> list[str]:
 
 
 def test_flaky_tests_enter_in_one_change_that_people_can_read() -> None:
-    found = facts(flaky("b", owner="@shop/core"), flaky("a"))
+    found = facts(flaky("b", owner="@shop/core"), flaky("a", executions=9))
     answer, change = proposal(found), change_of(found)
     assert isinstance(answer, Proposal)
     assert answer.affected == Affected(count=2, of=1_000)
@@ -73,6 +73,7 @@ def test_flaky_tests_enter_in_one_change_that_people_can_read() -> None:
         "tests/test_a.py::b",
     ]
     assert read(edited(None, change)).entries[0].expires == AT.date() + timedelta(days=30)
+    assert [one.executions for one in read(edited(None, change)).entries] == [9, 3]
     assert r"4 of 311 runs | @⁠shop/core" in change.body
 
 
@@ -237,7 +238,7 @@ def test_a_finding_says_what_the_history_says() -> None:
         assert one is not None
         return one
 
-    assert (found().kind, found().masks) == ("flaky", ("0" * 16,))
+    assert (found().kind, found().masks, found().executions) == ("flaky", ("0" * 16,), 15)
     before = found().strength
     assert before >= 1_000_000
     lives.run({0: both("0" * 16)})
