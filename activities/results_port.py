@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from activities.executions_port import NOTHING, Asking, Executions
 from activities.ports import Health
 from activities.records_port import QuarantineSeen, TestRecords
 from agents.flaky_tests.bounds import Bounds
@@ -119,6 +120,8 @@ class Pruned:
     runs: int
     events: int
     """Of quarantines."""
+    executions: int = 0
+    """Orders of fresh executions, and plans of nights."""
 
 
 class RunFolds(Protocol):
@@ -133,11 +136,13 @@ class RunFolds(Protocol):
         at: datetime,
         bounds: Bounds,
         contains: Callable[[str, str], bool],
+        asking: Asking = NOTHING,
     ) -> RunFolded | None:
         """Fold the oldest run whose newest report came before then; None if there is none.
 
         All of it or nothing, each run once, whoever asks: others wait. A report of a run that was folded
         changes nothing and is counted. `contains(fix, sha)`: whether a commit has another in its history.
+        Within `asking` rechecks are asked for first, and the run waits for them; probes afterwards.
 
         Raises:
             Unavailable: the store did not answer; nothing was done.
@@ -175,5 +180,5 @@ class RunFolds(Protocol):
         ...
 
 
-class Results(Reports, RunFolds, TestRecords, Protocol):
+class Results(Reports, RunFolds, Executions, TestRecords, Protocol):
     """One store that does all of it."""

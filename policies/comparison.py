@@ -117,7 +117,7 @@ def _quarantine(document: PolicyDocument, org: PolicyDocument) -> Iterator[Probl
         yield warning(document, message, *path)
     if own is None or above is None:
         return
-    for key in ("max_share_ppm", "max_per_change", "max_days"):
+    for key in ("max_share_ppm", "max_per_change", "max_days", "max_executions_a_day"):
         if getattr(own, key) > getattr(above, key):
             message = f"{key} is looser than in {org.file}, which allows {getattr(above, key)}"
             yield warning(document, message, *path, key)

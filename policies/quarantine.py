@@ -79,7 +79,15 @@ def caps(snapshot: PolicySnapshot, *, agent: str, repository: str) -> Quarantine
         fallback_owner=_fallback(documents),
         days=min(rule.max_days for rule in rules),
         by_itself=max(rule.by_itself for rule in rules),
+        executions_a_day=_executions(documents, rules),
     )
+
+
+def _executions(documents: Sequence[PolicyDocument], rules: Sequence[QuarantineRule]) -> int:
+    """What is switched off has nothing executed."""
+    if any(document.rules.kill_switch or document.rules.autonomy.rank == 0 for document in documents):
+        return 0
+    return min(rule.max_executions_a_day for rule in rules)
 
 
 def rule_of(rules: Rules) -> QuarantineRule | None:

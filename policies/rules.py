@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from leverframe.model.executions import MOST_A_DAY
 from leverframe.model.frozen import Frozen, Slug
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import Lever
@@ -160,6 +161,9 @@ class QuarantineRule(Section):
     """Tests with one of these pytest markers never enter."""
     fallback_owner: Owner | None = None
     """Whose a test is that CODEOWNERS gives to nobody; without one such a test never enters."""
+    max_executions_a_day: Annotated[int, Field(ge=0, le=MOST_A_DAY)] = 0
+    """Fresh executions of single tests in the sandbox, in each repository and UTC day: to confirm a flake and
+    name its cause, to tell it from a break, and to see whether a quarantined test has healed. 0: none."""
 
 
 class OpenMergeRequestRule(LeverRule):

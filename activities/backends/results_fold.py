@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
 
+from activities.backends.results_asking import Asker, Settled, ask_probes, mark_rechecked, rechecks, waits
 from activities.backends.results_gathering import Gathered, Spent, day_of
 from activities.backends.results_numbers import chunks, count
 from activities.backends.results_packing import unpacked
@@ -35,6 +36,7 @@ from agents.flaky_tests.replay import COMMITS
 from agents.flaky_tests.stored_form import restored_suite, stored_suite
 from agents.flaky_tests.suite import Change, Folded, Suite, fold
 from leverframe.model.errors import BadInput
+from leverframe.model.test_reports import Outcome
 
 MOST_ATTEMPTS = 20_000
 """Attempts of one run that are kept one by one; of a run in which everything fails, the first."""
@@ -86,11 +88,18 @@ def put_aside_late(connection: Connection, repository: str, at: int) -> None:
 
 
 def next_run(connection: Connection, repository: str, settled_before: int) -> tuple[str, str] | None:
-    """Name and commit of the run to fold: the one that has waited longest for another report."""
+    """Name and commit of the run to fold: the one that has waited longest for another report.
+
+    One that waits for its rechecks is left out meanwhile.
+    """
     newest = func.max(test_reports.c.received_at)
     waiting = (
         select(test_reports.c.run, test_reports.c.sha)
-        .where(test_reports.c.repository == repository, test_reports.c.folded_at.is_(None))
+        .where(
+            test_reports.c.repository == repository,
+            test_reports.c.folded_at.is_(None),
+            ~waits(test_reports.c.run, test_reports.c.sha, repository),
+        )
         .group_by(test_reports.c.run, test_reports.c.sha)
         .having(newest <= settled_before)
         .order_by(newest, test_reports.c.run, test_reports.c.sha)
@@ -100,18 +109,15 @@ def next_run(connection: Connection, repository: str, settled_before: int) -> tu
     return None if row is None else (row.run, row.sha)
 
 
-def fold_run(
+def settled(
     connection: Connection,
     repository: str,
     name: tuple[str, str],
-    standing: Standing,
     *,
     target: str,
-    at: datetime,
-    bounds: Bounds,
     contains: Callable[[str, str], bool],
-) -> RunFolded:
-    """Fold all that came of one run. Raises BadInput for a history that this release can't read."""
+) -> Settled:
+    """The run with its rechecks. Raises BadInput for a history that this release can't read."""
     reports = connection.execute(
         select(test_reports)
         .where(
@@ -123,10 +129,21 @@ def fold_run(
         .order_by(test_reports.c.received_at, test_reports.c.id)
     ).all()
     gathered = _gather(connection, reports, tests=count(connection, repository))
+    for order in rechecks(connection, repository, name):
+        gathered.again(order.number, order.check_name, _attempts_of(order), order.milliseconds)
     passed_there = _passed_at(connection, repository, name[1])
     run = gathered.run.ended(main=reports[0].branch == target, passed_there=passed_there)
     run = replace(run, lacks_fix=_lacking(connection, repository, run, contains))
     shelf = StoreShelf(connection, repository, run.others)
+    return Settled(name[0], reports, gathered, passed_there, run, shelf)
+
+
+def fold_run(
+    settled: Settled, standing: Standing, asker: Asker, *, at: datetime, bounds: Bounds
+) -> RunFolded:
+    """Fold all that came of one run, and ask for probes of what was discordant."""
+    gathered, run, shelf = settled.gathered, settled.run, settled.shelf
+    connection, repository = shelf.connection, shelf.repository
     folded = fold(standing.suite, run, shelf, bounds)
     number = folded.suite.runs
     _keep_changes(shelf, run, folded)
@@ -134,14 +151,15 @@ def fold_run(
     _keep_standing(shelf, run, folded, standing.tests)
     _keep_attempts(shelf, run, number, gathered)
     if not folded.in_trouble:
-        _keep_commit(connection, repository, run.sha, gathered.run.now_passed(passed_there), number)
-    done = _told(name[0], run, folded)
+        now_passed = gathered.run.now_passed(settled.passed_there)
+        _keep_commit(connection, repository, run.sha, now_passed, number)
+    done = _told(settled.name, run, folded)
     connection.execute(
         test_runs.insert(),
         {
             "repository": repository,
             "number": number,
-            "run": name[0],
+            "run": settled.name,
             "sha": run.sha,
             "branch": run.branch,
             "main": run.main,
@@ -157,8 +175,17 @@ def fold_run(
             "left_out": gathered.left_out,
         },
     )
-    _mark_folded(connection, [row.id for row in reports], to_micros(at))
+    _mark_folded(connection, [row.id for row in settled.reports], to_micros(at))
+    mark_rechecked(connection, repository, (settled.name, run.sha), to_micros(at))
+    ask_probes(asker, settled, folded, standing.suite.noise.bound, bounds)
     return done
+
+
+def _attempts_of(order: Row[Any]) -> list[tuple[Outcome, str]]:
+    """What a recheck did, as attempts. It stops with the first pass."""
+    signatures = json.loads(order.fingerprints) or [""]
+    failed = [signatures[min(place, len(signatures) - 1)] for place in range(order.failures)]
+    return [*(("fail", one) for one in failed), *(("pass", "") for _ in range(order.passes))]
 
 
 def _gather(connection: Connection, reports: Sequence[Row[Any]], *, tests: int) -> Gathered:
@@ -170,7 +197,8 @@ def _gather(connection: Connection, reports: Sequence[Row[Any]], *, tests: int) 
             report = unpacked(row.payload)
         except BadInput as error:
             gathered.left_out += row.attempts
-            complaints = json.dumps([*json.loads(row.complaints), str(error)])
+            # It may have been looked at before, when rechecks of its run were asked for.
+            complaints = json.dumps(list(dict.fromkeys([*json.loads(row.complaints), str(error)])))
             connection.execute(
                 update(test_reports).where(test_reports.c.id == row.id).values(complaints=complaints)
             )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from activities.backends.results_packing import Detail, Packed
 from activities.backends.results_pages import Pages
 from agents.flaky_tests.open_run import ABSENT, OpenRun
+from leverframe.model.test_reports import Outcome
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
@@ -43,6 +44,22 @@ class Gathered:
             self._add(job, self._first_pass(number, report))
         for detail in report.details:
             self._add(job, detail)
+
+    def again(self, number: int, job: str, executed: Sequence[tuple[Outcome, str]], took: int) -> None:
+        """Further attempts of a test, made elsewhere: outcome and fingerprint of each, after all others.
+
+        `took`: milliseconds of all of them.
+        """
+        known = self.run.others.get(number) or {1: ("", "")}
+        for attempt, (outcome, fingerprint) in enumerate(executed, max(known) + 1):
+            each = took // len(executed)
+            self._add(job, Detail(number, attempt, outcome, fingerprint, self.run.last, each))
+
+    def job_of(self, number: int) -> str:
+        """The job of the last attempt of a test that did not only pass at once; empty if it is not known."""
+        attempts = self.run.others.get(number, {})
+        kept = [self._details[number, one] for one in attempts if (number, one) in self._details]
+        return max(kept, key=lambda pair: pair[1].attempt)[0] if kept else ""
 
     def present(self) -> list[int]:
         """Every test that a report names, skipped ones among them."""

@@ -9,7 +9,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Delete, Row, delete, func, select, update
 
-from activities.backends.results_fold import fold_run, is_whole, lock, next_run, put_aside_late
+from activities.backends.results_asking import Asker, ask_rechecks, give_up
+from activities.backends.results_executions import ResultExecutions
+from activities.backends.results_fold import (
+    fold_run,
+    is_whole,
+    lock,
+    next_run,
+    put_aside_late,
+    settled,
+)
 from activities.backends.results_gathering import day_of
 from activities.backends.results_numbers import chunks, count, key_of, numbered
 from activities.backends.results_packing import compressed, gathered, packed
@@ -23,13 +32,16 @@ from activities.backends.results_tables import (
     test_attempts,
     test_days,
     test_events,
+    test_executions,
     test_fixes,
+    test_nights,
     test_reports,
     test_runs,
     test_states,
     tests,
 )
 from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
+from activities.executions_port import NOTHING, Asking
 from activities.ports import Backend, Health
 from activities.records_port import QuarantineSeen
 from activities.results_port import (
@@ -52,8 +64,8 @@ _LOOKED_BACK = 200
 _r = test_reports.c
 
 
-class ResultsStore(ResultRecords):
-    """Implements `Results`; what people ask is in `ResultRecords`."""
+class ResultsStore(ResultRecords, ResultExecutions):
+    """Implements `Results`; what people ask is in `ResultRecords`, executions in `ResultExecutions`."""
 
     def keep(self, report: Report, *, at: datetime) -> KeptReport:
         """See `Reports.keep`. Raises BadInput for a report without attempts, too."""
@@ -141,24 +153,20 @@ class ResultsStore(ResultRecords):
         at: datetime,
         bounds: Bounds,
         contains: Callable[[str, str], bool],
+        asking: Asking = NOTHING,
     ) -> RunFolded | None:
         """See `RunFolds.fold_next`."""
         with answering(), self._engine.begin() as connection:
             standing = lock(connection, repository)
+            give_up(connection, repository, at)
             put_aside_late(connection, repository, to_micros(at))
-            name = next_run(connection, repository, to_micros(settled_before))
-            if name is None:
-                return None
-            return fold_run(
-                connection,
-                repository,
-                name,
-                standing,
-                target=target,
-                at=at,
-                bounds=bounds,
-                contains=contains,
-            )
+            before = to_micros(settled_before)
+            while name := next_run(connection, repository, before):
+                run = settled(connection, repository, name, target=target, contains=contains)
+                asker = Asker(connection, repository, asking, at)
+                if not ask_rechecks(asker, run, standing.suite):
+                    return fold_run(run, standing, asker, at=at, bounds=bounds)
+            return None
 
     def suite(self, repository: str) -> SuiteSize:
         """See `SuiteSize`."""
@@ -262,6 +270,8 @@ class ResultsStore(ResultRecords):
             days=self._delete(delete(test_days).where(test_days.c.day < day_of(days_before))),
             runs=self._delete(delete(test_runs).where(test_runs.c.at < rollup)),
             events=self._delete(delete(test_events).where(test_events.c.at < rollup)),
+            executions=self._delete(delete(test_executions).where(test_executions.c.asked_at < detail))
+            + self._delete(delete(test_nights).where(test_nights.c.day < day_of(attempts_before))),
         )
 
     def _delete(self, statement: Delete) -> int:

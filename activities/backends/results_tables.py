@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -205,4 +206,70 @@ quarantine_files = Table(
     Column("sha", Text, nullable=False, comment="The commit that had it"),
     Column("content", Text, nullable=False, comment="Empty when the commit had none"),
     Column("read_at", BigInteger, nullable=False),
+)
+
+test_executions = Table(
+    "test_executions",
+    metadata,
+    Column("id", Text, primary_key=True, comment="16 hex digits of what is asked"),
+    Column("repository", Text, nullable=False),
+    Column("number", Integer, nullable=False, comment="Of the test"),
+    Column("purpose", Text, nullable=False, comment="recheck, probe or night"),
+    Column(
+        "series",
+        Text,
+        nullable=False,
+        comment="The run, the discordant run's number, or the day: what is folded together",
+    ),
+    Column("place", Integer, nullable=False, comment="0, 1, 2 … within the series of the test"),
+    Column("sha", Text, nullable=False),
+    Column("check_name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("executions", Integer, nullable=False),
+    Column("until_pass", Boolean, nullable=False),
+    Column("noise", Float, nullable=False, comment="The bound that was known before it was asked"),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("day", Integer, nullable=False, comment="Days since the Unix epoch, UTC, when asked"),
+    Column("spent", Integer, nullable=False, comment="Executions that count for the day"),
+    Column("outcome", Text, comment="done, unfit or expired; NULL until then"),
+    Column("done_at", BigInteger),
+    Column("folded_at", BigInteger),
+    Column("passes", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("fingerprints", Text, nullable=False, comment="JSON list, each once"),
+    Column("milliseconds", BigInteger, nullable=False),
+    Column("why", Text, nullable=False, comment="When it said nothing"),
+    UniqueConstraint("repository", "purpose", "series", "sha", "number", "place"),
+    Index(None, "repository", "day"),
+    Index(None, "repository", "folded_at", "outcome"),
+    Index(None, "repository", "number", "asked_at"),
+    Index(None, "asked_at"),
+)
+
+test_nights = Table(
+    "test_nights",
+    metadata,
+    Column("repository", Text, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="Of the test"),
+    Column("planned", Integer, nullable=False, comment="Executions"),
+)
+
+test_causes = Table(
+    "test_causes",
+    metadata,
+    Column("repository", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="Of the test"),
+    Column("tally", Text, nullable=False, comment="JSON: by kind, jobs, failed, wholly failed"),
+    Column("cause", Text, nullable=False),
+    Column("why", Text, nullable=False, comment="A sentence of ours"),
+    Column("at", BigInteger, nullable=False),
+)
+
+execution_states = Table(
+    "execution_states",
+    metadata,
+    Column("repository", Text, primary_key=True),
+    Column("night", Integer, nullable=False, comment="The last day that was planned; 0 for none"),
+    Column("read_to", Text, nullable=False, comment="The commit up to which claims were read"),
 )

@@ -82,9 +82,9 @@ def fold(suite: Suite, run: Run, shelf: Shelf, bounds: Bounds) -> Folded:
     Every test is folded with what was known before the run, so their order does not matter. The shelf has the
     new histories afterwards.
     """
-    in_trouble, calm_failing, calm_both, tests = _trouble(suite.gate, run, shelf)
+    trouble, calm_failing, calm_both, tests = _trouble(suite.gate, run, shelf)
     one_by_one = [*run.others, *(test for test in shelf.attentive() if test in run.passed)]
-    conditions = Conditions(noise=suite.noise.bound, in_trouble=in_trouble, bounds=bounds)
+    conditions = Conditions(noise=suite.noise.bound, in_trouble=trouble, bounds=bounds)
     changes, alone = [], 0
     for test in one_by_one:
         before, seen = shelf.history(test), shelf.seen(test)
@@ -97,19 +97,24 @@ def fold(suite: Suite, run: Run, shelf: Shelf, bounds: Bounds) -> Folded:
         alone += isolated(before, after)
         shelf.keep(test, after)
         changes.append(Change(test, before, after))
-    if not in_trouble:
+    if not trouble:
         shelf.count(run.passed)
         shelf.count(run.others)
     return Folded(
         suite=Suite(
-            noise=suite.noise if in_trouble else suite.noise.after(runs=tests, isolated=alone),
+            noise=suite.noise if trouble else suite.noise.after(runs=tests, isolated=alone),
             gate=suite.gate.after(failing=calm_failing, both=calm_both),
             runs=suite.runs + 1,
-            in_trouble=suite.in_trouble + in_trouble,
+            in_trouble=suite.in_trouble + trouble,
         ),
-        in_trouble=in_trouble,
+        in_trouble=trouble,
         changes=tuple(sorted(changes, key=lambda change: change.test)),
     )
+
+
+def in_trouble(suite: Suite, run: Run, shelf: Shelf) -> bool:
+    """Whether the infrastructure gate would leave the run out."""
+    return _trouble(suite.gate, run, shelf)[0]
 
 
 def with_probe(suite: Suite, before: History, after: History) -> Suite:

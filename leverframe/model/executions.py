@@ -11,6 +11,8 @@ from leverframe.model.untrusted import Untrusted
 
 MOST_EXECUTIONS = 20
 """In one job."""
+MOST_A_DAY = 100_000
+"""That policy may allow in a repository."""
 
 
 class Kind(StrEnum):

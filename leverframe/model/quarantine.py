@@ -97,6 +97,8 @@ class QuarantineCaps(Frozen):
     """An entry expires after so many days; then the test's failures count again."""
     by_itself: int = Field(default=1_000_000, ge=1)
     """Evidence of at least this may land by itself; less needs a person."""
+    executions_a_day: int = Field(default=0, ge=0)
+    """Fresh executions of single tests in the repository."""
 
 
 class FlakyFacts(Frozen):

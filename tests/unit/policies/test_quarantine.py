@@ -14,7 +14,7 @@ from policies.intent import Intent
 from policies.quarantine import caps
 from policies.retention import slim
 from tests.fakes.asks import ask, document, judge, use
-from tests.fakes.quarantines import RULE, change, entering, ruled
+from tests.fakes.quarantines import RULE, change, entering, policy_files, ruled
 
 
 def said(effect: ChangeQuarantine, snapshot: PolicySnapshot | None = None, **known: Any) -> list[str]:
@@ -119,3 +119,23 @@ def test_the_ledger_keeps_how_much_changes_and_no_name_of_a_test() -> None:
     assert not any(text in kept.model_dump_json() for text in ("channel", "evil", "tests/x.py", "slow"))
     assert kept.effect() is None
     assert effect_words(hostile) == "open a merge request in shop that quarantines 1 test and releases 1 test"
+
+
+@pytest.mark.parametrize(
+    ("agent", "repo", "switched", "a_day"),
+    [
+        (RULE, "", "", 0),
+        (f"{RULE}, max_executions_a_day: 500", "", "", 500),
+        (f"{RULE}, max_executions_a_day: 500", f"{RULE}, max_executions_a_day: 20", "", 20),
+        (f"{RULE}, max_executions_a_day: 500", RULE, "", 0),
+        (f"{RULE}, max_executions_a_day: 500", "", "kill_switch: true", 0),
+    ],
+)
+def test_the_strictest_file_says_how_often_tests_are_executed_and_none_says_never(
+    agent: str, repo: str, switched: str, a_day: int
+) -> None:
+    files = policy_files(agent=agent, repo=repo or None)
+    if switched:
+        files["org.yaml"] = files["org.yaml"].replace("kill_switch: false", switched)
+    found = caps(parse(files), agent="flaky_tests", repository="shop")
+    assert found.executions_a_day == a_day

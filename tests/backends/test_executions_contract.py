@@ -1,0 +1,436 @@
+"""Orders of fresh executions in the store: asked once, answered once, folded into the tests' histories."""
+
+import itertools
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, select
+
+from activities.backends.results_asking import MOST_RECHECKED
+from activities.backends.results_store import ResultsStore
+from activities.backends.results_tables import suite_states, test_causes, test_executions
+from activities.executions_port import NOTHING, PATIENCE, Asking, TookIn
+from agents.flaky_tests.bounds import Bounds
+from agents.flaky_tests.detector import Conditions, observe_probe
+from agents.flaky_tests.history import History
+from agents.flaky_tests.observation import Attempts, Run
+from agents.flaky_tests.probes import EXECUTIONS, FEW_JOBS, probe, recheck
+from agents.flaky_tests.shelf import MemoryShelf
+from agents.flaky_tests.stored_form import restored_suite
+from agents.flaky_tests.suite import Suite, fold, in_trouble, with_probe
+from leverframe.model.executions import Executed, ExecutionOrder, Kind
+from tests.fakes.result_reports import BEGAN, SENSITIVE, SETTLE, SIGNATURE, report
+from tests.fakes.stores import store_at
+
+FLAKY = "tests/test_a.py::test_flaky"
+CALM = "tests/test_b.py::test_calm"
+BULK = {f"tests/bulk.py::test_{number}": "." for number in range(30)}
+SHA = f"{1:040x}"
+LATER = BEGAN + timedelta(hours=1)
+PLENTY = Asking(a_day=5_000, checks=("unit", "slow"))
+PATIENT = Bounds(runs_to_false_quarantine=1e12)
+"""Nothing is quarantined soon."""
+
+
+@pytest.fixture
+def store(engine: Engine) -> ResultsStore:
+    return ResultsStore(engine)
+
+
+def told(
+    store: ResultsStore,
+    signs: Mapping[str, str],
+    *,
+    run: int = 1,
+    sha: str = SHA,
+    at: datetime = BEGAN,
+    repository: str = "shop",
+) -> None:
+    store.keep(
+        report({**BULK, **signs}, run=str(run), sha=sha, at=at, repository=repository, job="slow"), at=at
+    )
+
+
+def fold_now(
+    store: ResultsStore,
+    *,
+    now: datetime = LATER,
+    asking: Asking = PLENTY,
+    bounds: Bounds = PATIENT,
+    repository: str = "shop",
+) -> int:
+    """The runs that could be folded."""
+    runs = 0
+    while store.fold_next(
+        repository,
+        target="main",
+        settled_before=now - SETTLE,
+        at=now,
+        bounds=bounds,
+        contains=lambda fix, sha: True,
+        asking=asking,
+    ):
+        runs += 1
+    return runs
+
+
+def take_in(
+    store: ResultsStore,
+    done: Sequence[Executed] = (),
+    *,
+    unfit: Sequence[str] = (),
+    at: datetime = LATER,
+    asking: Asking = PLENTY,
+    bounds: Bounds = PATIENT,
+    repository: str = "shop",
+) -> TookIn:
+    return store.take_in(repository, done, unfit=unfit, at=at, bounds=bounds, asking=asking)
+
+
+def came_to(order: ExecutionOrder, failures: int = 0) -> Executed:
+    passes = 1 if order.until_pass and failures < order.executions else order.executions - failures
+    return Executed(
+        order=order.id,
+        passes=passes,
+        failures=failures,
+        fingerprints=(SIGNATURE,) if failures else (),
+        milliseconds=30,
+    )
+
+
+def history_of(store: ResultsStore, test: str, repository: str = "shop") -> History:
+    (known,) = [one for one in store.known(repository, [test]) if one.test == test]
+    assert known.history is not None
+    return known.history
+
+
+def test_a_run_waits_for_its_recheck_and_is_folded_with_it(store: ResultsStore) -> None:
+    told(store, {FLAKY: "F"})
+    assert fold_now(store) == 0
+    (order,) = store.open_orders("shop", limit=9)
+    assert (order.test.stored(), order.sha, order.check) == (FLAKY, SHA, "slow")
+    assert (order.executions, order.until_pass, order.kind) == (3, True, Kind.AS_IT_RAN)
+    assert fold_now(store) == 0
+    assert take_in(store, [came_to(order, failures=1)]).answered == 1
+    assert fold_now(store) == 1
+    history = history_of(store, FLAKY)
+    assert (history.discordant, history.broken) == (1, False)
+    story = store.story("shop", FLAKY)
+    assert story is not None
+    assert [(one.attempt, one.outcome) for one in story.attempts] == [(3, "pass"), (2, "fail"), (1, "fail")]
+
+
+def test_a_run_is_folded_without_rechecks_that_nobody_makes_and_a_late_answer_changes_nothing(
+    store: ResultsStore,
+) -> None:
+    told(store, {FLAKY: "F"})
+    assert fold_now(store) == 0
+    (order,) = store.open_orders("shop", limit=9)
+    late = LATER + PATIENCE["recheck"]
+    assert fold_now(store, now=late) == 1
+    before = history_of(store, FLAKY)
+    assert take_in(store, [came_to(order)], at=late).answered == 0
+    assert history_of(store, FLAKY) == before
+    assert before.discordant == 0
+    assert store.open_orders("shop", limit=9) == []
+
+
+def test_other_runs_do_not_wait(store: ResultsStore) -> None:
+    told(store, {FLAKY: "F"})
+    told(store, {FLAKY: "."}, run=2, sha=f"{2:040x}", at=BEGAN + timedelta(minutes=1))
+    assert fold_now(store) == 1
+
+
+def test_what_policy_does_not_allow_is_not_asked(store: ResultsStore) -> None:
+    for number, asking in enumerate((NOTHING, Asking(a_day=9), Asking(checks=("unit",))), 1):
+        told(store, {FLAKY: "F"}, run=number, sha=f"{number:040x}")
+        assert fold_now(store, asking=asking) == 1
+    assert store.open_orders("shop", limit=9) == []
+
+
+def test_the_budget_of_a_day_is_spent_when_it_is_asked_for(store: ResultsStore) -> None:
+    asking = Asking(a_day=7, checks=("unit",))
+    told(store, {FLAKY: "F", CALM: "F", "tests/test_c.py::test_c": "F", "tests/test_d.py::test_d": "F"})
+    assert fold_now(store, asking=asking) == 0
+    orders = store.open_orders("shop", limit=99)
+    assert [order.executions for order in orders] == [3, 3, 1]
+    # What an answer did not need is there again; the next day has a budget of its own.
+    take_in(store, [came_to(order) for order in orders], asking=asking)
+    fold_now(store, asking=asking)
+    told(store, {"tests/bulk.py::test_1": "F"}, run=2, sha=f"{2:040x}", at=LATER)
+    assert fold_now(store, now=LATER + timedelta(hours=1), asking=asking) == 0
+    assert sum(order.executions for order in store.open_orders("shop", limit=99)) <= 4
+
+
+def test_a_commit_that_can_not_be_had_is_not_asked_of_again_and_costs_nothing(store: ResultsStore) -> None:
+    told(store, {FLAKY: "F"})
+    fold_now(store)
+    (order,) = store.open_orders("shop", limit=9)
+    take_in(store, unfit=[order.id])
+    assert fold_now(store) == 1
+    told(store, {CALM: "F"}, run=2)
+    assert fold_now(store) == 1
+    told(store, {CALM: "F"}, run=3, sha="not-a-commit")
+    assert fold_now(store) == 1
+    assert store.open_orders("shop", limit=9) == []
+
+
+def test_a_run_in_trouble_and_one_that_a_change_broke_are_not_executed_again_at_length(
+    store: ResultsStore,
+) -> None:
+    told(store, dict.fromkeys(BULK, "F"))
+    assert fold_now(store) == 1
+    assert store.open_orders("shop", limit=9) == []
+    many = {f"tests/many.py::test_{number}": "." for number in range(1_500)}
+    broken = dict.fromkeys(list(many)[: MOST_RECHECKED + 5], "F")
+    told(store, {**many, **broken}, run=2, sha=f"{2:040x}")
+    assert fold_now(store) == 0
+    assert len(store.open_orders("shop", limit=99)) == MOST_RECHECKED
+
+
+def test_probes_follow_a_discordance_until_they_are_worth_it_no_more(store: ResultsStore) -> None:
+    told(store, {FLAKY: "F."})
+    assert fold_now(store) == 1
+    orders = store.open_orders("shop", limit=99)
+    assert [order.kind for order in orders][:4] == [
+        Kind.AS_IT_RAN, Kind.SHUFFLED, Kind.AS_IT_RAN, Kind.PARALLEL,
+    ]  # fmt: skip
+    assert len({order.id for order in orders}) == 8
+    assert {order.seed for order in orders} != {0}
+    # Half of a batch is not folded.
+    assert take_in(store, [came_to(order) for order in orders[:4]]) == TookIn(answered=4)
+    done = [came_to(order, failures=order.kind is Kind.SHUFFLED) for order in orders[4:]]
+    assert take_in(store, done) == TookIn(answered=4, asked=8)
+    assert take_in(store, done) == TookIn()
+    assert history_of(store, FLAKY).probes == 8
+    while orders := store.open_orders("shop", limit=99):
+        take_in(store, [came_to(order) for order in orders])
+    ended = history_of(store, FLAKY)
+    assert 8 < ended.probes <= FEW_JOBS
+    assert probe(ended, 1, PATIENT, 999) is None
+
+
+def test_what_quarantines_a_test_is_looked_into_until_its_cause_has_a_name(store: ResultsStore) -> None:
+    told(store, {FLAKY: "F."})
+    fold_now(store, bounds=SENSITIVE)
+    asked = 0
+    while orders := store.open_orders("shop", limit=99):
+        asked += len(orders)
+        shuffled = [came_to(order, failures=order.kind is Kind.SHUFFLED) for order in orders]
+        take_in(store, shuffled, bounds=SENSITIVE)
+    history = history_of(store, FLAKY)
+    assert history.quarantine is not None
+    assert history.probes < asked
+    assert causes(store) == [("order", "it failed in 5 of 5 jobs in another order and in 0 of 19 others")]
+
+
+def causes(store: ResultsStore) -> list[tuple[str, str]]:
+    with store._engine.connect() as connection:
+        return [(row.cause, row.why) for row in connection.execute(select(test_causes))]
+
+
+def test_probes_that_say_nothing_are_not_asked_for_again(store: ResultsStore) -> None:
+    told(store, {FLAKY: "F."})
+    fold_now(store)
+    orders = store.open_orders("shop", limit=99)
+    silent = [Executed(order=order.id, why="it was not collected") for order in orders]
+    assert take_in(store, silent).asked == 0
+    assert history_of(store, FLAKY).probes == 0
+
+
+def test_jobs_that_all_fail_never_quarantine(store: ResultsStore) -> None:
+    """A test that the commit broke: one pass by mistake, and then it fails whatever one does."""
+    told(store, {FLAKY: "F."})
+    fold_now(store, bounds=SENSITIVE)
+    while orders := store.open_orders("shop", limit=99):
+        took = take_in(store, [came_to(one, failures=one.executions) for one in orders], bounds=SENSITIVE)
+        assert took.quarantined == 0
+    assert history_of(store, FLAKY).quarantine is None
+
+
+def quarantined(store: ResultsStore) -> datetime:
+    """The test is quarantined; its probes are over."""
+    now = BEGAN
+    for number in range(1, 20):
+        now = BEGAN + timedelta(hours=number)
+        signs = {FLAKY: "F." if number % 2 else "."}
+        told(store, signs, run=number, sha=f"{number:040x}", at=now - timedelta(hours=1))
+        fold_now(store, now=now, asking=NOTHING, bounds=SENSITIVE)
+    assert history_of(store, FLAKY).quarantine is not None
+    return now + timedelta(days=1)
+
+
+def night(store: ResultsStore, now: datetime, asking: Asking = PLENTY) -> int:
+    return store.plan_night("shop", tip=SHA, at=now, asking=asking, contains=lambda fix, sha: fix != "f" * 40)
+
+
+def test_a_night_is_planned_once_and_ends_with_the_first_failure(store: ResultsStore) -> None:
+    now = quarantined(store)
+    assert store.has_work("shop", at=now, asking=PLENTY)
+    assert (night(store, now), night(store, now)) == (5, 0)
+    orders = store.open_orders("shop", limit=99)
+    assert {(one.executions, one.kind, one.sha) for one in orders} == {(1, Kind.AS_IT_RAN, SHA)}
+    before = history_of(store, FLAKY)
+    took = take_in(store, [came_to(one, one is orders[2]) for one in orders], at=now, bounds=SENSITIVE)
+    assert took == TookIn(answered=5)
+    after = history_of(store, FLAKY)
+    assert before.quarantine
+    assert after.quarantine
+    assert after.quarantine.rate.failures == before.quarantine.rate.failures + 1
+    assert not store.has_work("shop", at=now, asking=PLENTY)
+    assert store.has_work("shop", at=now + timedelta(days=1), asking=PLENTY)
+
+
+def test_a_claimed_fix_is_verified_in_rounds_of_one_night(store: ResultsStore) -> None:
+    now = quarantined(store)
+    assert store.claim_fix("shop", FLAKY, SHA)
+    assert night(store, now) == 5
+    rounds = []
+    while orders := store.open_orders("shop", limit=999):
+        rounds.append(len(orders))
+        took = take_in(store, [came_to(one) for one in orders], at=now, bounds=SENSITIVE)
+    assert rounds[:2] == [5, 5]
+    assert took.released == 1
+    assert history_of(store, FLAKY).quarantine is None
+    story = store.story("shop", FLAKY)
+    assert story is not None
+    assert story.events[-1] == ("released", now)
+
+
+def test_a_test_whose_fix_the_tip_lacks_is_not_executed_there(store: ResultsStore) -> None:
+    now = quarantined(store)
+    assert store.claim_fix("shop", FLAKY, "f" * 40)
+    assert night(store, now) == 0
+
+
+def test_a_night_takes_half_of_the_day_at_most(store: ResultsStore) -> None:
+    now = quarantined(store)
+    assert night(store, now, Asking(a_day=6, checks=("unit",))) == 3
+
+
+# The same as the bench's fold, given the same executions.
+
+SIGNS = st.sampled_from([".", ".", "F.", "F.", "FF", "F", "F", ".F"])
+REPOSITORIES = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return store_at(Path(tmp_path_factory.mktemp("executions")) / "store.db")
+
+
+def drawn(seed: int, *what: object) -> Callable[[int], int]:
+    """How many of so many executions fail: the same for the same job, whoever asks."""
+
+    def failures(count: int) -> int:
+        chance = random.Random(f"{seed} {what}")  # noqa: S311  reproducible, not secret
+        return chance.choice([0, chance.randint(0, count)])
+
+    return failures
+
+
+class Reference:
+    """The fold in memory, with executions as in the bench."""
+
+    def __init__(self, seed: int, bounds: Bounds) -> None:
+        self.seed, self.bounds = seed, bounds
+        self.suite, self.shelf = Suite(), MemoryShelf()
+
+    def run(self, number: int, tests: Mapping[int, str], sha: str, at: datetime, now: datetime) -> None:
+        passed = {test for test, signs in tests.items() if signs == "."}
+        others = {test: _attempts(signs) for test, signs in tests.items() if signs != "."}
+        run = Run(sha=sha, branch="main", main=True, at=at, passed=passed, others=others)
+        if not in_trouble(self.suite, run, self.shelf):
+            again = {test: self._again(test, number, one) for test, one in others.items()}
+            run = replace(run, others=again)
+        noise = self.suite.noise.bound
+        folded = fold(self.suite, run, self.shelf, self.bounds)
+        self.suite = folded.suite
+        for change in folded.changes:
+            if not folded.in_trouble and change.test in run.others:
+                self._probe(change.test, change.after, number, now, noise)
+
+    def _again(self, test: int, number: int, attempts: Attempts) -> Attempts:
+        count = recheck(self.shelf.history(test), self.shelf.seen(test), attempts, 10**6)
+        if not count:
+            return attempts
+        failures = min(drawn(self.seed, "recheck", number, test, 0)(count), count)
+        return replace(attempts, passes=int(failures < count), failures=attempts.failures + failures)
+
+    def _probe(self, test: int, history: History, number: int, now: datetime, noise: float) -> None:
+        seen, place = self.shelf.seen(test), 0
+        while asked := probe(history, seen, self.bounds, 10**6):
+            jobs = []
+            for _ in asked.kinds:
+                jobs.append((EXECUTIONS, drawn(self.seed, "probe", number, test, place)(EXECUTIONS)))
+                place += 1
+            conditions = Conditions(noise, self.bounds)
+            after = observe_probe(history, tuple(jobs), seen, now, conditions)
+            self.suite = with_probe(self.suite, history, after)
+            history = after
+            self.shelf.keep(test, history)
+
+
+def _attempts(signs: str) -> Attempts:
+    failures = signs.count("F")
+    return Attempts(
+        passes=signs.count("."),
+        failures=failures,
+        first_failed=signs[0] == "F",
+        signatures=(SIGNATURE,) if failures else (),
+    )
+
+
+def answers(store: ResultsStore, repository: str, seed: int) -> Iterable[Executed]:
+    """Of all open orders, in any order and some twice."""
+    chance, found = random.Random(seed), []  # noqa: S311  reproducible, not secret
+    with store._engine.connect() as connection:
+        c = test_executions.c
+        rows = {
+            row.id: row
+            for row in connection.execute(select(test_executions).where(c.repository == repository))
+        }
+    for order in store.open_orders(repository, limit=999):
+        row = rows[order.id]
+        if row.series == "cause":
+            failures = 0
+        else:
+            failures = drawn(seed, row.purpose, int(row.series), row.number, row.place)(order.executions)
+        found.append(came_to(order, failures))
+    chance.shuffle(found)
+    return [*found, *found[:3]]
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.lists(SIGNS, min_size=3, max_size=3), min_size=1, max_size=10), st.integers(0, 99))
+def test_live_executions_lead_to_exactly_what_the_fold_in_memory_says(
+    shared: Engine, runs: list[list[str]], seed: int
+) -> None:
+    store, reference = ResultsStore(shared), Reference(seed, SENSITIVE)
+    repository, asking = f"r{next(REPOSITORIES)}", Asking(a_day=10**9, checks=("unit",))
+    names = [*BULK, "a", "b", "c"]
+    for number, signs in enumerate(runs, 1):
+        at = BEGAN + timedelta(hours=3 * number)
+        now, sha = at + timedelta(hours=1), f"{number:040x}"
+        tests = {**BULK, **dict(zip("abc", signs, strict=True))}
+        told(store, tests, run=number, sha=sha, at=at, repository=repository)
+        reference.run(number, {names.index(test): sign for test, sign in tests.items()}, sha, at, now)
+        while True:
+            fold_now(store, now=now, asking=asking, bounds=SENSITIVE, repository=repository)
+            done = list(answers(store, repository, seed))
+            if not done:
+                break
+            take_in(store, done, at=now, asking=asking, bounds=SENSITIVE, repository=repository)
+    for known in store.known(repository, ["a", "b", "c"]):
+        assert known.history == reference.shelf.history(names.index(known.test))
+    with shared.connect() as connection:
+        state = connection.execute(
+            select(suite_states.c.state).where(suite_states.c.repository == repository)
+        ).scalar_one()
+    assert restored_suite(state) == reference.suite
