@@ -105,7 +105,7 @@ class FlakyFactsGatherer:
             path = self._path(repository, tip, known)
             one = self._finding(known, path, now, listed=known.test in listed)
             if one is not None:
-                placed = _placed(one, path, owners)
+                placed = _placed(one, path, owners).model_copy(update={"markers": known.markers})
                 found.append(placed.model_copy(update={"link": self._link(repository, placed.test)}))
         return sorted(found, key=lambda one: (one.test.stored() not in listed, -one.strength))
 

@@ -72,6 +72,8 @@ class KnownTest:
 
     test: str
     path: str
+    markers: tuple[str, ...] | None
+    """What pytest calls marks, sorted; None where no report told them."""
     seen: int
     """Its counted runs."""
     history: History | None

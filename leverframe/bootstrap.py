@@ -118,7 +118,7 @@ def port_builders(settings: Settings) -> dict[str, Callable[[], Any]]:
         "audit": lambda: build("audit", "store", store()),
         "builds": lambda: build("builds", "store", store()),
         "notes": lambda: build("notes", "store", store()),
-        "results": lambda: build("results", "store", store()),
+        "results": lambda: build("results", "store", store(), _targets(settings)),
         "deployments": lambda: build("deployments", "store", store()),
         "policy_source": lambda: build_policy_source(settings),
         "terraform": lambda: build_terraform(settings),
@@ -285,7 +285,12 @@ def build_notes(settings: Settings) -> Notes:
 
 def build_results(settings: Settings) -> Results:
     """What the tests did. Raises BadConfiguration, Unavailable."""
-    return cast(Results, build("results", "store", open_the_store(settings)))
+    return cast(Results, build("results", "store", open_the_store(settings), _targets(settings)))
+
+
+def _targets(settings: Settings) -> dict[str, str]:
+    """Declared repository → its target branch."""
+    return {repository.name: repository.target for repository in settings.repositories}
 
 
 def build_sandbox(settings: Settings) -> Sandbox:

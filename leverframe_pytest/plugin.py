@@ -5,6 +5,7 @@ attempts are written by the main process.
 """
 
 import os
+from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from leverframe_pytest import only, quarantine, results
 from leverframe_pytest.forgiving import Forgiver
 from leverframe_pytest.recording import Recorder
+from leverframe_pytest.reports import note_markers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,6 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--leverframe-results: {error}") from error
     recorder = Recorder(config.rootpath / named, run, named_only.tests if named_only else None)
     config.pluginmanager.register(recorder, "leverframe-recorder")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the report say which marks its test has: the main process may never see the test itself."""
+    report = yield
+    note_markers(report, item)
+    return report
 
 
 def _only() -> only.Only | None:

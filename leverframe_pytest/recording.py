@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leverframe_pytest import results
-from leverframe_pytest.reports import AGAIN, REPEATED, SIGNATURE, is_part, ran_again
+from leverframe_pytest.reports import AGAIN, REPEATED, SIGNATURE, is_part, markers_of, ran_again
 
 
 class Recorder:
@@ -53,4 +53,5 @@ def _attempt(phases: list[pytest.TestReport], number: int) -> results.Attempt:
         signature=getattr(failure, SIGNATURE, None),
         duration_ms=round(1000 * sum(report.duration for report in phases)),
         quarantined=any(hasattr(report, AGAIN) for report in phases),
+        markers=markers_of(phases[0]),
     )

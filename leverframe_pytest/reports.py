@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from leverframe_pytest.results import LONGEST_MARKER, MOST_MARKERS
 from leverframe_pytest.signatures import fingerprint
 
 SIGNATURE = "leverframe_signature"
@@ -17,6 +18,8 @@ COUNTED = "leverframe_counted"
 """Of a failure of a quarantined test that counts all the same: why."""
 REPEATED = "leverframe_repeated"
 """Of a report that is logged a second time, since nothing that came after it forgives it."""
+
+_MARKERS = "leverframe_markers"
 
 
 def ran_again(report: pytest.TestReport) -> bool:
@@ -33,6 +36,19 @@ def note_signature(report: pytest.TestReport) -> None:
     """Note what a failure says, before anything of it is changed."""
     if (report.failed or ran_again(report)) and not hasattr(report, SIGNATURE):
         setattr(report, SIGNATURE, _signature(report))
+
+
+def note_markers(report: pytest.TestReport, item: pytest.Item) -> None:
+    """Note the marks of the test, its class and its module; none of them where there are too many to tell."""
+    names = sorted({mark.name for mark in item.iter_markers()})
+    if len(names) <= MOST_MARKERS and all(len(name) <= LONGEST_MARKER for name in names):
+        setattr(report, _MARKERS, names)  # a list: pytest-xdist sends no tuple
+
+
+def markers_of(report: pytest.TestReport) -> tuple[str, ...] | None:
+    """What was noted; nothing on the report of a worker that died."""
+    names: list[str] | None = getattr(report, _MARKERS, None)
+    return None if names is None else tuple(names)
 
 
 def _signature(report: pytest.TestReport) -> str:

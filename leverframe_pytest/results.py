@@ -12,6 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+MOST_MARKERS, LONGEST_MARKER = 50, 100
+"""Marks of one test, and characters of one. Of a test with more none is told: one left out might matter."""
+
 Outcome = Literal["pass", "fail", "error", "skip"]
 """`fail`: the test itself; `error`: its setup or teardown, or a worker that died with it."""
 
@@ -52,6 +55,8 @@ class Attempt:
     duration_ms: int
     quarantined: bool
     """Whether the failure is one that a later pass in this run forgives."""
+    markers: tuple[str, ...] | None
+    """The names of the test's marks, sorted; None where they are not known, or are too many to tell."""
 
 
 def this_run(environment: Mapping[str, str], directory: Path) -> Run:

@@ -38,6 +38,8 @@ class QuarantineIntent(Frozen):
     paths: tuple[str, ...] = ()
     """The files of those that enter, each once; empty for one that is not known."""
     markers: tuple[str, ...] = ()
+    unmarked: int = Field(default=0, ge=0)
+    """Tests that enter and whose marks nobody has told."""
 
     @classmethod
     def of(cls, effect: ChangeQuarantine) -> "QuarantineIntent":
@@ -51,7 +53,8 @@ class QuarantineIntent(Frozen):
             days=max(((entry.expires - entry.since).days for entry in entries), default=0),
             weakest=min((one.strength for one in effect.enter), default=0),
             paths=tuple(sorted({one.path for one in effect.enter})),
-            markers=tuple(sorted({marker for one in effect.enter for marker in one.markers})),
+            markers=tuple(sorted({marker for one in effect.enter for marker in one.markers or ()})),
+            unmarked=sum(one.markers is None for one in effect.enter),
         )
 
 

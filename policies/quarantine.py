@@ -162,6 +162,15 @@ def _denied(document: PolicyDocument, rule: QuarantineRule, asked: QuarantineInt
             f"no test marked {', '.join(rule.deny_markers)}",
             remedy="Let a person decide on these tests.",
         )
+    elif rule.deny_markers and asked.unmarked:
+        yield _finding(
+            document,
+            "deny_markers",
+            f"the marks of {asked.unmarked:,} tests are not known",
+            f"no test marked {', '.join(rule.deny_markers)}",
+            remedy="Ask a person to approve it, or send reports of the pytest plugin, which tell the marks.",
+            verdict=Verdict.ESCALATE,
+        )
 
 
 def _finding(

@@ -158,7 +158,8 @@ class QuarantineRule(Section):
     deny_paths: tuple[PathGlob, ...] = ()
     """Tests in these files never enter, nor does one whose file is not known. Without regard to case."""
     deny_markers: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
-    """Tests with one of these pytest markers never enter."""
+    """Tests with one of these pytest markers never enter. A test whose marks no report has told, as only our
+    pytest plugin does by itself, needs a person."""
     fallback_owner: Owner | None = None
     """Whose a test is that CODEOWNERS gives to nobody; without one such a test never enters."""
     max_executions_a_day: Annotated[int, Field(ge=0, le=MOST_A_DAY)] = 0

@@ -2,12 +2,12 @@
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Row, delete, func, select, update
+from sqlalchemy import Connection, Delete, Engine, Row, delete, func, select, update
 
 from activities.backends.results_asking import Asker, ask_rechecks, give_up
 from activities.backends.results_executions import ResultExecutions
@@ -20,7 +20,7 @@ from activities.backends.results_fold import (
     settled,
 )
 from activities.backends.results_gathering import day_of
-from activities.backends.results_numbers import chunks, count, key_of, numbered
+from activities.backends.results_numbers import chunks, count, key_of, numbered, told_of
 from activities.backends.results_packing import compressed, gathered, packed
 from activities.backends.results_pages import LAST_MAIN, LAST_RUN
 from activities.backends.results_records import ResultRecords
@@ -67,17 +67,19 @@ _r = test_reports.c
 class ResultsStore(ResultRecords, ResultExecutions):
     """Implements `Results`; what people ask is in `ResultRecords`, executions in `ResultExecutions`."""
 
+    def __init__(self, engine: Engine, targets: Mapping[str, str] | None = None) -> None:
+        """`targets`: declared repository → its target branch, whose reports have the last word on marks."""
+        super().__init__(engine)
+        self._targets = targets or {}
+
     def keep(self, report: Report, *, at: datetime) -> KeptReport:
         """See `Reports.keep`. Raises BadInput for a report without attempts, too."""
         if not report.attempts:
             raise BadInput(f"the report of {report.job!r} has no attempts")
         moment = to_micros(at)
-        paths: dict[str, str] = {}
-        for attempt in report.attempts:
-            if attempt.path or attempt.test not in paths:
-                paths[attempt.test] = attempt.path
+        told, target = told_of(report.attempts), report.branch == self._targets.get(report.repository)
         with answering():
-            numbers = numbered(self._engine, report.repository, paths, moment)
+            numbers = numbered(self._engine, report.repository, told, moment, target=target)
             body = packed(gathered(report.attempts, numbers))
             row = {
                 "id": _id(report, body),
@@ -291,7 +293,7 @@ def _id(report: Report, body: bytes) -> str:
 def _with_state(repository: str) -> Any:
     """Tests with what is remembered of them, if there is anything."""
     return (
-        select(tests.c.number, tests.c.test, tests.c.path, test_states.c.changed_at)
+        select(tests.c.number, tests.c.test, tests.c.path, tests.c.markers, test_states.c.changed_at)
         .outerjoin(
             test_states,
             (test_states.c.repository == tests.c.repository) & (test_states.c.number == tests.c.number),
@@ -325,6 +327,7 @@ def _known(connection: Connection, shelf: StoreShelf, row: Row[Any], whole: list
     return KnownTest(
         test=row.test,
         path=row.path,
+        markers=None if row.markers is None else tuple(json.loads(row.markers)),
         seen=shelf.seen(row.number),
         history=shelf.history(row.number),
         missed=len(whole) - bisect_right(whole, shelf.counts.get(row.number, LAST_MAIN)),

@@ -71,6 +71,7 @@ tests = Table(
     Column("key", LargeBinary, nullable=False, comment="Hash of the identity"),
     Column("test", Text, nullable=False, comment="The full identity; data from outside"),
     Column("path", Text, nullable=False),
+    Column("markers", Text, comment="JSON list, sorted; NULL while no report told them"),
     Column("first_at", BigInteger, nullable=False),
     UniqueConstraint("repository", "key"),
 )

@@ -28,7 +28,8 @@ class Plan:
     removed: tuple[tuple[Untrusted, str], ...]
     """With why, in words of ours."""
     left_out: tuple[LeftOut, ...]
-    needs_person: bool
+    asks: str = ""
+    """Why a person must approve it; empty when it may land by itself."""
 
 
 def planned(facts: FlakyFacts, caps: QuarantineCaps, now: datetime) -> Plan:
@@ -41,14 +42,14 @@ def planned(facts: FlakyFacts, caps: QuarantineCaps, now: datetime) -> Plan:
     gone = {test for test, _ in removed}
     kept = tuple(entry for entry in facts.file.entries if entry.test not in gone)
     wanted, left_out = _wanted(facts, caps)
-    strong = [finding for finding in wanted if finding.strength >= caps.by_itself]
+    asks = {finding.test: why for finding in wanted if (why := _asks(finding, caps))}
+    strong = [finding for finding in wanted if finding.test not in asks]
     needs_person = not strong and not removed and bool(wanted)
     batch = wanted if needs_person else strong
     if not needs_person:
         left_out += [
-            LeftOut(test=one.test, why="a person must approve it; what lands by itself goes first")
-            for one in wanted
-            if one not in strong
+            LeftOut(test=test, why=f"a person must approve it, since {why}; what lands by itself goes first")
+            for test, why in asks.items()
         ]
     room = min(
         caps.share_ppm * facts.tests // 1_000_000 - len(kept),
@@ -63,7 +64,7 @@ def planned(facts: FlakyFacts, caps: QuarantineCaps, now: datetime) -> Plan:
         added=added,
         removed=removed,
         left_out=tuple(left_out),
-        needs_person=needs_person,
+        asks="; ".join(dict.fromkeys(asks[one.test] for one in added)) if needs_person else "",
     )
 
 
@@ -106,13 +107,22 @@ def _denied(finding: FlakyFinding, caps: QuarantineCaps) -> str:
     for glob in caps.deny_paths:
         if matches(finding.path, glob) or matches(finding.path.casefold(), glob.casefold()):
             return f"policy never quarantines tests in {glob}"
-    for marker in sorted(set(caps.deny_markers) & set(finding.markers)):
+    for marker in sorted(set(caps.deny_markers) & set(finding.markers or ())):
         return f"policy never quarantines tests marked {marker}"
     if caps.deny_paths and not finding.path:
         return "its file is not known, so policy's forbidden paths can't be checked"
     if _owner(finding, caps) is None:
         return "CODEOWNERS gives its file to nobody, and policy names nobody instead"
     return "" if finding.masks else "no failure of it is known that could be hidden"
+
+
+def _asks(finding: FlakyFinding, caps: QuarantineCaps) -> str:
+    """Why a person must approve it; empty when it may land by itself."""
+    if finding.strength < caps.by_itself:
+        return "the evidence is not enough to land by itself"
+    if caps.deny_markers and finding.markers is None:
+        return "its reports do not tell its marks, and policy forbids some"
+    return ""
 
 
 def _full(facts: FlakyFacts, caps: QuarantineCaps, kept: int) -> str:

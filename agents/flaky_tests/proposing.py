@@ -82,8 +82,8 @@ def _named(plan: Plan) -> Untrusted:
 
 
 def _why(plan: Plan) -> str:
-    if plan.needs_person:
-        return "the evidence is enough to ask a person, and not enough for a quarantine that lands by itself"
+    if plan.asks:
+        return f"a person must approve it: {plan.asks}"
     if plan.added:
         return "each failed and passed on the same commit, more often than a healthy test ever does"
     return "their failures must count again"
@@ -113,8 +113,8 @@ def _body(plan: Plan, facts: FlakyFacts, context: RunContext) -> str:
         f"[The run in Temporal]({context.run_url}) · {len(plan.file.entries)} of {facts.tests:,} tests "
         "are quarantined after this change."
     ]
-    if plan.needs_person:
-        parts.append("> The evidence is enough to ask you, and not enough to land by itself.")
+    if plan.asks:
+        parts.append(f"> You are asked, since {plan.asks}.")
     if plan.added:
         rows = [
             f"| {one.test.for_markdown(200)} | {_plain(one.evidence)} | {_plain(one.owner or '–')} |"

@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from leverframe.model.frozen import Frozen, Sha, Slug
 from leverframe.model.ids import digest
-from leverframe.model.quarantine import MOST_MARKERS, MOST_PER_CHANGE, Marker, Quarantined, TestPath
+from leverframe.model.quarantine import MOST_PER_CHANGE, Markers, Quarantined, TestPath
 from leverframe.model.untrusted import Untrusted
 
 MAX_REQUESTERS = 20
@@ -89,7 +89,7 @@ class Entering(Frozen):
 
     entry: Quarantined
     path: TestPath = ""
-    markers: tuple[Marker, ...] = Field(default=(), max_length=MOST_MARKERS)
+    markers: Markers = None
     strength: int = Field(ge=0)
     """The evidence that it is flaky: the runs to a false one."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from leverframe.model.frozen import Frozen, Instant
-from leverframe.model.test_reports import MOST_NAME
+from leverframe.model.test_reports import MOST_MARKER, MOST_MARKERS, MOST_NAME
 from leverframe.model.untrusted import Untrusted
 from leverframe_pytest.quarantine import EXECUTIONS, MOST_EXECUTIONS
 
@@ -28,9 +28,10 @@ TestPath = Annotated[str, StringConstraints(max_length=MOST_NAME)]
 Reexecutions = Annotated[int, Field(ge=1, le=MOST_EXECUTIONS)]
 """How often a test that failed as it is quarantined for is executed again, until it passes; without a pass
 its failure counts."""
-Marker = Annotated[str, StringConstraints(max_length=100)]
+Marker = Annotated[str, StringConstraints(max_length=MOST_MARKER)]
 """What pytest calls a mark."""
-MOST_MARKERS = 50
+Markers = Annotated[tuple[Marker, ...], Field(max_length=MOST_MARKERS)] | None
+"""Of one test, sorted; None where no report has told them."""
 
 
 class Quarantined(Frozen):
@@ -72,7 +73,7 @@ class FlakyFinding(Frozen):
     runs: int = Field(default=0, ge=0)
     masks: tuple[Fingerprint, ...] = Field(default=(), max_length=8)
     path: TestPath = ""
-    markers: tuple[Marker, ...] = Field(default=(), max_length=MOST_MARKERS)
+    markers: Markers = None
     owner: Owner | None = None
     """By the repository's CODEOWNERS."""
     link: Link = ""

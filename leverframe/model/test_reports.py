@@ -20,6 +20,8 @@ MOST_ATTEMPT = 100
 """Attempts of one test in one run."""
 MOST_TESTS = 1_000_000
 """In one repository."""
+MOST_MARKERS, MOST_MARKER = 50, 100
+"""Marks of one test, and characters of one; of a test with more or longer ones none is known."""
 
 
 class Attempt(NamedTuple):
@@ -36,6 +38,8 @@ class Attempt(NamedTuple):
     duration_ms: int = 0
     path: str = ""
     """The test's file in the repository; empty where the report does not say."""
+    markers: tuple[str, ...] | None = None
+    """What pytest calls marks, sorted; empty for a test without one, None where the report does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

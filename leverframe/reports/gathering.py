@@ -6,7 +6,16 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from leverframe.model.errors import BadInput
-from leverframe.model.test_reports import MOST_ATTEMPT, MOST_NAME, MOST_TEST, Attempt, Outcome, Report
+from leverframe.model.test_reports import (
+    MOST_ATTEMPT,
+    MOST_MARKER,
+    MOST_MARKERS,
+    MOST_NAME,
+    MOST_TEST,
+    Attempt,
+    Outcome,
+    Report,
+)
 from leverframe.reports.facts import Facts, unstorable
 
 MOST_ATTEMPTS = 250_000
@@ -45,6 +54,7 @@ class Gathering:
         at: datetime | None,
         duration_ms: int,
         path: str,
+        markers: tuple[str, ...] | None,
     ) -> None:
         """One attempt more; one that can't be kept becomes part of a complaint."""
         named = test + self._variant
@@ -67,6 +77,7 @@ class Gathering:
                     at=self._unsaid if at is None or at > self._latest else at,
                     duration_ms=min(max(duration_ms, 0), MOST_MILLISECONDS),
                     path=path if _is_place(path) else "",
+                    markers=None if markers is None else _known_markers(markers),
                 )
             )
 
@@ -96,6 +107,14 @@ class Gathering:
             attempts=tuple(self._attempts),
             complaints=tuple(told),
         )
+
+
+@lru_cache(maxsize=4096)
+def _known_markers(told: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Sorted, each once, and the same object for the same marks; None where not all of them can be kept."""
+    names = tuple(sorted(set(told)))
+    sound = all(0 < len(name) <= MOST_MARKER and not unstorable(name) for name in names)
+    return names if sound and len(names) <= MOST_MARKERS else None
 
 
 @lru_cache(maxsize=4096)

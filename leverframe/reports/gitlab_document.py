@@ -76,6 +76,7 @@ def read_document(document: object, facts: Facts, *, now: datetime) -> list[Repo
                 at=now,
                 duration_ms=round(1000 * min(max(case.execution_time or 0.0, 0.0), 1e9)),
                 path=place_of(case.file or ""),
+                markers=None,
             )
         if unknown:
             gathered.complain(f"{unknown:,} cases have no name, or a status that is not known")

@@ -47,6 +47,8 @@ class Case(NamedTuple):
     """Outcome and fingerprint of each failed attempt that it tells of."""
     passed_last: bool
     """Surefire's flaky test: it passed after its problems."""
+    markers: tuple[str, ...] | None
+    """What a property of the case tells; None without one."""
     of_teardown: bool
     """Its error is one of the teardown, which pytest gives a case of its own after a failed call."""
 

@@ -45,6 +45,8 @@ _PROBLEMS = frozenset(
 )
 _FORGIVEN = "quarantined_failure"
 """The property in which our pytest plugin keeps the text of a failure that it forgave."""
+_MARKERS = "leverframe_markers"
+"""The property in which whoever writes the file may tell the marks of a test, parted by commas."""
 
 
 def read_junit(body: bytes, facts: Facts, *, now: datetime) -> Report:
@@ -67,7 +69,15 @@ def read_junit(body: bytes, facts: Facts, *, now: datetime) -> Report:
     lost = 0
     for test, outcome, signature, case in attempts(reading.cases):
         lost += case.of_pytest and outcome == "fail" and not signature
-        gathered.add(test, outcome, signature, at=case.at, duration_ms=case.duration_ms, path=case.path)
+        gathered.add(
+            test,
+            outcome,
+            signature,
+            at=case.at,
+            duration_ms=case.duration_ms,
+            path=case.path,
+            markers=case.markers,
+        )
     if lost:
         gathered.complain(
             f"{lost:,} failed attempts have lost what failed, as rerun plugins write them: "
@@ -107,6 +117,7 @@ class _Reading:
         self._case_depth = 0
         self._problems: list[Problem] = []
         self._skipped = False
+        self._markers: tuple[str, ...] | None = None
         self._text: list[str] | None = None
         self._text_length = 0
         self._parser = expat.ParserCreate()
@@ -170,7 +181,7 @@ class _Reading:
             self._suites.append(suite)
         elif element == "testcase":
             self._case, self._case_depth = attributes, self._depth
-            self._problems, self._skipped = [], False
+            self._problems, self._skipped, self._markers = [], False, None
 
     def _inside(self, element: str, attributes: dict[str, str]) -> None:
         """An element of the test case that is open."""
@@ -183,6 +194,9 @@ class _Reading:
             self._skipped = True
         elif element == "property" and attributes.get("name") == _FORGIVEN:
             self._problems.append(Problem("failure", "", "", attributes.get("value", "")))
+        elif element == "property" and attributes.get("name") == _MARKERS:
+            told = (name.strip() for name in attributes.get("value", "").split(","))
+            self._markers = (*(self._markers or ()), *(name for name in told if name))
 
     def _characters(self, text: str) -> None:
         if self._text is None:
@@ -232,6 +246,7 @@ class _Reading:
                     for problem in self._problems
                 ),
                 passed_last=not problems,
+                markers=self._markers,
                 of_teardown=any(is_of_teardown(problem) for problem in self._problems),
             )
         )

@@ -33,7 +33,7 @@ def read_lines(body: bytes, facts: Facts, *, now: datetime) -> Report:
             said = _said(fields)
             key = (_test(fields), _number(fields), fields["at"])
             at, outcome, duration = instant(fields["at"]), _outcome(fields), _duration(fields)
-            signature = _signature(fields)
+            signature, markers = _signature(fields), _markers(fields)
         except _BAD as error:
             gathered.complain(f"line {number}: {why(error)}")
             continue
@@ -46,7 +46,15 @@ def read_lines(body: bytes, facts: Facts, *, now: datetime) -> Report:
             continue
         seen.add(key)
         path, _, inside = key[0].partition("::")
-        gathered.add(key[0], outcome, signature, at=at, duration_ms=duration, path=path if inside else "")
+        gathered.add(
+            key[0],
+            outcome,
+            signature,
+            at=at,
+            duration_ms=duration,
+            path=path if inside else "",
+            markers=markers,
+        )
     if others:
         gathered.complain(
             f"{len(others):,} lines are of another run or commit than {facts.run} and were left out, "
@@ -140,6 +148,15 @@ def _signature(fields: dict[str, Any]) -> str:
     if signature is not None and type(signature) is not str:
         raise ValueError("signature must be a text or null")
     return fingerprint(signature)
+
+
+def _markers(fields: dict[str, Any]) -> tuple[str, ...] | None:
+    markers = fields.get("markers")
+    if markers is None:
+        return None
+    if type(markers) is not list or not all(type(name) is str for name in markers):
+        raise ValueError("markers must be a list of texts or null")
+    return tuple(markers)
 
 
 def _duration(fields: dict[str, Any]) -> int:

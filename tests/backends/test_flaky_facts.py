@@ -127,7 +127,8 @@ class World:
             self.runs += 1
             at = NOW - timedelta(days=100 - self.runs)
             told = {test: one, **dict.fromkeys(beside, ".")}
-            self.store.keep(report(told, run=str(self.runs), sha=f"{self.runs:040x}", at=at), at=at)
+            sha = f"{self.runs:040x}"
+            self.store.keep(report(told, run=str(self.runs), sha=sha, at=at, markers=("slow",)), at=at)
 
     def write(self, *tests: str, sha: str = TIP, since: date = TODAY) -> None:
         entries = tuple(
@@ -156,6 +157,7 @@ def test_a_flaky_test_is_a_finding_with_its_file_and_its_owner(world: World) -> 
     (found,) = facts.findings
     assert (found.test.stored(), found.kind, found.masks) == (FLAKY, "flaky", (SIGNATURE,))
     assert (found.path, found.owner, found.runs) == ("tests/test_a.py", "@acme/tests", 24)
+    assert found.markers == ("slow",)
     assert found.link == f"https://git.example/shop?q={key_of(found.test)}"
     assert found.strength >= 10_000
     assert (facts.tests, facts.file, facts.added_today) == (2, QuarantineFile(), 0)

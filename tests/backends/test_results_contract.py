@@ -104,6 +104,21 @@ def test_a_test_too_many_is_refused_and_nothing_is_kept(
     assert store.keep(report({CALM: "."}, run="2"), at=BEGAN).new
 
 
+def test_marks_are_known_once_told_and_only_the_target_takes_them_away(engine: Engine) -> None:
+    store = ResultsStore(engine, {"shop": "main"})
+
+    def known_after(run: str, branch: str, markers: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        store.keep(report({CALM: "."}, run=run, branch=branch, markers=markers), at=BEGAN)
+        return store.known("shop", [CALM])[0].markers
+
+    assert known_after("1", "main", None) is None
+    assert known_after("2", "old", ()) == ()
+    assert known_after("3", "main", ("security", "slow")) == ("security", "slow")
+    assert known_after("4", "main", None) == ("security", "slow")
+    assert known_after("5", "old", ("web",)) == ("security", "slow", "web")
+    assert known_after("6", "main", ("slow",)) == ("slow",)
+
+
 def test_reports_are_announced_once_the_oldest_first(store: ResultsStore) -> None:
     kept = [
         store.keep(report({CALM: "."}, run=str(number)), at=BEGAN + number * HOUR) for number in (3, 1, 2)

@@ -31,7 +31,7 @@ from workflows.queues import HANDS, SANDBOX
 from workflows.remediation import RemediationWorkflow
 from workflows.watch import WatchWorkflow
 
-PAYS = "tests/test_cart.py::test_pays"
+PAYS, SIGNS = "tests/test_cart.py::test_pays", "tests/test_cart.py::test_signs"
 
 
 @contextlib.asynccontextmanager
@@ -113,6 +113,8 @@ async def test_only_the_flaky_test_is_quarantined_and_it_is_released_once_it_is_
             report = await agent_looks(env)
             assert report.outcome is Outcome.LANDED, report.detail
             assert house.quarantined() == [PAYS]
+            # As flaky, but policy's `deny_markers` names its mark; all marks are known, so nobody was asked.
+            assert SIGNS in {line.test for line in house.results.listed("shop", quarantined=True)[0]}
             # The car's own tests ran in the bad order: they were green by the entry alone.
             assert house.checked == {house.tip(): "passed"}
             assert not house.people.questions

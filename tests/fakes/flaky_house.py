@@ -1,5 +1,7 @@
 """A repository whose tests really run: one depends on their order, one is broken on a branch, one has healed.
 
+One more is as flaky, and marked so that policy never lets it be quarantined.
+
 Git, pytest with our plugin, the store, the fold, the facts, the quarantine file and the train are the real
 ones; the ledger has its real rules in memory, and no service is delivered.
 """
@@ -56,8 +58,9 @@ def pytest_collection_modifyitems(items):
 import os
 
 import cart
+import pytest
 
-LOOKS = []
+LOOKS, SIGNED = [], []
 
 
 def test_adds():
@@ -77,6 +80,12 @@ def test_total():
 def test_ships():
     LOOKS.append(1)
     assert len(LOOKS) > 1 or not os.environ["SLOW"], "the parcel service is slow"
+
+
+@pytest.mark.security
+def test_signs():
+    SIGNED.append(1)
+    assert len(SIGNED) > 1 or os.environ["ORDER"] not in ("3", "5", "7", "9"), "no key yet"
 """,
 }
 FIXED = str(FILES["tests/test_cart.py"]).replace(
@@ -86,7 +95,7 @@ BROKEN = str(FILES["cart.py"]).replace("sum(prices)", "max(prices)")
 BAD_ORDER = "2"
 """`test_adds` comes before `test_pays`."""
 
-RULES = policy_files(agent=RULE.replace("20000", "500000"))
+RULES = policy_files(agent=f"{RULE.replace('20000', '500000')}, deny_markers: [security]")
 """Half of a suite so small may be quarantined."""
 
 _RUNS = """\

@@ -26,7 +26,7 @@ def entering(name: str, *, days: int = 30, **fields: Any) -> Entering:
         "evidence": "4 of 311 runs",
     }
     return Entering.model_validate(
-        {"entry": entry, "path": "tests/test_a.py", "strength": 2_000_000, **fields}
+        {"entry": entry, "path": "tests/test_a.py", "markers": (), "strength": 2_000_000, **fields}
     )
 
 

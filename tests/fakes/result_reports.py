@@ -36,6 +36,7 @@ def attempts(signs: Mapping[str, str], at: datetime = BEGAN) -> tuple[Attempt, .
 def report(
     signs: Mapping[str, str],
     *,
+    markers: tuple[str, ...] | None = None,
     run: str = "1",
     sha: str = "a1",
     branch: str = "main",
@@ -43,7 +44,7 @@ def report(
     repository: str = "shop",
     at: datetime = BEGAN,
 ) -> Report:
-    """One job's report."""
+    """One job's report, in which all tests have these marks."""
     return Report(
         repository=repository,
         run=run,
@@ -51,7 +52,7 @@ def report(
         branch=branch,
         job=job,
         source="upload",
-        attempts=attempts(signs, at),
+        attempts=tuple(one._replace(markers=markers) for one in attempts(signs, at)),
     )
 
 

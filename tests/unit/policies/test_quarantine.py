@@ -50,6 +50,7 @@ def test_each_cap_is_asked_of_the_request_itself(effect: ChangeQuarantine, findi
         ({"path": ""}, "deny_paths: deny"),
         ({"markers": ("slow", "payment")}, "deny_markers: deny"),
         ({"markers": ("slow",)}, None),
+        ({"markers": None}, "deny_markers: escalate"),
     ],
 )
 def test_tests_that_policy_names_never_enter(fields: dict[str, Any], finding: str | None) -> None:

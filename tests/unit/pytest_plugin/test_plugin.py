@@ -115,6 +115,37 @@ def test_each_attempt_is_one_line_also_when_it_runs_again(pytester: pytest.Pytes
     }
 
 
+def test_each_line_tells_the_marks_of_its_test_also_from_a_worker(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_marks="""
+        import pytest
+
+        pytestmark = pytest.mark.slow
+
+        @pytest.mark.security("any argument")
+        class TestLogin:
+            @pytest.mark.parametrize("n", [1])
+            def test_in(self, n): assert n != 1
+
+        def test_plain(): pass
+
+        def many(test):
+            for number in range(60):
+                test = getattr(pytest.mark, f"m{number}")(test)
+            return test
+
+        @many
+        def test_with_more_than_is_told(): pass
+        """
+    )
+    ran(pytester, "-p", "xdist", "-n", "1", "--disable-warnings")
+    assert {row["test"].partition("::")[2]: row["markers"] for row in attempts(pytester)} == {
+        "TestLogin::test_in[1]": ["parametrize", "security", "slow"],
+        "test_plain": ["slow"],
+        "test_with_more_than_is_told": None,
+    }
+
+
 def test_attempts_of_one_cause_share_a_signature(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_shop=SUITE)
     ran(pytester, "--reruns=2")

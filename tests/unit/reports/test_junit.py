@@ -147,6 +147,17 @@ def test_a_failure_that_our_plugin_forgave_has_failed_all_the_same() -> None:
     assert len(report.attempts[0].fingerprint) == 16
 
 
+def test_a_property_may_tell_the_marks_of_a_test() -> None:
+    report = read_text(
+        """<testsuite name="s"><testcase classname="a" name="told"><properties>
+<property name="leverframe_markers" value="slow, security"/><property name="other" value="x"/></properties>
+</testcase><testcase classname="a" name="without"><properties>
+<property name="leverframe_markers" value=""/></properties></testcase>
+<testcase classname="a" name="untold"/></testsuite>"""
+    )
+    assert [attempt.markers for attempt in report.attempts] == [("security", "slow"), (), None]
+
+
 def test_a_file_that_breaks_off_keeps_the_cases_before_and_says_where() -> None:
     report = read_text(GO[: GO.index('<testcase classname="pay"') + 30])
     assert len(report.attempts) == 2

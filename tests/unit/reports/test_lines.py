@@ -49,6 +49,17 @@ def test_lines_say_their_run_and_a_forgiven_failure_has_failed() -> None:
     assert report.complaints == ()
 
 
+def test_no_marks_and_marks_that_nobody_told_are_two_things() -> None:
+    told = [["slow", "security", "slow"], [], None, ["m" * 101], ["x"] * 51, [f"m{n}" for n in range(51)]]
+    body = lines(
+        {"test": "never.py::told"}, *({"test": str(n), "markers": one} for n, one in enumerate(told))
+    )
+    found = [attempt.markers for attempt in read(body, NOTHING_SAID, now=NOW).attempts]
+    assert found == [None, ("security", "slow"), (), None, None, ("x",), None]
+    odd = read(lines({}, {"markers": "slow"}, {"markers": [1]}), NOTHING_SAID, now=NOW)
+    assert odd.complaints == tuple(f"line {n}: markers must be a list of texts or null" for n in (2, 3))
+
+
 def test_a_text_as_signature_becomes_its_fingerprint() -> None:
     report = read(lines({"signature": "boom at 0x7f00"}), NOTHING_SAID, now=NOW)
     assert report.attempts[0].fingerprint == fingerprint("boom at 0x7f11")

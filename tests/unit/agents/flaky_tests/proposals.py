@@ -30,6 +30,7 @@ def flaky(name: str, **fields: Any) -> FlakyFinding:
             "runs": 311,
             "masks": ("0" * 16,),
             "path": "tests/test_a.py",
+            "markers": (),
             "owner": "@shop/tests",
             **fields,
         }

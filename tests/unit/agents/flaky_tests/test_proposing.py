@@ -169,9 +169,20 @@ def test_caps_hold_for_the_day_the_suite_and_the_change_and_missing_ones_allow_n
 def test_what_a_person_must_approve_never_holds_up_what_lands_by_itself() -> None:
     weak, strong = flaky("weak", strength=20_000), flaky("strong")
     first = planned(facts(weak, strong), CAPS, AT)
-    assert (first.added, first.needs_person) == ((strong,), False)
+    assert (first.added, first.asks) == ((strong,), "")
     alone = planned(facts(weak), CAPS, AT)
-    assert (alone.added, alone.needs_person) == ((weak,), True)
+    assert (alone.added, alone.asks) == ((weak,), "the evidence is not enough to land by itself")
+
+
+def test_a_test_whose_marks_nobody_told_needs_a_person_where_policy_forbids_marks() -> None:
+    untold = flaky("a", markers=None)
+    plan = planned(facts(untold), CAPS, AT)
+    assert (plan.added, plan.asks) == (
+        (untold,),
+        "its reports do not tell its marks, and policy forbids some",
+    )
+    assert "You are asked, since its reports do not tell its marks" in change_of(facts(untold)).body
+    assert not planned(facts(untold), CAPS.model_copy(update={"deny_markers": ()}), AT).asks
 
 
 def test_healed_broken_deleted_and_expired_tests_leave_whatever_the_caps_say() -> None:
