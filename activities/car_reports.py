@@ -1,6 +1,5 @@
 """What a car's checks said of their tests goes into the store. On the hands queue, where no car runs."""
 
-import tarfile
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -10,15 +9,14 @@ import structlog
 from temporalio import activity
 
 from activities.failures import typed_failures
-from activities.left_reports import LeftReports, branch_of
+from activities.left_reports import LeftReports, branch_of, contents
 from activities.results_port import Reports
 from activities.taking_in import TakenIn
 from leverframe.model.errors import BadConfiguration, BadInput
 from leverframe.model.topology import Repository
 from leverframe.reports.facts import Facts
-from leverframe.reports.reading import MAX_BYTES, read
+from leverframe.reports.reading import read
 
-MOST_FILES = 200
 KEPT = timedelta(days=2)
 """How long reports lie that nobody takes in."""
 
@@ -57,8 +55,8 @@ class CarReportActivities:
             return taken
         # Of when the file was written, so that the same is kept when this is done again.
         written = datetime.fromtimestamp(place.stat().st_mtime, UTC)
-        contents, broken = _contents(place)
-        for number, body in enumerate(contents, start=1):
+        bodies, broken = contents(place)
+        for number, body in enumerate(bodies, start=1):
             try:
                 report = read(body, facts, now=written)
             except BadInput as error:
@@ -79,20 +77,3 @@ class CarReportActivities:
             with suppress(OSError):
                 if path.stat().st_mtime < now.timestamp() - KEPT.total_seconds():
                     path.unlink()
-
-
-def _contents(place: Path) -> tuple[list[bytes], str]:
-    """The files in the tar as far as it is sound, and what is wrong: repository code may have written it."""
-    contents, left = list[bytes](), MAX_BYTES
-    try:
-        with place.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
-            for member in tar:
-                if len(contents) >= MOST_FILES or member.size > left:
-                    return contents, "what came out of the jail holds too much"
-                left -= member.size
-                opened = tar.extractfile(member) if member.isreg() else None
-                if opened is not None:
-                    contents.append(opened.read(member.size))
-    except Exception as error:  # tarfile raises more kinds than it says for what is made to break it
-        return contents, f"what came out of the jail is no sound tar: {type(error).__name__}"
-    return contents, ""

@@ -8,11 +8,13 @@ from temporalio import activity
 
 from activities.artifacts import located
 from activities.failures import typed_failures
+from activities.fresh_executions import executed
 from activities.left_reports import LeftReports
 from activities.ports import ReportsPlace, Sandbox
 from leverframe.model.changes import CheckResult
 from leverframe.model.checks import Check
 from leverframe.model.errors import BadConfiguration, Conflict
+from leverframe.model.executions import Executed, ExecutionOrder
 from leverframe.model.frozen import Frozen, Sha, Slug
 from leverframe.model.releases import Artifact
 from leverframe.model.topology import Probe, Repository
@@ -79,6 +81,26 @@ class SandboxActivities:
             heartbeat=activity.heartbeat,
             reports=self._place(request, check),
         )
+
+    @activity.defn(name="execute_test")
+    @typed_failures
+    def execute_test(self, order: ExecutionOrder, artifact: Artifact) -> Executed:
+        """Each execution in a jail of its own, within the check's time limit.
+
+        Raises BadConfiguration (also for a check that can't select tests), NotFound (the artifact), Conflict
+        (it is another commit's) or Refused.
+        """
+        check = self._check(order.repository, order.check)
+        if not check.selects_tests:
+            raise BadConfiguration(f"check {check.name!r} of {order.repository!r} does not say selects_tests")
+        located = self._located(artifact, order.sha)
+
+        def run_once(place: ReportsPlace) -> CheckResult:
+            return self._sandbox.run_check(
+                check, artifact=located, sha=order.sha, heartbeat=activity.heartbeat, reports=place
+            )
+
+        return executed(order, self._repository(order.repository).target, run_once)
 
     def _place(self, request: CheckRequest, check: Check) -> ReportsPlace | None:
         if not (request.trial and check.tells_of_tests):

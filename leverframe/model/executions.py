@@ -20,17 +20,17 @@ class Kind(StrEnum):
 
     AS_IT_RAN = "as_it_ran"
     ALONE = "alone"
-    """Without the tests before it: fails by itself, or needs them."""
+    """Without the tests before it in its file: fails by itself, or needs them."""
     SHUFFLED = "shuffled"
-    """In another order: order, leaked state."""
+    """After others of its directory, in another order: order, leaked state."""
     PARALLEL = "parallel"
-    """Beside others and a busy machine: concurrency, time-outs, leaks."""
+    """Beside processes that use the processors: concurrency, time-outs."""
     CLOCK_AND_SEED = "clock_and_seed"
-    """Other date, time zone, locale, hash seed: time and randomness."""
+    """Another time zone, with it often another date, and another hash seed: time and randomness."""
 
 
 class ExecutionOrder(Frozen):
-    """One fresh job that executes one test at one commit."""
+    """One fresh job that executes one test at one commit, each time in a jail of its own."""
 
     id: str = Field(pattern=r"^[0-9a-f]{16}$")
     """Names the job: asked for twice, it is one."""

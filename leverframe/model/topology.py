@@ -312,8 +312,8 @@ class Repository(Frozen):
     def requirements(self) -> str:
         """What is required of cars, as a word that differs when it does."""
         infrastructure = self.infrastructure.model_dump_json() if self.infrastructure else ""
-        # Where a check leaves its reports is no requirement.
-        checks = (check.model_dump_json(exclude={"results"}) for check in self.checks)
+        # Where a check leaves its reports, and what else can be done with it, is no requirement.
+        checks = (check.model_dump_json(exclude={"results", "selects_tests"}) for check in self.checks)
         return short_hash(*checks, infrastructure)
 
     def dev_seconds(self, paths: tuple[str, ...]) -> int | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities import car_reports
+from activities import left_reports
 from activities.car_reports import CarReportActivities
 from activities.left_reports import LeftReports
 from activities.taking_in import TakenIn
@@ -89,7 +89,7 @@ def test_what_is_no_tar_is_deleted_without_a_failure(
 def test_more_than_fits_is_not_read(
     tmp_path: Path, shelf: ReportShelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(car_reports, "MAX_BYTES", 100)
+    monkeypatch.setattr(left_reports, "MAX_BYTES", 100)
     leave(tmp_path, JUNIT, JUNIT)
     taken = take_in(tmp_path, shelf)
     assert (taken.reports, taken.complaints[-1]) == (1, "what came out of the jail holds too much")

@@ -174,7 +174,7 @@ def test_a_place_on_github_is_an_owner_and_a_name(place: str) -> None:
 
 def test_the_sandbox_queue_has_the_sandbox_activities_and_no_other(settings: Settings) -> None:
     names = {activity_name(each) for each in crews.sandbox_activities(settings)}
-    assert names == {"run_check", "run_probes", "look_at_pages"}
+    assert names == {"run_check", "execute_test", "run_probes", "look_at_pages"}
 
 
 async def test_the_hands_take_in_reports_of_cars_and_of_the_forge(settings: Settings) -> None:
