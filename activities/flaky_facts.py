@@ -1,13 +1,15 @@
 """Facts about a repository's flaky tests: the store's evidence, the quarantine file, and our own changes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from activities.code_owners import CodeOwners, code_owners
 from activities.investigate import suffixes
 from activities.issues_port import Issues
 from activities.ports import Changes
 from activities.results_port import ChangeState, KnownTest, QuarantineNote, Results
+from activities.test_places import MOST_FILES, TestPlaces, the_only
 from activities.test_results import BOUNDS, WITH_FACTS, ResultActivities
 from activities.track_port import Track
 from agents.flaky_tests import tracking
@@ -99,10 +101,10 @@ class FlakyFactsGatherer:
     ) -> list[FlakyFinding]:
         """First of tests that are in the file, then of others, the strongest evidence first."""
         listed = {test.stored() for test in file.tests()}
-        owners = code_owners(self._track, repository, tip)
-        found = []
+        owners, found = code_owners(self._track, repository, tip), list[FlakyFinding]()
+        places = cache(lambda: self._places(repository, tip))
         for known in self._results.known(repository.name, listed):
-            path = self._path(repository, tip, known)
+            path = self._path(repository, tip, known, places)
             one = self._finding(known, path, now, listed=known.test in listed)
             if one is not None:
                 placed = _placed(one, path, owners).model_copy(update={"markers": known.markers})
@@ -126,13 +128,25 @@ class FlakyFactsGatherer:
         one = finding(known.test, known.history, known.seen, now, BOUNDS)
         return one if one is not None and (listed or one.kind == "flaky") else None
 
-    def _path(self, repository: Repository, tip: str, known: KnownTest) -> str | None:
+    def _path(
+        self, repository: Repository, tip: str, known: KnownTest, places: Callable[[], TestPlaces]
+    ) -> str | None:
         """The test's file where the tip has it, `""` where it is not known, None where it is gone."""
         told = known.path or known.test.partition("::")[0]
         for path in suffixes(told):
             if self._track.has_file(repository, sha=tip, path=path):
                 return path
-        return None if known.path else ""
+        if not known.path:
+            return places().of_name(known.test)
+        fitting = places().ending_with(known.path)
+        return the_only(fitting) if fitting else None
+
+    def _places(self, repository: Repository, tip: str) -> TestPlaces:
+        """Of a tree too large to look through no file is known."""
+        try:
+            return TestPlaces(self._track.file_paths(repository, sha=tip, most=MOST_FILES))
+        except BadInput:
+            return TestPlaces(())
 
     def _notes(self, repository: Repository, file: QuarantineFile) -> list[QuarantineNote]:
         """What our changes do: noted when first seen, since a closed one's branch may be gone later."""

@@ -75,6 +75,8 @@ class TestStory:
     """All that is kept of one test."""
 
     line: TestLine
+    markers: tuple[str, ...] | None
+    """What pytest calls marks; None where no report told them. Data from outside."""
     first_at: datetime
     last_at: datetime | None
     """When it last was in a run, as far as that is kept."""

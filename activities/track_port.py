@@ -315,6 +315,10 @@ class Track(Protocol):
         """Whether the path is a regular file in that commit's tree."""
         ...
 
+    def file_paths(self, repository: Repository, *, sha: str, most: int) -> list[str]:
+        """The paths of all files in that commit's tree. Raises BadInput for more than `most`."""
+        ...
+
     def is_ancestor(self, repository: Repository, *, ancestor: str, descendant: str) -> bool: ...
 
     def tag(self, repository: Repository, *, name: str, sha: str, message: str) -> bool:

@@ -1,5 +1,6 @@
 """What people ask of test results, answered from the store."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
@@ -109,6 +110,7 @@ class ResultRecords:
             ours = (_a.repository == repository, _a.number == row.number)
             return TestStory(
                 line=_line(row, counts),
+                markers=None if row.markers is None else tuple(json.loads(row.markers)),
                 first_at=from_micros(row.first_at),
                 last_at=None if last is None else from_micros(last),
                 signatures=_signatures(connection, *ours),
@@ -216,6 +218,7 @@ def _states(repository: str) -> Select[Any]:
             tests.c.number,
             tests.c.test,
             tests.c.path,
+            tests.c.markers,
             tests.c.first_at,
             test_states.c.history,
             test_states.c.changed_at,

@@ -1,4 +1,4 @@
-"""Files of a commit as text: the policies below a folder, or one file by its path."""
+"""Files of a commit: their paths, and as text the policies below a folder, or one file by its path."""
 
 from activities.backends.git_process import Git
 from activities.backends.track_compose import entry, safe_path
@@ -46,6 +46,14 @@ def read_files(git: Git, commit: str, folder: str) -> PolicyFiles:
     if not texts:
         raise NotFound(f"{commit[:12]} has no YAML file below {folder}/")
     return PolicyFiles(revision=commit, files=texts)
+
+
+def file_paths(git: Git, commit: str, most: int) -> list[str]:
+    """Raises BadInput for more than `most`."""
+    paths = git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).fields
+    if len(paths) > most:
+        raise BadInput(f"{commit[:12]} has {len(paths):,} files, and {most:,} are looked through")
+    return paths
 
 
 def read_text(git: Git, commit: str, path: str, most: int) -> str:

@@ -16,7 +16,7 @@ from activities.backends.git_process import Git, HttpsLogin, the_sha
 from activities.backends.track_branches import made_file, made_overlay, made_revert
 from activities.backends.track_compose import entry, is_ancestor
 from activities.backends.track_difference import difference
-from activities.backends.track_files import read_files, read_text
+from activities.backends.track_files import file_paths, read_files, read_text
 from activities.backends.track_mirror import Mirror, on_a_fresh_mirror_again
 from activities.backends.track_proof import same_closure
 from activities.backends.track_receipts import receipts
@@ -217,6 +217,11 @@ class GitReader:
             except NotFound:
                 return False
             return True
+
+    @on_a_fresh_mirror_again
+    def file_paths(self, repository: Repository, *, sha: str, most: int) -> list[str]:
+        with self._mirror(repository).containing(the_sha(sha)) as git:
+            return file_paths(git, sha, most)
 
     @on_a_fresh_mirror_again
     def read_text(self, repository: Repository, *, sha: str, path: str, most: int) -> str:

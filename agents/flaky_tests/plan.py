@@ -110,7 +110,10 @@ def _denied(finding: FlakyFinding, caps: QuarantineCaps) -> str:
     for marker in sorted(set(caps.deny_markers) & set(finding.markers or ())):
         return f"policy never quarantines tests marked {marker}"
     if caps.deny_paths and not finding.path:
-        return "its file is not known, so policy's forbidden paths can't be checked"
+        return (
+            "its file is not known, so policy's forbidden paths can't be checked: let its reports name files "
+            "(docs/how-to/send-test-results.md says how)"
+        )
     if _owner(finding, caps) is None:
         return "CODEOWNERS gives its file to nobody, and policy names nobody instead"
     return "" if finding.masks else "no failure of it is known that could be hidden"

@@ -25,6 +25,14 @@ SHOWN = 20
 DAYS = 30
 
 _HOW = "docs/how-to/send-test-results.md"
+_NO_FILE = (
+    "not told by its reports. Where policy forbids paths, it enters the quarantine only if its class or its "
+    f"suite names exactly one file of the target branch; else let the reports name files: {_HOW}"
+)
+_NO_MARKS = (
+    "not told by its reports. Where policy forbids marks, a person must approve its quarantine; "
+    f"leverframe_pytest tells them: {_HOW}"
+)
 
 
 def listed(
@@ -182,7 +190,8 @@ def _print_story(story: "TestStory", entry: "Quarantined | None") -> None:
     print_fields(
         {
             "test": line.test,
-            "file": line.path,
+            "file": line.path or _NO_FILE,
+            "marks": _marks(story.markers),
             "verdict": line.verdict.value,
             "evidence": line.evidence,
             "quarantined": line.quarantined_at,
@@ -215,6 +224,10 @@ def _print_story(story: "TestStory", entry: "Quarantined | None") -> None:
     if story.events:
         _section("Quarantines, by the evidence")
         print_table(("AT", "WHAT"), [(at, what) for what, at in story.events], empty="")
+
+
+def _marks(markers: tuple[str, ...] | None) -> str:
+    return _NO_MARKS if markers is None else ", ".join(markers) or "none"
 
 
 def _print_stats(figures: "SuiteFigures", days: int) -> None:

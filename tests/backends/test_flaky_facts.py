@@ -1,6 +1,7 @@
 """Facts about flaky tests: the store's evidence, the quarantine file at the tip, and our own changes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal, cast
@@ -58,6 +59,9 @@ class Trees:
 
     def has_file(self, repository: Repository, *, sha: str, path: str) -> bool:
         return path in self.files[sha]
+
+    def file_paths(self, repository: Repository, *, sha: str, most: int) -> list[str]:
+        return list(self.files[sha])
 
     def read_text(self, repository: Repository, *, sha: str, path: str, most: int) -> str:
         if path not in self.files.get(sha, {}):
@@ -161,6 +165,21 @@ def test_a_flaky_test_is_a_finding_with_its_file_and_its_owner(world: World) -> 
     assert found.link == f"https://git.example/shop?q={key_of(found.test)}"
     assert found.strength >= 10_000
     assert (facts.tests, facts.file, facts.added_today) == (2, QuarantineFile(), 0)
+
+
+def test_a_report_that_names_classes_only_gives_the_one_file_of_the_class_and_its_owner(
+    world: World,
+) -> None:
+    path = "cart/src/test/java/com/acme/CartTest.java"
+    world.trees.files[TIP] |= {path: "", "CODEOWNERS": "cart/ @acme/cart\n"}
+    told = {"com.acme.CartTest::pays": "F.", "com.acme.PayTest::pays": "F."}
+    for number in range(12):
+        at = NOW - timedelta(days=50 - number)
+        one = report(told if number % 2 else dict.fromkeys(told, "."), run=f"j{number}", sha=f"{number:040x}")
+        attempts = tuple(attempt._replace(path="", at=at) for attempt in one.attempts)
+        world.store.keep(replace(one, attempts=attempts), at=at)
+    found = {one.test.stored(): (one.path, one.owner) for one in world.gatherer.gather(REQUEST).findings}
+    assert found == {"com.acme.CartTest::pays": (path, "@acme/cart"), "com.acme.PayTest::pays": ("", None)}
 
 
 def test_a_run_that_has_not_settled_waits_for_the_next_time(world: World) -> None:

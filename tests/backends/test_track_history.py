@@ -180,6 +180,9 @@ class TestHistory:
         for path in ("-h", ":(glob)x", "ü ñ.py"):
             assert track.has_file(shop, sha=sha, path=path)
             assert track.blame(shop, sha=sha, path=path, line=1) == sha
+            assert path in track.file_paths(shop, sha=sha, most=100)
+        with pytest.raises(BadInput, match="files, and 2 are looked through"):
+            track.file_paths(shop, sha=sha, most=2)
 
     def test_a_revision_that_is_no_full_sha_never_reaches_git(
         self, world: GitWorld, track: GitTrack, shop: Repository
