@@ -7,6 +7,10 @@ BY_ITSELF = 1e6
 """A for a quarantine that lands by itself."""
 BY_A_PERSON = 1e4
 """A for a quarantine that a person approves."""
+A_PAIR = 2e5
+"""A for a test with two discordances, where that is more. The evidence sums over all runs since which the
+test may be flaky, so after a long quiet time each discordance passes 1e4 alone; and among thousands of tests
+the noise of months makes some pairs."""
 
 
 @dataclass(frozen=True, slots=True)

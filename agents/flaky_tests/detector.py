@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agents.flaky_tests import healing, masking
-from agents.flaky_tests.bounds import Bounds, upper
+from agents.flaky_tests.bounds import A_PAIR, Bounds, upper
 from agents.flaky_tests.evidence import NONE, after_discordance, after_job, after_quiet, strength
 from agents.flaky_tests.history import (
     MOST_COMMITS,
@@ -213,8 +213,11 @@ def _discordant(history: History, sight: _Sight, noise: float) -> History:
 
 
 def _judged(history: History, seen: int, at: datetime, bounds: Bounds) -> History:
-    """Quarantined once the evidence passes A, never on a single discordance."""
-    if history.hits < 2 or strength(history.evidence) < bounds.runs_to_false_quarantine:
+    """Quarantined once the evidence passes A, of a pair of discordances A_PAIR; never on a single one."""
+    needed = bounds.runs_to_false_quarantine
+    if history.hits == 2:
+        needed = max(needed, A_PAIR)
+    if history.hits < 2 or strength(history.evidence) < needed:
         return history
     times = history.quarantines + 1
     rate = history.rate if history.rate.failures else Rate(failures=1, units=max(history.rate.clean, 1))

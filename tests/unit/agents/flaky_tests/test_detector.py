@@ -6,6 +6,7 @@ import pytest
 
 from agents.flaky_tests import healing, masking
 from agents.flaky_tests.detector import Conditions, caught_up, observe_executions, observe_probe
+from agents.flaky_tests.evidence import strength
 from agents.flaky_tests.history import History, Mask, Quarantine, Verdict
 from agents.flaky_tests.observation import Attempts, attempts
 from agents.flaky_tests.probes import EXECUTIONS, FEW_JOBS, MOST_JOBS, probe, recheck
@@ -37,6 +38,17 @@ def test_one_discordance_quarantines_nothing_and_is_forgotten() -> None:
     assert lives.verdict() is Verdict.UNKNOWN
     assert lives.history().quarantine is None
     assert lives.tell("." * 100).verdict() is Verdict.HEALTHY
+
+
+def test_two_discordances_far_apart_may_be_noise_and_a_third_is_not() -> None:
+    lives = Lives(PERSON).tell("." * 1500 + "B" + "." * 800 + "B")
+    assert strength(lives.history().evidence) > PERSON.runs_to_false_quarantine
+    assert lives.history().quarantine is None
+    assert lives.tell("." * 300 + "B").verdict() is Verdict.FLAKY
+
+
+def test_two_discordances_close_together_are_flakiness() -> None:
+    assert Lives(PERSON).tell("." * 1500 + "B" + "." * 20 + "B").verdict() is Verdict.FLAKY
 
 
 def test_what_only_fails_at_two_commits_of_main_is_broken_and_never_quarantined() -> None:
