@@ -85,8 +85,12 @@ class Executions(Protocol):
         """
         ...
 
+    def night_due(self, repository: str, *, at: datetime) -> bool:
+        """Whether tests are quarantined, and no night was planned yet on this UTC day."""
+        ...
+
     def has_work(self, repository: str, *, at: datetime, asking: Asking) -> bool:
-        """Whether an order is open, or a night is to be planned."""
+        """Whether an order is open, an answer not folded, or a night to be planned, and something allowed."""
         ...
 
     def read_to(self, repository: str) -> str:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
+from activities.allowances import Allowances
+from activities.executions_port import NOTHING
 from activities.failures import typed_failures
 from activities.pulse import with_pulse
 from activities.records_port import QuarantineSeen
@@ -26,6 +28,8 @@ BOUNDS = Bounds(runs_to_false_quarantine=BY_A_PERSON)
 """Enough to ask a person; what lands by itself needs more, and the proposal says how much there is."""
 AT_MOST = timedelta(seconds=60)
 """Of one call; the rest is for the next one."""
+MOST_CLAIMS = 100
+"""Commits that claim a fix, of one look."""
 WITH_FACTS = timedelta(seconds=10)
 """The same where somebody waits."""
 
@@ -66,11 +70,14 @@ class ResultActivities:
         track: Track,
         repositories: Mapping[str, Repository],
         keeping: Keeping | None = None,
+        allowances: Allowances | None = None,
     ) -> None:
+        """Without `allowances` nothing is executed again."""
         self._results = results
         self._track = track
         self._repositories = repositories
         self._keeping = keeping or Keeping()
+        self._allowances = allowances
 
     @activity.defn(name="fold_reports")
     @with_pulse
@@ -96,7 +103,7 @@ class ResultActivities:
             left = WITH_FACTS - timedelta(seconds=time.monotonic() - began)
             if left > timedelta(0):
                 runs += self.fold(self._repositories[name], left).runs
-                self._see_quarantine(self._repositories[name])
+                self._see_tip(self._repositories[name])
         pruned = self._results.prune(
             attempts_before=now - self._keeping.detail, days_before=now - self._keeping.rollup
         )
@@ -108,11 +115,12 @@ class ResultActivities:
     def fold(self, repository: Repository, at_most: timedelta) -> FoldSummary:
         """Fold what has settled until the time is over, but one run at least."""
         began, summary = time.monotonic(), FoldSummary()
+        asking = self._allowances.of(repository.name) if self._allowances else NOTHING
         contained: dict[tuple[str, str], bool] = {}
 
         def contains(fix: str, sha: str) -> bool:
             if (fix, sha) not in contained:
-                contained[fix, sha] = self._contains(repository, fix, sha)
+                contained[fix, sha] = self.contains(repository, fix, sha)
             return contained[fix, sha]
 
         while True:
@@ -124,6 +132,7 @@ class ResultActivities:
                 at=now,
                 bounds=BOUNDS,
                 contains=contains,
+                asking=asking,
             )
             if one is None:
                 return summary
@@ -136,8 +145,8 @@ class ResultActivities:
             if time.monotonic() - began > at_most.total_seconds():
                 return summary.model_copy(update={"left": True})
 
-    def _see_quarantine(self, repository: Repository) -> None:
-        """Keep the tip's quarantine file for pages and commands: who serves them may not reach git.
+    def _see_tip(self, repository: Repository) -> None:
+        """What new commits say of flaky tests, and the tip's quarantine file.
 
         While git is away, or the file is none, what was seen before stays with its time.
         """
@@ -145,12 +154,36 @@ class ResultActivities:
             return
         try:
             tip = self._track.tip(repository)
+            self._see_fixes(repository, tip)
             content = self._content(repository, tip)
         except (Unavailable, BadInput, NotFound) as error:
             activity.logger.warning("the quarantine file of %s can't be read: %s", repository.name, error)
             return
+        # For pages and commands: who serves them may not reach git.
         seen = QuarantineSeen(sha=tip, content=content, read_at=datetime.now(UTC))
         self._results.see_quarantine(repository.name, seen)
+
+    def _see_fixes(self, repository: Repository, tip: str) -> None:
+        """Commits that came to the target since the last look, and say which flaky test they fix.
+
+        What they name is data: only a test that is quarantined now, and has exactly this name, is meant.
+        """
+        after = self._results.read_to(repository.name)
+        if after == tip:
+            return
+        quarantined = {known.test for known in self._results.known(repository.name, ())} if after else set()
+        for sha, test in self._claims(repository, after, tip) if quarantined else ():
+            if test in quarantined:
+                self._results.claim_fix(repository.name, test, sha)
+        self._results.note_read_to(repository.name, tip)
+
+    def _claims(self, repository: Repository, after: str, tip: str) -> list[tuple[str, str]]:
+        """Messages that are too much to read claim nothing: they must not be read again and again."""
+        try:
+            return self._track.fix_claims(repository, after=after, upto=tip, limit=MOST_CLAIMS)
+        except BadInput as error:
+            activity.logger.warning("claims of fixes in %s can't be read: %s", repository.name, error)
+            return []
 
     def _content(self, repository: Repository, sha: str) -> str:
         """As PostgreSQL can keep it: a file with NUL is none anyway, and whoever reads it finds out."""
@@ -160,7 +193,7 @@ class ResultActivities:
             return ""
         return content.replace("\0", "\ufffd")
 
-    def _contains(self, repository: Repository, fix: str, sha: str) -> bool:
+    def contains(self, repository: Repository, fix: str, sha: str) -> bool:
         """Whether a commit that somebody named has the fix. One that git does not know does not."""
         if not (_SHA.fullmatch(fix) and _SHA.fullmatch(sha)):
             return False

@@ -307,6 +307,14 @@ class Track(Protocol):
         """The newest commit that came to the target at or after `since` and says that it reverts `commit`."""
         ...
 
+    def fix_claims(
+        self, repository: Repository, *, after: str, upto: str, limit: int
+    ) -> list[tuple[str, str]]:
+        """(commit, test) of the newest `limit` commits in `after..upto` with a line `Fixes-flaky: <test>`,
+        oldest first. Nothing where git does not know `after` any more. The names are data from outside.
+        """
+        ...
+
     def blame(self, repository: Repository, *, sha: str, path: str, line: int) -> str | None:
         """The landed commit (first-parent) that last changed the line; None when the file lacks it."""
         ...

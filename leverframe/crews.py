@@ -36,13 +36,15 @@ Activity = Callable[..., object]
 
 def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     """What the hands queue can do: all that needs a credential, and nothing that runs repository code."""
-    from activities.audit import AuditActivities  # noqa: PLC0415 - the activities load in workers only
+    from activities.allowances import Allowances  # noqa: PLC0415 - the activities load in workers only
+    from activities.audit import AuditActivities  # noqa: PLC0415
     from activities.build import BuildActivities  # noqa: PLC0415
     from activities.car_reports import CarReportActivities  # noqa: PLC0415
     from activities.chat import ChatActivities  # noqa: PLC0415
     from activities.delivery import DeliveryActivities  # noqa: PLC0415
     from activities.deployments import DeploymentActivities  # noqa: PLC0415
     from activities.engine import EngineActivities  # noqa: PLC0415
+    from activities.executing import ExecutionActivities  # noqa: PLC0415
     from activities.flag_rollout import FlagRolloutActivities  # noqa: PLC0415
     from activities.flags import FlagActivities  # noqa: PLC0415
     from activities.flaky_digest import FlakyDigest  # noqa: PLC0415
@@ -70,7 +72,8 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     look = LookActivities(
         changes=ports.changes, track=ports.track, flags=ports.flags, repositories=declared, client=client
     )
-    results = ResultActivities(ports.results, ports.track, declared, keeping_of(settings))
+    allowances = Allowances(ports.policy_source, declared)
+    results = ResultActivities(ports.results, ports.track, declared, keeping_of(settings), allowances)
     issues = build_issues(settings)
     facts = FlakyFactsGatherer(ports.results, results, ports.track, ports.changes, declared, issues=issues)
     return _methods(
@@ -99,6 +102,9 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         ),
         QuarantineActivities(ports.changes, ports.track, declared, ports.results, issues),
         results,
+        ExecutionActivities(
+            ports.results, results, ports.track, declared, allowances=allowances, client=client
+        ),
         CarReportActivities(ports.results, declared, settings.left_reports),
         ForgeReportActivities(build_forge_reports(settings), ports.results, declared),
         LedgerActivities(ledger),

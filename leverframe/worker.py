@@ -28,6 +28,7 @@ from leverframe.housekeeping import rhythm_of, tidy
 from leverframe.model.errors import LeverframeError, Unavailable
 from leverframe.settings import Settings
 from workflows.approval import ApprovalWorkflow
+from workflows.executions import ExecutionsWorkflow
 from workflows.flag_restore import FlagRestoreWorkflow
 from workflows.flag_rollout.workflow import FlagRolloutWorkflow
 from workflows.housekeeping import HousekeepingWorkflow
@@ -59,6 +60,7 @@ WORKFLOWS: tuple[type, ...] = (
     FlagRolloutWorkflow,
     FlagRestoreWorkflow,
     ReportFetchWorkflow,
+    ExecutionsWorkflow,
     UndoWorkflow,
 )
 

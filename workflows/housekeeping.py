@@ -1,8 +1,8 @@
 """Housekeeping: one entity per organisation that does what nobody asks for, over and over.
 
 It reloads the policy, settles reservations that no run can settle, scores agents in observe mode, folds in
-results of tests and forgets old ones, and gives people their digest and their weekly report. A chore that
-fails is noted and tried again; it stops no other.
+results of tests, has tests executed again and forgets old results, and gives people their digest and their
+weekly report. A chore that fails is noted and tried again; it stops no other.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.chat import ChatActivities
+    from activities.executing import ExecutionActivities
     from activities.ledger import LedgerActivities
     from activities.look import Look, LookActivities, Sighted
     from activities.policies import PolicyActivities
@@ -287,12 +288,18 @@ class HousekeepingWorkflow:
             return Sighted(happened="unknown", by_reservation=False, outcome=None, detail=str(error.cause))
 
     async def _results(self) -> str:
-        return await workflow.execute_activity_method(
+        said = await workflow.execute_activity_method(
             ResultActivities.tend_results,
             start_to_close_timeout=_RESULTS_TIMEOUT,
             heartbeat_timeout=MISSED_AFTER,
             retry_policy=_TRIES,
         )
+        if not workflow.patched("executions"):
+            return said
+        begun = await workflow.execute_activity_method(
+            ExecutionActivities.begin_executions, start_to_close_timeout=_TIMEOUT, retry_policy=_TRIES
+        )
+        return f"{said}; tests are executed again in {begun:,} repositories" if begun else said
 
     async def _digest(self) -> str:
         shown: int = await workflow.execute_activity_method(

@@ -27,7 +27,8 @@ class Chore(StrEnum):
     SCORE = "score"
     """Look whether people did what agents in observe mode would have done."""
     RESULTS = "results"
-    """Fold the results of tests that nobody has asked for, and forget those that are old."""
+    """Fold the results of tests that nobody has asked for, have executed again what is worth it, and forget
+    what is old."""
     DIGEST = "digest"
     """Show people the questions that are beyond their attention, once a day."""
     REPORT = "report"

@@ -118,6 +118,15 @@ class ResultExecutions:
             _plan_night(asker, standing, tip, day, _wanted(asker, tip, day, contains, budget))
             return asker.asked
 
+    def night_due(self, repository: str, *, at: datetime) -> bool:
+        """See `Executions.night_due`."""
+        quarantined = select(test_states.c.number).where(
+            test_states.c.repository == repository, test_states.c.quarantined
+        )
+        with answering(), reading(self._engine) as connection:
+            planned_to = _state(connection, repository)[0]
+            return planned_to < day_of(at) and connection.execute(quarantined.limit(1)).first() is not None
+
     def has_work(self, repository: str, *, at: datetime, asking: Asking) -> bool:
         """See `Executions.has_work`."""
         if not (asking.a_day and asking.checks):
@@ -129,14 +138,10 @@ class ResultExecutions:
             _e.repository == repository,
             *(_e.purpose == "recheck", _e.folded_at.is_(None), _e.outcome.is_(None)),
         )
-        quarantined = select(test_states.c.number).where(
-            test_states.c.repository == repository, test_states.c.quarantined
-        )
         with answering(), reading(self._engine) as connection:
             if connection.execute(waiting.limit(1)).first() or connection.execute(rechecked.limit(1)).first():
                 return True
-            planned_to = _state(connection, repository)[0]
-            return planned_to < day_of(at) and connection.execute(quarantined.limit(1)).first() is not None
+        return self.night_due(repository, at=at)
 
     def read_to(self, repository: str) -> str:
         """See `Executions.read_to`."""

@@ -41,6 +41,9 @@ class _Brought(NamedTuple):
 
 _TRAILER = "%(trailers:key=Leverframe-Run,valueonly)"
 _WITH = "%(trailers:key=Co-authored-by,valueonly)"
+_FIXES = re.compile(r"^Fixes-flaky: +(\S(?:[^\n]*\S)?)[ \t\r]*$", re.MULTILINE)
+_MOST_FIXED = 100
+"""Tests of one commit."""
 _FIELDS = ("%H", "%P", "%ct", "%s", "%ae", _TRAILER, _WITH)
 
 
@@ -158,6 +161,23 @@ def landed_between(git: Git, target: str, *, after: str | None, upto: str) -> li
         elif found and not subjects:
             break
     return found
+
+
+def fix_claims(git: Git, *, after: str, upto: str, limit: int) -> list[tuple[str, str]]:
+    """(commit, test) of commits that came in between and say so on a line of their own, oldest first.
+
+    Any line counts, not only git's trailers: a squash keeps the messages of its commits in its body.
+    """
+    log = git.run(
+        "log", "-z", f"--max-count={limit}", "--grep=^Fixes-flaky: ", "--format=%H%x00%B",
+        upto, f"^{after}", "--",
+    ).fields  # fmt: skip
+    claims = [
+        (sha, test)
+        for sha, body in zip(log[::2], log[1::2], strict=True)
+        for test in _FIXES.findall(body)[:_MOST_FIXED]
+    ]
+    return claims[::-1]
 
 
 def blame(git: Git, sha: str, path: str, line: int) -> str | None:

@@ -190,6 +190,15 @@ class GitReader:
         return told[:limit], max(0, len(told) - limit)
 
     @on_a_fresh_mirror_again
+    def fix_claims(
+        self, repository: Repository, *, after: str, upto: str, limit: int
+    ) -> list[tuple[str, str]]:
+        with self._mirror(repository).containing(the_sha(upto)) as git:
+            if not has_commit(git, the_sha(after)):
+                return []
+            return track_history.fix_claims(git, after=after, upto=upto, limit=limit)
+
+    @on_a_fresh_mirror_again
     def live_before(self, repository: Repository, *, sha: str) -> str | None:
         path = track_overlay.declared(repository, "production")
         with self._mirror(repository).synced() as git:

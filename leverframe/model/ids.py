@@ -64,6 +64,11 @@ def car_test_id(repository: str, sha: str, trial: int) -> str:
     return f"car/{repository}/{sha[:12]}/{trial}"
 
 
+def executions_id(repository: str) -> str:
+    """`executions/shop`: fresh executions of a repository's tests, by one run at a time."""
+    return f"executions/{repository}"
+
+
 def report_fetch_id(repository: str, run: str) -> str:
     """`reports/shop/8841.2`: the test reports of one run of the forge's CI, fetched once."""
     return f"reports/{repository}/{run}"

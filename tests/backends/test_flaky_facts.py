@@ -53,9 +53,12 @@ class Trees:
     def __init__(self) -> None:
         self.files: dict[str, dict[str, str]] = {TIP: {}, HEAD: {}}
         self.asked: list[tuple[str, str]] = []
+        self.at = TIP
+        self.looked: list[tuple[str, str]] = []
+        self.claims: list[tuple[str, str]] = []
 
     def tip(self, repository: Repository, branch: str | None = None) -> str:
-        return TIP
+        return self.at
 
     def has_file(self, repository: Repository, *, sha: str, path: str) -> bool:
         return path in self.files[sha]
@@ -67,6 +70,12 @@ class Trees:
         if path not in self.files.get(sha, {}):
             raise NotFound(f"{sha} has no {path}")
         return self.files[sha][path]
+
+    def fix_claims(
+        self, repository: Repository, *, after: str, upto: str, limit: int
+    ) -> list[tuple[str, str]]:
+        self.looked.append((after, upto))
+        return self.claims
 
     def is_ancestor(self, repository: Repository, *, ancestor: str, descendant: str) -> bool:
         self.asked.append((ancestor, descendant))
@@ -299,6 +308,29 @@ def test_tending_keeps_the_quarantine_file_for_those_who_can_not_read_git(
     emptied = world.store.quarantine_seen("shop")
     assert emptied is not None
     assert emptied.content == ""
+
+
+def test_a_landed_commit_claims_the_fix_of_a_quarantined_test_that_it_names_exactly(world: World) -> None:
+    def claimed() -> bool:
+        (known,) = world.store.known("shop", [])
+        assert known.history is not None
+        assert known.history.quarantine is not None
+        return known.history.quarantine.fix_claimed
+
+    world.tell(*["F.", "."] * 12)
+    world.trees.claims = [(HEAD, FLAKY)]
+    world.folding.tend_results()
+    # What landed before the first look says nothing of what was found since.
+    assert world.trees.looked == []
+    assert not claimed()
+    world.trees.at, world.trees.claims = HEAD, [(HEAD, f"{FLAKY} "), (HEAD, "test_flaky"), (HEAD, OTHER)]
+    world.folding.tend_results()
+    world.folding.tend_results()
+    assert world.trees.looked == [(TIP, HEAD)]
+    assert not claimed()
+    world.trees.at, world.trees.claims = TIP, [(HEAD, FLAKY)]
+    world.folding.tend_results()
+    assert claimed()
 
 
 def test_a_commit_that_git_does_not_know_lacks_every_fix_and_odd_names_are_not_asked_for(

@@ -206,3 +206,19 @@ class TestHistory:
         for name in ("a..b", "-", "a b", "x\ny", "../../x", "a~1", "@{u}"):
             with pytest.raises((BadInput, NotFound)):
                 track.tip(shop, name)
+
+
+def test_commits_since_then_that_say_which_flaky_test_they_fix(
+    world: GitWorld, track: GitTrack, shop: Repository
+) -> None:
+    test, odd = "tests/test_a.py::test_x[a b]", "--upload-pack=$(evil)`x`"
+    world.commit("main", {"0": "0\n"}, message="Old\n\nFixes-flaky: tests/old.py::test_old")
+    after = world.git("rev-parse", "main")
+    one = world.commit("main", {"1": "1\n"}, message=f"One\n\nFixes-flaky: {test}  \r\n\nSquashed: x")
+    world.commit("main", {"2": "2\n"}, message="Two\n\nThis Fixes-flaky: nothing\nfixes-flaky: nor this")
+    tip = world.commit("main", {"3": "3\n"}, message=f"Three\n\nFixes-flaky: {odd}\nFixes-flaky:  b")
+    claims = track.fix_claims(shop, after=after, upto=tip, limit=9)
+    assert sorted(claims) == sorted([(one, test), (tip, odd), (tip, "b")])
+    assert claims[0] == (one, test)
+    assert {sha for sha, _ in track.fix_claims(shop, after=after, upto=tip, limit=1)} == {tip}
+    assert track.fix_claims(shop, after="f" * 40, upto=tip, limit=9) == []

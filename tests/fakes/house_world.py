@@ -13,12 +13,14 @@ from uuid import uuid4
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.allowances import Allowances
 from activities.audit import AuditActivities
 from activities.backends.audit_store import StoreAudit
 from activities.backends.changes_store import ChangesStore
 from activities.backends.flags_flagd import FlagdFlags
 from activities.backends.results_store import ResultsStore
 from activities.chat import ChatActivities
+from activities.executing import ExecutionActivities
 from activities.ledger import LedgerActivities, LedgerDoor
 from activities.look import LookActivities
 from activities.policies import PolicyActivities
@@ -142,6 +144,11 @@ async def house(
     )
     ledger, policies = LedgerActivities(door), PolicyActivities(policies_from or source, door)
     reconcile, chats = ReconcileActivities(door, look), ChatActivities({"memory": cast(Chat, notices)})
+    results = ResultsStore(store)
+    tests = ResultActivities(results, track, {})
+    executing = ExecutionActivities(
+        results, tests, track, {}, allowances=Allowances(policies_from or source, {}), client=client
+    )
     with ThreadPoolExecutor(8) as executor:
         async with Worker(
             client,
@@ -157,7 +164,8 @@ async def house(
                 reconcile.stranded,
                 reconcile.unscored,
                 ReportActivities(audit, organisation).weekly,
-                ResultActivities(ResultsStore(store), track, {}).tend_results,
+                tests.tend_results,
+                executing.begin_executions,
                 chats.digest,
                 chats.tell,
             ],

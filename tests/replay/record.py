@@ -32,6 +32,7 @@ from leverframe.model.flags import INTERNAL
 from leverframe.model.ids import (
     approval_id,
     car_test_id,
+    executions_id,
     housekeeping_id,
     ledger_id,
     report_fetch_id,
@@ -50,6 +51,7 @@ from tests.fakes.approval_world import question as asked_question
 from tests.fakes.asks import ON, ask, policy
 from tests.fakes.audit import MemoryAudit
 from tests.fakes.car_reports import JUNIT, leave, telling
+from tests.fakes.execution_world import ExecutionWorld, by_order
 from tests.fakes.git_world import KUSTOMIZATION, OVERLAY
 from tests.fakes.github import FakeGithub
 from tests.fakes.github_artifacts import zipped
@@ -229,7 +231,7 @@ async def housekeeping(client: Client, root: Path) -> Histories:
         for _ in range(2):
             await home.tidy()
         history = await _history(client, housekeeping_id("acme"))
-    return {"housekeeping_results": history}
+    return {"housekeeping_executions": history}
 
 
 async def train(client: Client, root: Path) -> Histories:
@@ -286,6 +288,18 @@ async def reports(client: Client, root: Path) -> Histories:
         await yard.end()
     await yard.close()
     return {"reports_fetched": await _history(client, id_), "car_with_reports": await car.fetch_history()}
+
+
+async def executions(client: Client, root: Path) -> Histories:
+    """A recheck that passes, the probes that quarantine the test, and a commit that git does not have."""
+    world = ExecutionWorld(client, root, a_day=2_000, name="shop")
+    world.sandbox, world.git.forks = by_order, {f"{2:040x}"}
+    for run in (1, 2):
+        world.told({f"tests/test_a.py::test_{run}": "F"}, run=run)
+    world.fold()
+    async with world.working():
+        await world.executed()
+    return {"executions": await _history(client, executions_id("shop"))}
 
 
 async def release(client: Client, root: Path) -> Histories:
@@ -378,7 +392,10 @@ async def release_anew(client: Client, root: Path) -> Histories:
 
 SCENARIOS: tuple[tuple[str, tuple[Scenario, ...]], ...] = (
     (SHORT, (watch, ledger, rollout, release_anew)),
-    ("", (remediation, quarantine, approval, housekeeping, train, reports, restore, undo, release)),
+    (
+        "",
+        (remediation, quarantine, approval, housekeeping, train, reports, executions, restore, undo, release),
+    ),
 )
 """By the server that they need."""
 
