@@ -142,8 +142,9 @@ class RunFolds(Protocol):
     ) -> RunFolded | None:
         """Fold the oldest run whose newest report came before then; None if there is none.
 
-        All of it or nothing, each run once, whoever asks: others wait. A report of a run that was folded
-        changes nothing and is counted. `contains(fix, sha)`: whether a commit has another in its history.
+        All of it or nothing, each run once, whoever asks: others wait. Of a report of a run that was
+        folded only tests that the run did not have are folded, as a further part of it; the rest is counted.
+        `contains(fix, sha)`: whether a commit has another in its history.
         Within `asking` rechecks are asked for first, and the run waits for them; probes afterwards.
 
         Raises:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
 from activities.backends.results_gathering import Gathered, day_of
+from activities.backends.results_late import Late
 from activities.backends.results_shelf import StoreShelf
 from activities.backends.results_tables import test_attempts, test_causes, test_executions
 from activities.backends.store_sql import to_micros
@@ -45,6 +46,8 @@ class Settled:
     passed_there: bytes
     run: Run
     shelf: StoreShelf
+    late: Late | None = None
+    """The run that was folded before, of which this is a further part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +193,10 @@ def mark_rechecked(connection: Connection, repository: str, name: tuple[str, str
 def ask_rechecks(asker: Asker, settled: Settled, suite: Suite) -> bool:
     """Ask for executions of calm tests that only failed in the run; whether there are any.
 
-    A run in trouble says nothing of them, and one is asked for once.
+    A run in trouble says nothing of them, one is asked for once, and nobody waits for more of a late part.
     """
     run, shelf, name = settled.run, settled.shelf, (settled.name, settled.run.sha)
-    if not asker.may_ask(run.sha) or rechecks(asker.connection, asker.repository, name):
+    if settled.late or not asker.may_ask(run.sha) or rechecks(asker.connection, asker.repository, name):
         return False
     failed = [
         test for test, one in sorted(run.others.items()) if one.only_failed and test not in run.passed_before

@@ -12,6 +12,15 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 
 from activities.backends.results_asking import Asker, Settled, ask_probes, mark_rechecked, rechecks, waits
 from activities.backends.results_gathering import Gathered, Spent, day_of
+from activities.backends.results_late import (
+    Late,
+    added,
+    keep_present,
+    late,
+    leave_out,
+    part_name,
+    too_late,
+)
 from activities.backends.results_numbers import chunks, count
 from activities.backends.results_packing import unpacked
 from activities.backends.results_pages import LAST_MAIN, LAST_RUN, OF_DAY, Pages
@@ -67,24 +76,20 @@ def lock(connection: Connection, repository: str) -> Standing:
 
 
 def put_aside_late(connection: Connection, repository: str, at: int) -> None:
-    """Count the reports of runs that were folded, and fold nothing of them."""
-    late = (
-        select(test_reports.c.id, test_reports.c.attempts, test_runs.c.number)
-        .join(
-            test_runs,
-            (test_runs.c.repository == test_reports.c.repository)
-            & (test_runs.c.run == test_reports.c.run)
-            & (test_runs.c.sha == test_reports.c.sha),
-        )
-        .where(test_reports.c.repository == repository, test_reports.c.folded_at.is_(None))
-    )
-    for row in connection.execute(late).all():
-        connection.execute(
-            update(test_runs)
-            .where(test_runs.c.repository == repository, test_runs.c.number == row.number)
-            .values(left_out=test_runs.c.left_out + row.attempts)
-        )
-        _mark_folded(connection, [row.id], at)
+    """Count the reports of runs that are too old to add anything to."""
+    for report, attempts, number in too_late(connection, repository):
+        leave_out(connection, repository, number, attempts)
+        _mark_folded(connection, [report], at)
+
+
+def put_aside_known(settled: Settled, at: int) -> bool:
+    """Count late reports that add nothing to their run; whether that is all."""
+    if settled.late is None or settled.gathered.present():
+        return False
+    connection, repository = settled.shelf.connection, settled.shelf.repository
+    leave_out(connection, repository, settled.late.number, settled.gathered.left_out)
+    _mark_folded(connection, [row.id for row in settled.reports], at)
+    return True
 
 
 def next_run(connection: Connection, repository: str, settled_before: int) -> tuple[str, str] | None:
@@ -117,7 +122,10 @@ def settled(
     target: str,
     contains: Callable[[str, str], bool],
 ) -> Settled:
-    """The run with its rechecks. Raises BadInput for a history that this release can't read."""
+    """The run with its rechecks, or what has come late of one that was folded.
+
+    Raises BadInput for a history that this release can't read.
+    """
     reports = connection.execute(
         select(test_reports)
         .where(
@@ -128,14 +136,17 @@ def settled(
         )
         .order_by(test_reports.c.received_at, test_reports.c.id)
     ).all()
-    gathered = _gather(connection, reports, tests=count(connection, repository))
+    before = late(connection, repository, name)
+    gathered = _gather(connection, reports, before, tests=count(connection, repository))
+    if before is not None:
+        name = part_name(connection, repository, name, before.number), name[1]
     for order in rechecks(connection, repository, name):
         gathered.again(order.number, order.check_name, _attempts_of(order), order.milliseconds)
     passed_there = _passed_at(connection, repository, name[1])
     run = gathered.run.ended(main=reports[0].branch == target, passed_there=passed_there)
     run = replace(run, lacks_fix=_lacking(connection, repository, run, contains))
     shelf = StoreShelf(connection, repository, run.others)
-    return Settled(name[0], reports, gathered, passed_there, run, shelf)
+    return Settled(name[0], reports, gathered, passed_there, run, shelf, before)
 
 
 def fold_run(
@@ -147,8 +158,8 @@ def fold_run(
     folded = fold(standing.suite, run, shelf, bounds)
     number = folded.suite.runs
     _keep_changes(shelf, run, folded)
-    spent = _keep_counts(shelf, run, number, gathered)
-    _keep_standing(shelf, run, folded, standing.tests)
+    spent = _keep_counts(shelf, run, settled.late.number if settled.late else number, gathered)
+    _keep_standing(shelf, run, folded, standing.tests, part=settled.late is not None)
     _keep_attempts(shelf, run, number, gathered)
     if not folded.in_trouble:
         now_passed = gathered.run.now_passed(settled.passed_there)
@@ -172,9 +183,16 @@ def fold_run(
             "executions": spent.executions,
             "milliseconds": spent.milliseconds,
             "rerun_milliseconds": spent.rerun_milliseconds,
-            "left_out": gathered.left_out,
+            "left_out": 0 if settled.late else gathered.left_out,
+            "part_of": settled.late.number if settled.late else None,
         },
     )
+    if settled.late is None:
+        keep_present(connection, repository, number, gathered.marked())
+    else:
+        leave_out(connection, repository, settled.late.number, gathered.left_out)
+        now = added(settled.late.present, gathered.marked())
+        keep_present(connection, repository, settled.late.number, now)
     _mark_folded(connection, [row.id for row in settled.reports], to_micros(at))
     mark_rechecked(connection, repository, (settled.name, run.sha), to_micros(at))
     ask_probes(asker, settled, folded, standing.suite.noise.bound, bounds)
@@ -188,7 +206,9 @@ def _attempts_of(order: Row[Any]) -> list[tuple[Outcome, str]]:
     return [*(("fail", one) for one in failed), *(("pass", "") for _ in range(order.passes))]
 
 
-def _gather(connection: Connection, reports: Sequence[Row[Any]], *, tests: int) -> Gathered:
+def _gather(
+    connection: Connection, reports: Sequence[Row[Any]], before: Late | None, *, tests: int
+) -> Gathered:
     """What can't be read is left out whole: one bad report must not hold up all later ones."""
     gathered = Gathered(sha=reports[0].sha, branch=reports[0].branch, tests=tests)
     readable = 0
@@ -203,6 +223,9 @@ def _gather(connection: Connection, reports: Sequence[Row[Any]], *, tests: int) 
                 update(test_reports).where(test_reports.c.id == row.id).values(complaints=complaints)
             )
             continue
+        if before is not None:
+            report, known = before.without_known(report)
+            gathered.left_out += known
         gathered.add(row.job, report, from_micros(row.received_at))
         readable += 1
     if not readable:
@@ -303,9 +326,9 @@ def _keep_counts(shelf: StoreShelf, run: Run, number: int, gathered: Gathered) -
     return spent
 
 
-def _keep_standing(shelf: StoreShelf, run: Run, folded: Folded, tests: int) -> None:
-    """The suite after the run. `tests`: how many it had."""
-    if run.main and not folded.in_trouble:
+def _keep_standing(shelf: StoreShelf, run: Run, folded: Folded, tests: int, *, part: bool) -> None:
+    """The suite after the run, or a late part of it. `tests`: how many it had."""
+    if run.main and not folded.in_trouble and not part:
         here = len(run.passed) + len(run.others)
         tests = here if is_whole(here, tests) else int(tests * _FADE)
     shelf.connection.execute(

@@ -11,6 +11,7 @@ from activities.backends.results_pages import Pages
 from agents.flaky_tests.open_run import ABSENT, OpenRun
 from leverframe.model.test_reports import Outcome
 
+_NAMED = bytes([0]) + bytes([1]) * 255
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -60,6 +61,10 @@ class Gathered:
         attempts = self.run.others.get(number, {})
         kept = [self._details[number, one] for one in attempts if (number, one) in self._details]
         return max(kept, key=lambda pair: pair[1].attempt)[0] if kept else ""
+
+    def marked(self) -> bytes:
+        """A byte for each test, 1 for those that a report names."""
+        return bytes(self.run.marks.translate(_NAMED))
 
     def present(self) -> list[int]:
         """Every test that a report names, skipped ones among them."""

@@ -47,12 +47,12 @@ class Pages:
                 counts[place] += 1
 
     def stamp(self, tests: Iterable[int], column: int, value: int) -> None:
-        """The value for each of the tests."""
+        """At least the value for each of the tests."""
         for page, places in _by_page(tests):
             values = self._page(page)[column]
             self._changed.add(page)
             for place in places:
-                values[place] = value
+                values[place] = max(values[place], value)
 
     def changed(self) -> Iterator[tuple[int, bytes]]:
         """The pages to write, in the order of their numbers."""

@@ -16,6 +16,7 @@ from activities.backends.results_fold import (
     is_whole,
     lock,
     next_run,
+    put_aside_known,
     put_aside_late,
     settled,
 )
@@ -165,6 +166,8 @@ class ResultsStore(ResultRecords, ResultExecutions):
             before = to_micros(settled_before)
             while name := next_run(connection, repository, before):
                 run = settled(connection, repository, name, target=target, contains=contains)
+                if put_aside_known(run, to_micros(at)):
+                    continue
                 asker = Asker(connection, repository, asking, at)
                 if not ask_rechecks(asker, run, standing.suite):
                     return fold_run(run, standing, asker, at=at, bounds=bounds)
@@ -310,7 +313,7 @@ def _whole_runs(connection: Connection, repository: str) -> list[int]:
     c = test_runs.c
     newest = (
         select(c.number, c.tests)
-        .where(c.repository == repository, c.main, ~c.in_trouble)
+        .where(c.repository == repository, c.main, ~c.in_trouble, c.part_of.is_(None))
         .order_by(c.number.desc())
         .limit(_LOOKED_BACK)
     )

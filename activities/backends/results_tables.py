@@ -129,6 +129,8 @@ test_runs = Table(
         comment="Of all executions but the first of each test",
     ),
     Column("left_out", Integer, nullable=False, comment="Attempts that came again, or too late"),
+    Column("present", LargeBinary, comment="A byte for each test, zlib; NULL for an old run"),
+    Column("part_of", Integer, comment="The number of the run that this is a late part of"),
     UniqueConstraint("repository", "run", "sha"),
     Index(None, "repository", "at"),
 )
