@@ -125,7 +125,7 @@ class FlakyFactsGatherer:
             )
         if known.history is None:
             return None
-        one = finding(known.test, known.history, known.seen, now, BOUNDS)
+        one = finding(known.test, known.history, known.seen, now, BOUNDS, cause=known.cause)
         return one if one is not None and (listed or one.kind == "flaky") else None
 
     def _path(

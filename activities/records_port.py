@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, Protocol
 
+from agents.flaky_tests.causes import Cause, Named
 from agents.flaky_tests.history import Verdict
+from leverframe.model.executions import ExecutionPurpose, Kind
 
 Order = Literal["changed", "test", "flaky"]
 """What changed last first, by identity, or what was discordant most often first."""
+ExecutionOutcome = Literal["waiting", "done", "unfit", "expired"]
+"""Of an order: `unfit` when git does not have the commit, `expired` when no sandbox executed it in time."""
 Happening = Literal["quarantined", "released", "unmasked", "masked"]
 """To a quarantine, by the evidence: `unmasked` is that its failures count again though it is not healed."""
 
@@ -71,6 +75,47 @@ class WeekCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionLine:
+    """One fresh job that executes one test."""
+
+    asked_at: datetime
+    purpose: ExecutionPurpose
+    kind: Kind
+    sha: str
+    check: str
+    executions: int
+    """That were asked for."""
+    outcome: ExecutionOutcome
+    passes: int
+    failures: int
+    milliseconds: int
+    why: str
+    """When it said nothing, or less than was asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionTotals:
+    """What the fresh jobs for one purpose came to."""
+
+    purpose: ExecutionPurpose
+    jobs: int
+    passes: int
+    """Executions."""
+    failures: int
+    silent: int
+    """Jobs that said nothing."""
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CauseCount:
+    """Tests that fresh jobs looked into, with one likely cause."""
+
+    cause: Cause
+    tests: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TestStory:
     """All that is kept of one test."""
 
@@ -90,6 +135,10 @@ class TestStory:
     """Oldest first."""
     rerun_milliseconds: int
     """Of its executions after the first of a run, of those that are kept."""
+    cause: Named | None
+    """None for a test that no fresh job has looked into."""
+    executions: tuple[ExecutionLine, ...]
+    """Fresh jobs that are kept, the newest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +172,10 @@ class SuiteFigures:
     """Most expensive first."""
     verdicts: tuple[tuple[Verdict, int], ...]
     """Now, of tests that have failed at least once."""
+    causes: tuple[CauseCount, ...]
+    """Most frequent first."""
+    fresh: tuple[ExecutionTotals, ...]
+    """Fresh jobs by what they were for."""
     quarantine_days: tuple[int, ...]
     """For each test that is quarantined by the evidence now, since when; ascending."""
 

@@ -9,6 +9,7 @@ from activities.executions_port import NOTHING, Asking, Executions
 from activities.ports import Health
 from activities.records_port import QuarantineSeen, TestRecords
 from agents.flaky_tests.bounds import Bounds
+from agents.flaky_tests.causes import Named
 from agents.flaky_tests.history import History
 from leverframe.model.test_reports import Report
 
@@ -82,6 +83,8 @@ class KnownTest:
     """Whole runs of the target branch since it was last in one."""
     last_at: datetime | None
     """When it last was in a run of any branch, as far as that is kept."""
+    cause: Named | None = None
+    """What fresh jobs say of why it fails; None where none has looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -28,6 +28,7 @@ from leverframe.model.executions import ExecutionPurpose, Kind
 
 MOST_RECHECKED = 10
 """Tests of one run: where more only fail, the change broke something."""
+ANOTHER_FLAKE = timedelta(days=90)
 CAUSE = "cause"
 """The series of jobs that only look for a cause."""
 GIVEN_UP = "no sandbox executed it in time"
@@ -222,17 +223,18 @@ def ask_rechecks(asker: Asker, settled: Settled, suite: Suite) -> bool:
     return asker.asked > 0
 
 
-def tally_of(connection: Connection, repository: str, number: int) -> Tally:
-    """What the kinds of jobs of a test came to so far."""
+def tally_of(connection: Connection, repository: str, number: int, at: datetime) -> Tally:
+    """What the kinds of jobs of a test came to so far; what is long ago was another flake."""
     c = test_causes.c
-    kept = connection.execute(select(c.tally).where(c.repository == repository, c.number == number)).scalar()
+    recent = c.repository == repository, c.number == number, c.at >= to_micros(at - ANOTHER_FLAKE)
+    kept = connection.execute(select(c.tally).where(*recent)).scalar()
     return {Kind(kind): Jobs(*counts) for kind, counts in json.loads(kept or "{}").items()}
 
 
 def kinds_to_name(asker: Asker, number: int) -> Sequence[Kind]:
     """Jobs that would tell the cause of a quarantined test, within what is left."""
     asked = select(func.count()).where(*asker.of("probe", CAUSE, number))
-    tally = tally_of(asker.connection, asker.repository, number)
+    tally = tally_of(asker.connection, asker.repository, number, asker.at)
     kinds = naming(tally, asker.connection.execute(asked).scalar_one())
     return kinds[: asker.left // EXECUTIONS]
 

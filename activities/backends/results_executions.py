@@ -1,7 +1,7 @@
 """What came of fresh executions: folded into the tests' histories, once, when a series is complete."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Engine, Row, case, delete, exists, select, up
 from activities.backends.results_asking import CAUSE, Asker, Wish, give_up, kinds_to_name, tally_of
 from activities.backends.results_fold import Standing, lock
 from activities.backends.results_gathering import day_of
+from activities.backends.results_nights import NIGHTS, plan_tests, set_state, state_of, wanted_tonight
 from activities.backends.results_numbers import chunks
 from activities.backends.results_shelf import StoreShelf, keep_histories, replace_rows
 from activities.backends.results_tables import (
-    execution_states,
     suite_states,
     test_causes,
     test_events,
@@ -25,13 +25,13 @@ from activities.backends.results_tables import (
     test_states,
     tests,
 )
-from activities.backends.store_sql import answering, insert, reading, to_micros
+from activities.backends.store_sql import answering, reading, to_micros
 from activities.executions_port import Asking, TookIn
 from agents.flaky_tests.bounds import Bounds
 from agents.flaky_tests.causes import named, tallied
-from agents.flaky_tests.detector import Conditions, caught_up, observe_executions, observe_probe
+from agents.flaky_tests.detector import Conditions, observe_executions, observe_probe
 from agents.flaky_tests.history import History
-from agents.flaky_tests.nightly import next_batch, planned
+from agents.flaky_tests.nightly import next_batch
 from agents.flaky_tests.probes import EXECUTIONS, probe
 from agents.flaky_tests.stored_form import stored_suite
 from agents.flaky_tests.suite import with_probe
@@ -40,8 +40,6 @@ from leverframe.model.untrusted import Untrusted
 
 STALE = 20
 """A discordance is probed no further once the test had so many more runs."""
-_NIGHTS = 2
-"""The nights get at most one part in so many of a day's executions: the days need some, too."""
 _FIRST = {"recheck": 0, "probe": 1, "night": 2}
 
 _e = test_executions.c
@@ -108,14 +106,14 @@ class ResultExecutions:
         day = day_of(at)
         with answering(), self._engine.begin() as connection:
             standing = lock(connection, repository)
-            if _state(connection, repository)[0] >= day:
+            if state_of(connection, repository)[0] >= day:
                 return 0
-            _set_state(connection, repository, night=day)
+            set_state(connection, repository, night=day)
             asker = Asker(connection, repository, asking, at)
             if not asker.may_ask(tip):
                 return 0
-            budget = min(asker.left, asking.a_day // _NIGHTS)
-            _plan_night(asker, standing, tip, day, _wanted(asker, tip, day, contains, budget))
+            budget = min(asker.left, asking.a_day // NIGHTS)
+            plan_tests(asker, standing, tip, day, wanted_tonight(asker, tip, day, contains, budget))
             return asker.asked
 
     def night_due(self, repository: str, *, at: datetime) -> bool:
@@ -124,7 +122,7 @@ class ResultExecutions:
             test_states.c.repository == repository, test_states.c.quarantined
         )
         with answering(), reading(self._engine) as connection:
-            planned_to = _state(connection, repository)[0]
+            planned_to = state_of(connection, repository)[0]
             return planned_to < day_of(at) and connection.execute(quarantined.limit(1)).first() is not None
 
     def has_work(self, repository: str, *, at: datetime, asking: Asking) -> bool:
@@ -146,12 +144,12 @@ class ResultExecutions:
     def read_to(self, repository: str) -> str:
         """See `Executions.read_to`."""
         with answering(), reading(self._engine) as connection:
-            return _state(connection, repository)[1]
+            return state_of(connection, repository)[1]
 
     def note_read_to(self, repository: str, sha: str) -> None:
         """See `Executions.note_read_to`."""
         with answering(), self._engine.begin() as connection:
-            _set_state(connection, repository, read_to=sha)
+            set_state(connection, repository, read_to=sha)
 
 
 @dataclass(slots=True)
@@ -277,7 +275,7 @@ class _Taking:
             return
         connection, repository = self.asker.connection, self.asker.repository
         jobs = ((Kind(row.kind), row.passes + row.failures, row.failures) for row in said)
-        tally = tallied(tally_of(connection, repository, number), jobs)
+        tally = tallied(tally_of(connection, repository, number, self.asker.at), jobs)
         cause = named(tally)
         row = {
             "repository": repository,
@@ -307,7 +305,7 @@ def _answer(
             "failures": one.failures,
             "fingerprints": json.dumps(one.fingerprints),
             "milliseconds": one.milliseconds,
-            "why": one.why,
+            "why": Untrusted(one.why).for_terminal(500),
         }
         if one.passes or one.failures:
             values["spent"] = one.passes + one.failures
@@ -365,55 +363,4 @@ def _wish_like(row: Row[Any], series: str, kinds: Sequence[Kind], executions: in
         kinds=kinds,
         executions=executions,
         noise=row.noise,
-    )
-
-
-def _plan_night(asker: Asker, standing: Standing, tip: str, day: int, wanted: Mapping[int, int]) -> None:
-    """The first round of each test that the night is for."""
-    connection, repository = asker.connection, asker.repository
-    for test, count in wanted.items():
-        night = {"repository": repository, "day": day, "number": test, "planned": count}
-        connection.execute(insert(connection, test_nights).on_conflict_do_nothing(), night)
-        asker.ask(
-            Wish(
-                number=test,
-                purpose="night",
-                series=str(day),
-                sha=tip,
-                check=asker.check_of(asker.last_job(test)),
-                kinds=[Kind.AS_IT_RAN] * next_batch(count, 0, 0),
-                executions=1,
-                noise=standing.suite.noise.bound,
-            )
-        )
-
-
-def _wanted(
-    asker: Asker, tip: str, day: int, contains: Callable[[str, str], bool], budget: int
-) -> dict[int, int]:
-    """Executions of this night by test, without those whose fix the tip lacks."""
-    connection, repository = asker.connection, asker.repository
-    shelf = StoreShelf(connection, repository, ())
-    fixes = select(test_fixes.c.number, test_fixes.c.sha).where(test_fixes.c.repository == repository)
-    lacking = {number for number, fix in connection.execute(fixes).all() if not contains(fix, tip)}
-    quarantines = {
-        test: caught_up(history.quarantine, shelf.seen(test))
-        for test in shelf.attentive()
-        if (history := shelf.history(test)) and history.quarantine is not None and test not in lacking
-    }
-    return planned(quarantines, budget, day)
-
-
-def _state(connection: Connection, repository: str) -> tuple[int, str]:
-    """The day of the last night that was planned, and the commit up to which claims were read."""
-    c = execution_states.c
-    row = connection.execute(select(c.night, c.read_to).where(c.repository == repository)).one_or_none()
-    return (0, "") if row is None else (row.night, row.read_to)
-
-
-def _set_state(connection: Connection, repository: str, **values: int | str) -> None:
-    begun = insert(connection, execution_states).on_conflict_do_nothing()
-    connection.execute(begun, {"repository": repository, "night": 0, "read_to": ""})
-    connection.execute(
-        update(execution_states).where(execution_states.c.repository == repository).values(**values)
     )

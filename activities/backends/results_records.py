@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, Row, Select, cast, func, select
 
+from activities.backends.results_executed import cause_counts, causes_of, executions_of, totals
 from activities.backends.results_numbers import chunks, key_of
 from activities.backends.results_packing import unpacked_columns
 from activities.backends.results_pages import LAST_RUN, OF_DAY, OF_TEST, PAGE, SEEN, Pages
@@ -39,6 +40,7 @@ from activities.records_port import (
     WeekCount,
 )
 from agents.flaky_tests.bounds import BY_A_PERSON, Bounds
+from agents.flaky_tests.causes import Named
 from agents.flaky_tests.detector import verdict as verdict_of
 from agents.flaky_tests.history import Verdict
 from agents.flaky_tests.stored_form import restored
@@ -88,7 +90,8 @@ class ResultRecords:
         with answering(), reading(self._engine) as connection:
             counts = _counts(connection, repository)
             rows = connection.execute(query.limit(MOST_LISTED)).all()
-            lines = [_line(row, counts) for row in rows]
+            causes = causes_of(connection, repository)
+            lines = [_line(row, counts, causes) for row in rows]
         wanted = sorted(
             (line for line in lines if verdict is None or line.verdict is verdict), key=_ORDERS[order]
         )
@@ -109,7 +112,7 @@ class ResultRecords:
             ).scalar()
             ours = (_a.repository == repository, _a.number == row.number)
             return TestStory(
-                line=_line(row, counts),
+                line=_line(row, counts, causes := causes_of(connection, repository, [row.number])),
                 markers=None if row.markers is None else tuple(json.loads(row.markers)),
                 first_at=from_micros(row.first_at),
                 last_at=None if last is None else from_micros(last),
@@ -118,6 +121,8 @@ class ResultRecords:
                 weeks=_weeks(connection, repository, row.number),
                 events=_events(connection, repository, row.number),
                 rerun_milliseconds=sum(cost for _, cost, _ in connection.execute(_reruns(*ours)).all()),
+                cause=causes.get(row.number),
+                executions=executions_of(connection, repository, row.number),
             )
 
     def figures(self, repository: str, *, since: datetime, now: datetime) -> SuiteFigures:
@@ -135,7 +140,9 @@ class ResultRecords:
             signatures = _signatures(connection, *ours)
             in_suite = connection.execute(size).scalar() or 0
             counts = _counts(connection, repository)
-            lines = [_line(row, counts) for row in connection.execute(_states(repository)).all()]
+            lines = [_line(row, counts, {}) for row in connection.execute(_states(repository)).all()]
+            causes = cause_counts(connection, repository, since=since, now=now)
+            fresh = totals(connection, repository, since=since, now=now)
         calm = [row for row in rows if not row.in_trouble]
         seen = sum(row.tests for row in calm)
         verdicts = Counter(line.verdict for line in lines)
@@ -154,6 +161,8 @@ class ResultRecords:
                 for number, cost, reruns in costs
             ),
             verdicts=tuple((one, verdicts[one]) for one in Verdict),
+            causes=causes,
+            fresh=fresh,
             quarantine_days=tuple(
                 sorted((now - line.quarantined_at).days for line in lines if line.quarantined_at)
             ),
@@ -235,13 +244,13 @@ def _counts(connection: Connection, repository: str) -> Pages:
     return Pages(OF_TEST, pages_of(connection, test_pages, repository))
 
 
-def _line(row: Row[Any], counts: Pages) -> TestLine:
+def _line(row: Row[Any], counts: Pages, causes: Mapping[int, Named]) -> TestLine:
     history, seen = restored(row.history), counts.get(row.number, SEEN)
     return TestLine(
         test=row.test,
         path=row.path,
         verdict=verdict_of(history, seen),
-        evidence=explained(history, seen, _BOUNDS),
+        evidence=explained(history, seen, _BOUNDS, causes.get(row.number)),
         seen=seen,
         discordant=history.discordant,
         quarantined_at=history.quarantine.at if history.quarantine else None,

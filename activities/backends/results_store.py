@@ -3,6 +3,7 @@
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Delete, Engine, Row, delete, func, select, update
 
 from activities.backends.results_asking import Asker, ask_rechecks, give_up
+from activities.backends.results_executed import causes_of
 from activities.backends.results_executions import ResultExecutions
 from activities.backends.results_fold import (
     fold_run,
@@ -195,7 +197,11 @@ class ResultsStore(ResultRecords, ResultExecutions):
                 rows += connection.execute(_with_state(repository).where(tests.c.key.in_(some)))
             shelf = StoreShelf(connection, repository, {row.number for row in rows})
             whole = _whole_runs(connection, repository)
-            found = {row.test: _known(connection, shelf, row, whole) for row in rows}
+            causes = causes_of(connection, repository, {row.number for row in rows})
+            found = {
+                row.test: replace(_known(connection, shelf, row, whole), cause=causes.get(row.number))
+                for row in rows
+            }
         return [found[test] for test in sorted(found)]
 
     def note(self, repository: str, notes: Sequence[QuarantineNote]) -> None:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from agents.flaky_tests.bounds import Bounds
+from agents.flaky_tests.causes import Named
 from agents.flaky_tests.detector import verdict
 from agents.flaky_tests.history import History, Mask, Verdict
 from agents.flaky_tests.masking import reexecutions
@@ -13,7 +14,9 @@ from leverframe.model.untrusted import Untrusted
 _MOST = 10**15
 
 
-def finding(test: str, history: History, seen: int, at: datetime, bounds: Bounds) -> FlakyFinding | None:
+def finding(
+    test: str, history: History, seen: int, at: datetime, bounds: Bounds, *, cause: Named | None = None
+) -> FlakyFinding | None:
     """None for a test that never was quarantined. Whose it is and where it lies, the caller adds."""
     quarantine = history.quarantine
     if quarantine is None and not history.quarantines:
@@ -27,7 +30,7 @@ def finding(test: str, history: History, seen: int, at: datetime, bounds: Bounds
             "test": Untrusted(test),
             "kind": kind,
             "at": at,
-            "evidence": explained(history, seen, bounds),
+            "evidence": explained(history, seen, bounds, cause),
             "strength": min(int(quarantine.proven), _MOST) if quarantine and kind == "flaky" else 0,
             "discordant": history.discordant,
             "runs": seen,

@@ -1,12 +1,21 @@
 """What the agent knows of a test, in a sentence of ours: numbers and times, no text from outside."""
 
 from agents.flaky_tests.bounds import Bounds
+from agents.flaky_tests.causes import Cause, Named
 from agents.flaky_tests.detector import alternates, caught_up, verdict
 from agents.flaky_tests.evidence import after_quiet, strength
 from agents.flaky_tests.history import MOST_COMMITS, History, Mask, Quarantine, Verdict
 
+CAUSES = {
+    Cause.UNKNOWN: "not known",
+    Cause.ORDER: "the order of tests, or what others leave behind",
+    Cause.CONCURRENCY: "what runs beside it",
+    Cause.TIME_OR_RANDOMNESS: "the time, the locale or randomness",
+    Cause.ENVIRONMENT: "the machine or a resource of it",
+}
 
-def explained(history: History | None, seen: int, bounds: Bounds) -> str:
+
+def explained(history: History | None, seen: int, bounds: Bounds, cause: Named | None = None) -> str:
     """The evidence for the verdict. `seen`: the test's counted runs."""
     if history is None:
         return f"passed in all of {_runs(seen)}" if seen else "no run counts"
@@ -32,6 +41,8 @@ def explained(history: History | None, seen: int, bounds: Bounds) -> str:
         parts.append(f"quarantined {_times(history.quarantines)}, released {history.released_at:%Y-%m-%d}")
     if history.in_trouble:
         parts.append(f"not counting {_runs(history.in_trouble)} in which the infrastructure was in trouble")
+    if cause is not None and cause.cause is not Cause.UNKNOWN:
+        parts.append(f"its likely cause is {CAUSES[cause.cause]}: {cause.why}")
     return "; ".join(part for part in parts if part)
 
 

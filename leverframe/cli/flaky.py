@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("list")(flaky_records.listed)
 app.command("show")(flaky_records.show)
 app.command("stats")(flaky_records.stats)
+app.command("fixed")(flaky_records.fixed)
 
 _SHOWN = 50
 """Rows of the table; the JSON has all tests."""

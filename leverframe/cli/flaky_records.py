@@ -1,5 +1,6 @@
-"""`leverframe flaky list`, `show` and `stats`: what the store knows of a repository's tests."""
+"""`leverframe flaky list`, `show`, `stats` and `fixed`: what the store knows of a repository's tests."""
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from statistics import median_low
@@ -11,10 +12,12 @@ from leverframe.cli.output import AsJson, complain, print_fields, print_json, pr
 from leverframe.cli.session import OfRepository, chosen, load
 from leverframe.model.errors import BadInput, NotFound
 from leverframe.model.lengths import lasting
+from leverframe.model.untrusted import Untrusted
 
 if TYPE_CHECKING:
-    from activities.records_port import SignatureCount, SuiteFigures, TestStory
+    from activities.records_port import ExecutionLine, SignatureCount, SuiteFigures, TestStory
     from activities.results_port import Results, SuiteSize
+    from agents.flaky_tests.causes import Named
     from leverframe.model.quarantine import Quarantined
 
 ALL = 20_000
@@ -197,12 +200,15 @@ def _print_story(story: "TestStory", entry: "Quarantined | None") -> None:
             "quarantined": line.quarantined_at,
             "in the file": f"since {entry.since}, until {entry.expires}, {entry.owner}" if entry else None,
             "tracked in": entry.link if entry else None,
+            "likely cause": _cause(story.cause),
             "first seen": story.first_at,
             "last run": story.last_at,
             "lost": f"{_took(story.rerun_milliseconds)} in executions after the first of a run",
         }
     )
     _print_causes(story.signatures, of_tests=False)
+    if story.executions:
+        _print_executions(story.executions)
     _section("By the week")
     print_table(
         ("WEEK OF", "RUNS", "PASSED", "FAILED", "SKIPPED", "TOOK"),
@@ -230,6 +236,57 @@ def _marks(markers: tuple[str, ...] | None) -> str:
     return _NO_MARKS if markers is None else ", ".join(markers) or "none"
 
 
+def _cause(cause: "Named | None") -> str | None:
+    """In words; None where no fresh job has looked."""
+    from agents.flaky_tests.words import CAUSES  # noqa: PLC0415 - loads when it is used
+
+    if cause is None:
+        return None
+    return f"{CAUSES[cause.cause]}: {cause.why}" if cause.why else CAUSES[cause.cause]
+
+
+def _print_executions(lines: "tuple[ExecutionLine, ...]") -> None:
+    """Fresh jobs, as they were asked for."""
+    _section("Fresh executions, newest first")
+    print_table(
+        ("ASKED AT", "FOR", "HOW", "COMMIT", "CHECK", "PASSED", "FAILED", "CAME TO"),
+        [
+            (
+                one.asked_at,
+                one.purpose,
+                one.kind.value.replace("_", " "),
+                one.sha[:12],
+                one.check,
+                f"{one.passes} of {one.executions}",
+                one.failures,
+                one.why or one.outcome,
+            )
+            for one in lines[:SHOWN]
+        ],
+        empty="",
+    )
+
+
+def fixed(
+    test: Annotated[str, typer.Argument(help="The whole identity, or a part that no other test has.")],
+    *,
+    sha: Annotated[str, typer.Option("--sha", help="The landed commit that fixes it: all 40 digits.")],
+    repository: OfRepository = "",
+) -> None:
+    """Say that a commit fixes a quarantined test: only runs that have it count from here on."""
+    if not re.fullmatch(r"[0-9a-f]{40}", sha):
+        raise BadInput(f"--sha {sha!r} is no commit: give all 40 digits, as `git rev-parse` does")
+    results, name = _opened(repository)
+    found = (results.story(name, test) or _by_part(results, name, test)).line.test
+    shown = Untrusted(found).for_terminal(200)
+    if not results.claim_fix(name, found, sha):
+        raise BadInput(f"{shown} is not quarantined by the evidence, so there is nothing to verify")
+    say(
+        f"Noted. {shown} is executed at the target's tip once that has {sha[:12]}, as often as policy "
+        "allows, and released when it is clean for long enough."
+    )
+
+
 def _print_stats(figures: "SuiteFigures", days: int) -> None:
     calm, of_runs = figures.runs - figures.in_trouble, figures.flaky_runs
     ages = figures.quarantine_days
@@ -249,6 +306,8 @@ def _print_stats(figures: "SuiteFigures", days: int) -> None:
             else "none",
         }
     )
+    if figures.fresh:
+        _print_fresh(figures)
     _print_causes(figures.signatures, of_tests=True)
     _section("Tests that were run again for longest")
     print_table(
@@ -258,6 +317,27 @@ def _print_stats(figures: "SuiteFigures", days: int) -> None:
             for cost in figures.costs[:SHOWN]
         ],
         empty="No test was run again.",
+    )
+
+
+def _print_fresh(figures: "SuiteFigures") -> None:
+    """What was executed again, and what that says."""
+    from agents.flaky_tests.words import CAUSES  # noqa: PLC0415 - loads when it is used
+
+    _section("Likely causes, of tests that fresh executions looked into")
+    print_table(
+        ("CAUSE", "TESTS"),
+        [(CAUSES[one.cause], one.tests) for one in figures.causes],
+        empty="No test was probed.",
+    )
+    _section("Fresh executions")
+    print_table(
+        ("FOR", "JOBS", "PASSED", "FAILED", "SAID NOTHING", "TOOK"),
+        [
+            (one.purpose, one.jobs, one.passes, one.failures, one.silent, _took(one.milliseconds))
+            for one in figures.fresh
+        ],
+        empty="",
     )
 
 

@@ -9,10 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from activities.backends.results_store import ResultsStore
+from activities.executions_port import Asking
 from activities.records_port import QuarantineSeen
 from agents.flaky_tests.quarantine_file import rendered
 from leverframe.cli.main import app
 from leverframe.model.errors import BadConfiguration, BadInput, NotFound
+from leverframe.model.executions import Executed, Kind
 from leverframe.model.quarantine import Quarantined, QuarantineFile
 from leverframe.model.untrusted import Untrusted
 from tests.fakes.gateway import REPOSITORY, SERVICE
@@ -120,6 +122,68 @@ def test_one_test_is_shown_by_its_name_or_by_a_part_that_no_other_has(kept: date
     for part in (FLAKY, "failed and passed on the same commit", SIGNATURE, "By the week", "quarantined"):
         assert part in told, part
     assert found == json.loads(flaky("show", "total[usd]", "--json"))
+
+
+@pytest.fixture
+def probed(home: Path, kept: datetime) -> str:
+    """A test that fails in another order, and nowhere else."""
+    store, now, sha = store_of(home), datetime.now(UTC), "d" * 40
+    asking, probed = Asking(a_day=999, checks=("unit",)), "tests/test_cart.py::test_pays"
+    store.keep(report({probed: "F.", CALM: "."}, run="probed", sha=sha, at=now), at=now)
+    folding: dict[str, Any] = {
+        "target": "main",
+        "settled_before": now,
+        "at": now,
+        "bounds": SENSITIVE,
+        "contains": lambda fix, sha: True,
+    }
+    assert store.fold_next("shop", asking=asking, **folding)
+    while orders := store.open_orders("shop", limit=99):
+        done = [
+            Executed(
+                order=order.id,
+                passes=order.executions - (order.kind is Kind.SHUFFLED),
+                failures=int(order.kind is Kind.SHUFFLED),
+                milliseconds=2_000,
+                why="\x1b[31mhalf\0way" if order.kind is Kind.ALONE else "",
+            )
+            for order in orders
+        ]
+        store.take_in("shop", done, at=now, bounds=SENSITIVE, asking=asking)
+    return probed
+
+
+def test_fresh_executions_and_the_likely_cause_are_shown(probed: str) -> None:
+    found = json.loads(flaky("show", probed, "--json"))
+    assert found["cause"][0] == "order"
+    assert "its likely cause is the order of tests, or what others leave behind" in found["line"]["evidence"]
+    asked = found["executions"]
+    assert {one["outcome"] for one in asked} == {"done"}
+    assert {one["purpose"] for one in asked} == {"probe"}
+    told = flaky("show", probed)
+    for part in ("likely cause", "Fresh executions", "shuffled", "2 of 3", "it failed in"):
+        assert part in told, part
+    assert not {"\x1b", "\0"} & set(told)
+    stats = json.loads(flaky("stats", "--json"))
+    assert stats["causes"] == [{"cause": "order", "tests": 1}]
+    (fresh,) = stats["fresh"]
+    assert (fresh["purpose"], fresh["jobs"], fresh["silent"]) == ("probe", len(asked), 0)
+    assert fresh["milliseconds"] == 2_000 * len(asked)
+    assert "Likely causes" in flaky("stats")
+
+
+def test_a_person_says_which_commit_fixes_a_quarantined_test(home: Path, probed: str) -> None:
+    assert "is executed at the target's tip once that has eeeeeeeeeeee" in flaky(
+        "fixed", probed, "--sha", "e" * 40
+    )
+    (known,) = [one for one in store_of(home).known("shop", [probed]) if one.test == probed]
+    assert known.history is not None
+    assert known.history.quarantine is not None
+    assert known.history.quarantine.fix_claimed
+    with pytest.raises(BadInput, match="is not quarantined by the evidence"):
+        flaky("fixed", BROKEN, "--sha", "e" * 40)
+    with pytest.raises(BadInput, match="give all 40 digits"):
+        flaky("fixed", probed, "--sha", "HEAD")
 
 
 @pytest.mark.usefixtures("kept")
