@@ -41,6 +41,7 @@ from activities.backends.results_tables import (
     test_reports,
     test_runs,
     test_states,
+    test_suites,
     tests,
 )
 from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
@@ -59,7 +60,7 @@ from agents.flaky_tests.bounds import Bounds
 from agents.flaky_tests.detector import caught_up
 from agents.flaky_tests.healing import claim_fix
 from leverframe.model.errors import BadInput, Unavailable
-from leverframe.model.test_reports import Report
+from leverframe.model.test_reports import FETCHED, Report
 
 _LOOKED_BACK = 200
 """Whole runs of the target branch that are counted for a test that is missed."""
@@ -84,6 +85,9 @@ class ResultsStore(ResultRecords, ResultExecutions):
         with answering():
             numbers = numbered(self._engine, report.repository, told, moment, target=target)
             body = packed(gathered(report.attempts, numbers))
+            payload = compressed(body)
+        with answering(), self._engine.begin() as connection:
+            report = replace(report, sha=_commit_of(connection, report))
             row = {
                 "id": _id(report, body),
                 "repository": report.repository,
@@ -97,12 +101,11 @@ class ResultsStore(ResultRecords, ResultExecutions):
                 "folded_at": None,
                 "attempts": len(report.attempts),
                 "complaints": json.dumps(report.complaints),
-                "payload": compressed(body),
+                "payload": payload,
             }
-            with self._engine.begin() as connection:
-                once = insert(connection, test_reports).on_conflict_do_nothing().returning(_r.id)
-                new = connection.execute(once, row).scalar() is not None
-                known = connection.execute(select(_r.received_at).where(_r.id == row["id"])).scalar_one()
+            once = insert(connection, test_reports).on_conflict_do_nothing().returning(_r.id)
+            new = connection.execute(once, row).scalar() is not None
+            known = connection.execute(select(_r.received_at).where(_r.id == row["id"])).scalar_one()
         return KeptReport(
             id=str(row["id"]),
             repository=report.repository,
@@ -297,6 +300,26 @@ def _id(report: Report, body: bytes) -> str:
     """SHA-256 over what it is of and what it says: how it came makes no difference."""
     named = json.dumps([report.repository, report.run, report.sha, report.branch, report.job])
     return sha256(named.encode() + b"\n" + body).hexdigest()
+
+
+def _commit_of(connection: Connection, report: Report) -> str:
+    """The commit of a run that came by the other way already, uploaded or fetched; else the report's own.
+
+    Of a pull request GitHub's jobs name the merge that they test, and its API the head: one run all the same.
+    """
+    others = FETCHED if report.source == "upload" else ("upload",) if report.source in FETCHED else ()
+    if not others:
+        return report.sha
+    # Whoever comes by the other way at the same time waits here.
+    suite = select(test_suites.c.numbers).where(test_suites.c.repository == report.repository)
+    connection.execute(suite.with_for_update())
+    same = (
+        select(_r.sha)
+        .where(_r.repository == report.repository, _r.run == report.run, _r.source.in_(others))
+        .order_by(_r.received_at, _r.id)
+        .limit(1)
+    )
+    return connection.execute(same).scalar() or report.sha
 
 
 def _with_state(repository: str) -> Any:

@@ -43,6 +43,7 @@ test_reports = Table(
     Column("complaints", Text, nullable=False, comment="JSON list"),
     Column("payload", LargeBinary, comment="Packed attempts; NULL once it is folded"),
     Index(None, "repository", "folded_at", "received_at"),
+    Index(None, "repository", "run"),
     Index(None, "announced_at", "received_at"),
     Index(None, "received_at"),
 )

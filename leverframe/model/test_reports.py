@@ -13,6 +13,7 @@ Outcome = Literal["pass", "fail", "error", "skip"]
 
 Source = Literal["upload", "car", "github", "gitlab"]
 """How a report came: sent by a job, made by a check of a car, or fetched from the forge."""
+FETCHED: tuple[Source, ...] = ("github", "gitlab")
 
 MOST_TEST, MOST_NAME, MOST_SHA = 2_000, 500, 100
 """Characters of a test's identity; of a run, a branch, a job or a path; of a commit."""

@@ -3,11 +3,12 @@
 import json
 from codecs import BOM_UTF8
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, get_args
 
-from leverframe.model.test_reports import Outcome, Report
+from leverframe.model.test_reports import FETCHED, Outcome, Report
 from leverframe.reports.facts import Facts
 from leverframe.reports.gathering import Gathering
 from leverframe_pytest.signatures import fingerprint
@@ -26,6 +27,7 @@ def read_lines(body: bytes, facts: Facts, *, now: datetime) -> Report:
     Raises BadInput: there is none that can be used, or nobody says which run they are of.
     """
     gathered = Gathering(now=now, variant=facts.variant)
+    of_forge = facts.source in FETCHED
     others, seen = list[int](), set[tuple[str, int, str]]()
     for number, line in _split(body):
         try:
@@ -37,6 +39,9 @@ def read_lines(body: bytes, facts: Facts, *, now: datetime) -> Report:
         except _BAD as error:
             gathered.complain(f"line {number}: {why(error)}")
             continue
+        if of_forge and said["run"] == facts.run and said["sha"]:
+            # The job knows the commit that it tested: of a pull request the merge; the forge says the head.
+            facts, of_forge = replace(facts, sha=said["sha"]), False
         if not (facts.run and facts.sha and facts.branch and facts.job):
             facts = facts.filled(**said)
         if (said["run"] and said["run"] != facts.run) or (said["sha"] and said["sha"] != facts.sha):

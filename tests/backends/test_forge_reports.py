@@ -1,6 +1,7 @@
 """Test reports that GitHub and GitLab keep become reports of the run, and those of forks don't."""
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
@@ -62,6 +63,17 @@ class TestGithub:
         forge = reports_on(github, "tests-*")
         assert told(fetched(forge, "9.1")) == [("9.1", "work", "tests-unit", ["fail"])]
         assert told(fetched(forge, "9.2")) == [("9.2", "work", "tests-unit", ["pass"])]
+
+    def test_lines_of_the_same_run_know_the_commit_that_a_pull_requests_job_tested(
+        self, github: FakeGithub
+    ) -> None:
+        row = {"run": "9.1", "sha": "b" * 40, "test": "a.py::b", "at": "2026-01-01", "outcome": "pass"}
+        lines = [row, row | {"test": "a.py::c"}, row | {"run": "9.2"}, row | {"sha": "c" * 40}]
+        body = "\n".join(map(json.dumps, lines)).encode()
+        github.runs.upload(9, "tests", zipped({"results.jsonl": body, "junit.xml": PASSED}), at=BEGAN)
+        (found,) = fetched(reports_on(github, "tests"), "9.1")
+        assert {(one.sha, len(one.attempts)) for one in found.reports} == {("b" * 40, 2), (SHA, 1)}
+        assert "2 lines are of another run or commit" in " ".join(found.reports[0].complaints)
 
     def test_what_can_not_be_used_is_told_and_the_rest_kept(self, github: FakeGithub) -> None:
         files = {"../../etc/a.xml": PASSED, "coverage.xml": "<coverage/>", "notes.txt": "no", "b.jsonl": "{"}

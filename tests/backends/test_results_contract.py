@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 
-from activities.backends import results_fold, results_late, results_numbers, results_shelf
+from activities.backends import results_fold, results_numbers, results_shelf
 from activities.backends.results_packing import unpacked
 from activities.backends.results_store import ResultsStore
 from activities.backends.results_tables import (
@@ -167,51 +167,6 @@ def test_an_attempt_that_comes_again_or_after_its_run_changes_nothing_but_a_coun
     assert after["test_runs"][0][-3] == "4"
     for table in RESULTS - {"test_runs", "test_reports"}:
         assert after[table] == before[table]
-
-
-def test_a_shard_that_comes_after_its_run_was_folded_says_the_same_as_one_in_time(
-    store: ResultsStore, engine: Engine
-) -> None:
-    for repository, wait in (("shop", HOUR), ("till", timedelta(0))):
-        for number in range(12):
-            run, at = {"run": str(number), "sha": str(number), "repository": repository}, BEGAN + number * DAY
-            store.keep(report({CALM: "."}, at=at, **run), at=at)
-            if wait:
-                fold_all(store, repository=repository, now=at + wait)
-            slow = report({FLAKY: "F." if number % 2 else "."}, job="slow", at=at, **run)
-            store.keep(slow, at=at + wait)
-            fold_all(store, repository=repository, now=at + 2 * HOUR)
-            # An attempt that its run or a late part had, sent as another job's, changes nothing but a count.
-            store.keep(report({FLAKY: "FF", CALM: "F"}, job="again", at=at, **run), at=at + 2 * HOUR)
-            assert fold_all(store, repository=repository, now=at + 3 * HOUR) == []
-    late, in_time = store.known("shop", [CALM]), store.known("till", [CALM])
-    assert [(one.test, one.seen, one.missed, one.last_at) for one in late] == [
-        (one.test, one.seen, one.missed, one.last_at) for one in in_time
-    ]
-    for flaky, calm in (late, in_time):
-        assert calm.history is None
-        assert flaky.history is not None
-        assert flaky.history.discordant == 6
-        assert flaky.history.quarantine is not None
-    assert store.suite("shop").tests == 1
-    with engine.connect() as connection:
-        c = test_runs.c
-        query = select(c.run, c.left_out).where(c.repository == "shop", c.sha == "3").order_by(c.number)
-        assert connection.execute(query).all() == [("3", 3), ("3 (late, 7)", 0)]
-
-
-def test_a_report_of_a_run_that_is_too_old_to_be_known_is_only_counted(
-    store: ResultsStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(results_late, "KEPT", 2)
-    tell(store, [{CALM: "."}] * 3)
-    for run in ("1", "2"):
-        store.keep(report({FLAKY: "."}, run=run, sha=f"{int(run):040x}", job="slow"), at=BEGAN)
-    (folded,) = fold_all(store, now=BEGAN + DAY)
-    assert folded.run == "2 (late, 2)"
-    with engine.connect() as connection:
-        counts = select(test_runs.c.left_out).order_by(test_runs.c.number)
-        assert connection.execute(counts).scalars().all() == [1, 0, 0, 0]
 
 
 def test_a_flaky_test_is_known_with_its_evidence_and_a_calm_one_when_it_is_named(
