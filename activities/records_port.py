@@ -171,7 +171,8 @@ class SuiteFigures:
     costs: tuple[TestCost, ...]
     """Most expensive first."""
     verdicts: tuple[tuple[Verdict, int], ...]
-    """Now, of tests that have failed at least once."""
+    """Now, of tests that have failed at least once, and of the others in the last whole run of the target
+    branch; while there was none, of all others."""
     causes: tuple[CauseCount, ...]
     """Most frequent first."""
     fresh: tuple[ExecutionTotals, ...]

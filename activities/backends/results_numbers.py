@@ -46,6 +46,8 @@ def numbered(
 ) -> dict[str, int]:
     """The number of each test, new ones included; `told` has their files and marks, which may have changed.
 
+    `at`: when the new ones first ran.
+
     Only reports of the `target` branch take marks away: those of another branch may be old, and policy
     forbids by marks. Raises BadInput for a test that would be one too many.
     """

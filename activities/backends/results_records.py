@@ -1,7 +1,7 @@
 """What people ask of test results, answered from the store."""
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -24,6 +24,8 @@ from activities.backends.results_tables import (
     test_states,
     tests,
 )
+from activities.backends.results_verdicts import quarantined_since
+from activities.backends.results_verdicts import verdicts as verdict_counts
 from activities.backends.store_sql import answering, from_micros, reading, to_micros
 from activities.records_port import (
     AttemptLine,
@@ -61,6 +63,10 @@ _ORDERS: dict[Order, Callable[[TestLine], Any]] = {
     "flaky": lambda line: (-line.discordant, line.test),
 }
 _a = test_attempts.c
+_OF_RUN = tuple(
+    test_runs.c[name]
+    for name in ("number", "part_of", "in_trouble", "tests", "flaky", "milliseconds", "rerun_milliseconds")
+)
 
 
 class ResultRecords:
@@ -111,13 +117,16 @@ class ResultRecords:
                 )
             ).scalar()
             ours = (_a.repository == repository, _a.number == row.number)
+            attempts = _attempts(connection, repository, row.number)
+            # Reports of older runs may come later than those of newer ones.
+            ran = [one.at for one in attempts] + ([] if last is None else [from_micros(last)])
             return TestStory(
                 line=_line(row, counts, causes := causes_of(connection, repository, [row.number])),
                 markers=None if row.markers is None else tuple(json.loads(row.markers)),
-                first_at=from_micros(row.first_at),
-                last_at=None if last is None else from_micros(last),
+                first_at=min([from_micros(row.first_at), *ran]),
+                last_at=max(ran, default=None),
                 signatures=_signatures(connection, *ours),
-                attempts=_attempts(connection, repository, row.number),
+                attempts=attempts,
                 weeks=_weeks(connection, repository, row.number),
                 events=_events(connection, repository, row.number),
                 rerun_milliseconds=sum(cost for _, cost, _ in connection.execute(_reruns(*ours)).all()),
@@ -128,9 +137,9 @@ class ResultRecords:
     def figures(self, repository: str, *, since: datetime, now: datetime) -> SuiteFigures:
         """See `TestRecords.figures`."""
         c = test_runs.c
-        runs = select(
-            c.in_trouble, c.tests, c.flaky, c.executions, c.milliseconds, c.rerun_milliseconds
-        ).where(c.repository == repository, c.at >= to_micros(since), c.at <= to_micros(now))
+        runs = select(*_OF_RUN, c.executions).where(
+            c.repository == repository, c.at >= to_micros(since), c.at <= to_micros(now)
+        )
         ours = (_a.repository == repository, _a.at >= to_micros(since), _a.at <= to_micros(now))
         size = select(suite_states.c.tests).where(suite_states.c.repository == repository)
         with answering(), reading(self._engine) as connection:
@@ -140,21 +149,14 @@ class ResultRecords:
             signatures = _signatures(connection, *ours)
             in_suite = connection.execute(size).scalar() or 0
             counts = _counts(connection, repository)
-            lines = [_line(row, counts, {}) for row in connection.execute(_states(repository)).all()]
+            verdicts = verdict_counts(connection, repository, counts)
+            since_when = quarantined_since(connection, repository)
             causes = cause_counts(connection, repository, since=since, now=now)
             fresh = totals(connection, repository, since=since, now=now)
-        calm = [row for row in rows if not row.in_trouble]
-        seen = sum(row.tests for row in calm)
-        verdicts = Counter(line.verdict for line in lines)
         return SuiteFigures(
             tests=in_suite,
-            runs=len(rows),
-            in_trouble=len(rows) - len(calm),
-            flaky_runs=sum(row.flaky > 0 for row in calm),
-            flaky_ppm=sum(row.flaky for row in calm) * 1_000_000 // max(seen, 1),
+            **_counted(rows),
             executions=sum(row.executions for row in rows),
-            milliseconds=sum(row.milliseconds for row in rows),
-            rerun_milliseconds=sum(row.rerun_milliseconds for row in rows),
             signatures=signatures,
             costs=tuple(
                 TestCost(test=names[number], rerun_milliseconds=cost, reruns=reruns)
@@ -163,15 +165,13 @@ class ResultRecords:
             verdicts=tuple((one, verdicts[one]) for one in Verdict),
             causes=causes,
             fresh=fresh,
-            quarantine_days=tuple(
-                sorted((now - line.quarantined_at).days for line in lines if line.quarantined_at)
-            ),
+            quarantine_days=tuple(sorted((now - at).days for at in since_when)),
         )
 
     def by_week(self, repository: str, *, since: datetime, now: datetime) -> list[SuiteWeek]:
         """See `TestRecords.by_week`."""
         c = test_runs.c
-        runs = select(c.at, c.in_trouble, c.tests, c.flaky, c.milliseconds, c.rerun_milliseconds).where(
+        runs = select(c.at, *_OF_RUN).where(
             c.repository == repository, c.at >= to_micros(since), c.at <= to_micros(now)
         )
         weeks: defaultdict[date, list[Any]] = defaultdict(list)
@@ -179,7 +179,7 @@ class ResultRecords:
             for row in connection.execute(runs):
                 day = from_micros(row.at).date()
                 weeks[day - timedelta(days=day.weekday())].append(row)
-        return [_week(monday, rows) for monday, rows in sorted(weeks.items())]
+        return [SuiteWeek(monday=monday, **_counted(rows)) for monday, rows in sorted(weeks.items())]
 
     def happened(self, repository: str, *, since: datetime, now: datetime) -> list[Happened]:
         """See `TestRecords.happened`."""
@@ -207,17 +207,19 @@ class ResultRecords:
         return QuarantineSeen(sha=row.sha, content=row.content, read_at=from_micros(row.read_at))
 
 
-def _week(monday: date, rows: Sequence[Any]) -> SuiteWeek:
+def _counted(rows: Sequence[Any]) -> dict[str, int]:
+    """What runs come to; a run and its late parts are one."""
     calm = [row for row in rows if not row.in_trouble]
-    return SuiteWeek(
-        monday=monday,
-        runs=len(rows),
-        in_trouble=len(rows) - len(calm),
-        flaky_runs=sum(row.flaky > 0 for row in calm),
-        flaky_ppm=sum(row.flaky for row in calm) * 1_000_000 // max(sum(row.tests for row in calm), 1),
-        milliseconds=sum(row.milliseconds for row in rows),
-        rerun_milliseconds=sum(row.rerun_milliseconds for row in rows),
-    )
+    troubled = {row.part_of or row.number for row in rows if row.in_trouble}
+    flaky = {row.part_of or row.number for row in calm if row.flaky}
+    return {
+        "runs": len({row.part_of or row.number for row in rows}),
+        "in_trouble": len(troubled),
+        "flaky_runs": len(flaky - troubled),
+        "flaky_ppm": sum(row.flaky for row in calm) * 1_000_000 // max(sum(row.tests for row in calm), 1),
+        "milliseconds": sum(row.milliseconds for row in rows),
+        "rerun_milliseconds": sum(row.rerun_milliseconds for row in rows),
+    }
 
 
 def _states(repository: str) -> Select[Any]:

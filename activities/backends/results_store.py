@@ -15,7 +15,6 @@ from activities.backends.results_executed import causes_of
 from activities.backends.results_executions import ResultExecutions
 from activities.backends.results_fold import (
     fold_run,
-    is_whole,
     lock,
     next_run,
     put_aside_known,
@@ -44,6 +43,7 @@ from activities.backends.results_tables import (
     test_suites,
     tests,
 )
+from activities.backends.results_verdicts import whole_runs
 from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
 from activities.executions_port import NOTHING, Asking
 from activities.ports import Backend, Health
@@ -61,9 +61,6 @@ from agents.flaky_tests.detector import caught_up
 from agents.flaky_tests.healing import claim_fix
 from leverframe.model.errors import BadInput, Unavailable
 from leverframe.model.test_reports import FETCHED, Report
-
-_LOOKED_BACK = 200
-"""Whole runs of the target branch that are counted for a test that is missed."""
 
 _r = test_reports.c
 
@@ -83,7 +80,8 @@ class ResultsStore(ResultRecords, ResultExecutions):
         moment = to_micros(at)
         told, target = told_of(report.attempts), report.branch == self._targets.get(report.repository)
         with answering():
-            numbers = numbered(self._engine, report.repository, told, moment, target=target)
+            first = to_micros(min(at, *(attempt.at for attempt in report.attempts)))
+            numbers = numbered(self._engine, report.repository, told, first, target=target)
             body = packed(gathered(report.attempts, numbers))
             payload = compressed(body)
         with answering(), self._engine.begin() as connection:
@@ -199,7 +197,7 @@ class ResultsStore(ResultRecords, ResultExecutions):
             for some in chunks(sorted(map(key_of, named))):
                 rows += connection.execute(_with_state(repository).where(tests.c.key.in_(some)))
             shelf = StoreShelf(connection, repository, {row.number for row in rows})
-            whole = _whole_runs(connection, repository)
+            whole = whole_runs(connection, repository)
             causes = causes_of(connection, repository, {row.number for row in rows})
             found = {
                 row.test: replace(_known(connection, shelf, row, whole), cause=causes.get(row.number))
@@ -332,21 +330,6 @@ def _with_state(repository: str) -> Any:
         )
         .where(tests.c.repository == repository)
     )
-
-
-def _whole_runs(connection: Connection, repository: str) -> list[int]:
-    """Numbers of the newest whole runs of the target branch, ascending."""
-    tests_now = connection.execute(
-        select(suite_states.c.tests).where(suite_states.c.repository == repository)
-    ).scalar()
-    c = test_runs.c
-    newest = (
-        select(c.number, c.tests)
-        .where(c.repository == repository, c.main, ~c.in_trouble, c.part_of.is_(None))
-        .order_by(c.number.desc())
-        .limit(_LOOKED_BACK)
-    )
-    return sorted(row.number for row in connection.execute(newest) if is_whole(row.tests, tests_now or 0))
 
 
 def _known(connection: Connection, shelf: StoreShelf, row: Row[Any], whole: list[int]) -> KnownTest:

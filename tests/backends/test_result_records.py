@@ -102,6 +102,18 @@ def test_a_story_tells_causes_attempts_weeks_and_quarantines(store: ResultsStore
     assert (story.first_at, story.last_at) == (BEGAN + timedelta(hours=1), LATER)
 
 
+def test_first_and_last_are_the_times_of_a_tests_attempts_whenever_their_reports_came(
+    engine: Engine,
+) -> None:
+    store, before = ResultsStore(engine), BEGAN - 9 * DAY
+    for run, at in (("new", BEGAN), ("old", before)):
+        store.keep(report({FLAKY: "F."}, run=run, sha=run, at=at), at=LATER)
+        fold_all(store, now=LATER + DAY)
+    story = store.story("shop", FLAKY)
+    assert story is not None
+    assert (story.first_at, story.last_at) == (before, BEGAN)
+
+
 def test_a_test_that_is_not_known_or_only_passed_has_no_story(store: ResultsStore) -> None:
     assert store.story("shop", CALM) is None
     assert store.story("shop", "tests/unheard_of.py::test_x") is None
@@ -126,7 +138,7 @@ def test_figures_count_flakiness_what_it_costs_and_how_old_quarantines_are(store
         Verdict.FLAKY: 1,
         Verdict.BROKEN: 1,
         Verdict.UNKNOWN: 1,
-        Verdict.HEALTHY: 0,
+        Verdict.HEALTHY: 1,
     }
     assert figures.quarantine_days == (2,)
     nothing = store.figures("shop", since=now, now=now + DAY)
