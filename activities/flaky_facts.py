@@ -165,6 +165,10 @@ class FlakyFactsGatherer:
             if (note := self._note(repository, file, change, kept.get(name))) is not None
         ]
         self._results.note(repository.name, [one for one in new if one != kept.get(one.change)])
+        for one in new:
+            if one.state == "over" and seen[one.change].state == "landed":
+                # Its run has yet to open the issues, or is gone; what is open already stays so.
+                self._results.note_tracking(repository.name, one.change, tracked=False)
         return self._results.notes(repository.name)
 
     def _note(

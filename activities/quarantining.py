@@ -14,10 +14,10 @@ from activities.failures import typed_failures
 from activities.issues_port import Issues
 from activities.ports import Changes
 from activities.pulse import with_pulse
+from activities.repair_tracking import track
 from activities.reserved import effect_of, patch_of, run_message
 from activities.results_port import ChangeState, QuarantineNote
 from activities.track_port import Track
-from agents.flaky_tests import tracking
 from agents.flaky_tests.quarantine_file import edited, holds
 from leverframe.model.changes import Author, Change, ChangeSpec
 from leverframe.model.differences import TreeDifference
@@ -56,6 +56,10 @@ class Remembers(Protocol):
     """Who remembers what changes do, or would have done, to a quarantine file."""
 
     def note(self, repository: str, notes: Sequence[QuarantineNote]) -> None:
+        """As `activities.results_port.RunFolds` says."""
+        ...
+
+    def note_tracking(self, repository: str, change: str, *, tracked: bool) -> None:
         """As `activities.results_port.RunFolds` says."""
         ...
 
@@ -136,19 +140,23 @@ class QuarantineActivities:
     def ended(self, ended: Ended) -> None:
         """Keep how it ended, and track the repair of what is quarantined now.
 
-        That a forge takes no issues is told in the log: what has landed is in force without them.
-        Raises NotFound, Unavailable.
+        That a forge takes no issues is told in the log, and housekeeping tries again: what has landed is in
+        force without them. Raises NotFound, Unavailable.
         """
-        self._repository(ended.effect, ended.repository)
-        self._note(ended.repository, ended.change, ended.state, ended.effect, ended.at)
+        repository, effect = self._repository(ended.effect, ended.repository).name, ended.effect
+        self._note(repository, ended.change, ended.state, effect, ended.at)
         if ended.state != "over":
             return
+        self._memory.note_tracking(repository, ended.change, tracked=False)
+        entered = [entering.entry for entering in effect.enter]
         try:
-            _track(self._issues, ended)
+            track(self._issues, repository, ended.change, entered=entered, left=effect.leave)
         except LeverframeError as error:
             if isinstance(error, Unavailable) and activity.info().attempt < PATIENCE:
                 raise
-            activity.logger.warning("repairs of %s are not tracked: %s", ended.change, error)
+            activity.logger.warning("repairs of %s are not tracked yet: %s", ended.change, error)
+            return
+        self._memory.note_tracking(repository, ended.change, tracked=True)
 
     def _note(
         self, repository: str, change: str, state: ChangeState, effect: ChangeQuarantine, at: datetime
@@ -168,21 +176,6 @@ class QuarantineActivities:
         if name not in self._repositories:
             raise NotFound(f"repository {name!r} is not declared")
         return self._repositories[name]
-
-
-def _track(issues: Issues, ended: Ended) -> None:
-    """An issue for each test that has entered; that of one that has left is closed."""
-    for entering in ended.effect.enter:
-        test = entering.entry.test
-        issues.track(
-            ended.repository,
-            key=tracking.key_of(test),
-            title=tracking.title_of(test),
-            body=tracking.body_of(entering.entry, ended.change),
-        )
-    for test in ended.effect.leave:
-        body = tracking.left_body_of(test, ended.change)
-        issues.resolve(ended.repository, key=tracking.key_of(test), body=body)
 
 
 def preview(

@@ -170,6 +170,14 @@ class RunFolds(Protocol):
         """Of changes that are open or rejected, the oldest first."""
         ...
 
+    def note_tracking(self, repository: str, change: str, *, tracked: bool) -> None:
+        """Whether the issues of a noted change's tests are opened and closed. Idempotent."""
+        ...
+
+    def untracked(self, repository: str, *, limit: int) -> list[QuarantineNote]:
+        """Changes that are over and whose issues are still to be opened or closed, the oldest first."""
+        ...
+
     def see_quarantine(self, repository: str, seen: QuarantineSeen) -> None:
         """Remember the quarantine file for those who can't read git. Idempotent."""
         ...

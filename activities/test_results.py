@@ -14,13 +14,17 @@ from temporalio import activity
 from activities.allowances import Allowances
 from activities.executions_port import NOTHING
 from activities.failures import typed_failures
+from activities.issues_port import Issues
 from activities.pulse import with_pulse
 from activities.records_port import QuarantineSeen
+from activities.repair_tracking import catch_up
 from activities.results_port import Results
 from activities.track_port import Track
 from agents.flaky_tests.bounds import BY_A_PERSON, Bounds
-from leverframe.model.errors import BadInput, NotFound, Unavailable
+from agents.flaky_tests.quarantine_file import read
+from leverframe.model.errors import BadInput, LeverframeError, NotFound, Unavailable
 from leverframe.model.frozen import Frozen
+from leverframe.model.quarantine import QuarantineFile
 from leverframe.model.topology import Repository
 from leverframe_pytest.quarantine import LARGEST, PLACE
 
@@ -71,13 +75,16 @@ class ResultActivities:
         repositories: Mapping[str, Repository],
         keeping: Keeping | None = None,
         allowances: Allowances | None = None,
+        *,
+        issues: Issues | None = None,
     ) -> None:
-        """Without `allowances` nothing is executed again."""
+        """Without `allowances` nothing is executed again, without `issues` no repair is tracked."""
         self._results = results
         self._track = track
         self._repositories = repositories
         self._keeping = keeping or Keeping()
         self._allowances = allowances
+        self._issues = issues
 
     @activity.defn(name="fold_reports")
     @with_pulse
@@ -162,6 +169,19 @@ class ResultActivities:
         # For pages and commands: who serves them may not reach git.
         seen = QuarantineSeen(sha=tip, content=content, read_at=datetime.now(UTC))
         self._results.see_quarantine(repository.name, seen)
+        if self._issues is not None:
+            self._catch_up(self._issues, repository, content)
+
+    def _catch_up(self, issues: Issues, repository: Repository, content: str) -> None:
+        """Open the issues that the forge did not take when a change landed."""
+        try:
+            file = read(content) if content else QuarantineFile()
+            caught = catch_up(issues, self._results, repository.name, file)
+        except LeverframeError as error:
+            activity.logger.warning("repairs in %s are not tracked yet: %s", repository.name, error)
+            return
+        if caught:
+            activity.logger.info("repairs in %s are tracked now", repository.name)
 
     def _see_fixes(self, repository: Repository, tip: str) -> None:
         """Commits that came to the target since the last look, and say which flaky test they fix.

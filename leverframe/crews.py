@@ -73,8 +73,10 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         changes=ports.changes, track=ports.track, flags=ports.flags, repositories=declared, client=client
     )
     allowances = Allowances(ports.policy_source, declared)
-    results = ResultActivities(ports.results, ports.track, declared, keeping_of(settings), allowances)
     issues = build_issues(settings)
+    results = ResultActivities(
+        ports.results, ports.track, declared, keeping_of(settings), allowances, issues=issues
+    )
     facts = FlakyFactsGatherer(ports.results, results, ports.track, ports.changes, declared, issues=issues)
     return _methods(
         ForgeActivities(ports.changes, ports.track, declared, ports.builds, ports.deployments),

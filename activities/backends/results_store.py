@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Engine, Row, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, Engine, Row, delete, func, select, update
 
 from activities.backends.results_asking import Asker, ask_rechecks, give_up
 from activities.backends.results_executed import causes_of
@@ -63,6 +63,7 @@ from leverframe.model.errors import BadInput, Unavailable
 from leverframe.model.test_reports import FETCHED, Report
 
 _r = test_reports.c
+_q = quarantine_changes.c
 
 
 class ResultsStore(ResultRecords, ResultExecutions):
@@ -223,8 +224,23 @@ class ResultsStore(ResultRecords, ResultExecutions):
 
     def notes(self, repository: str) -> list[QuarantineNote]:
         """See `RunFolds.notes`."""
-        c = quarantine_changes.c
-        query = select(quarantine_changes).where(c.repository == repository, c.state != "over")
+        return self._notes(_q.repository == repository, _q.state != "over")
+
+    def note_tracking(self, repository: str, change: str, *, tracked: bool) -> None:
+        """See `RunFolds.note_tracking`."""
+        with answering(), self._engine.begin() as connection:
+            connection.execute(
+                update(quarantine_changes)
+                .where(_q.repository == repository, _q.change_id == change)
+                .values(tracked=tracked)
+            )
+
+    def untracked(self, repository: str, *, limit: int) -> list[QuarantineNote]:
+        """See `RunFolds.untracked`."""
+        return self._notes(_q.repository == repository, _q.state == "over", ~_q.tracked, limit=limit)
+
+    def _notes(self, *which: ColumnElement[bool], limit: int | None = None) -> list[QuarantineNote]:
+        query = select(quarantine_changes).where(*which).order_by(_q.opened_at, _q.change_id).limit(limit)
         with answering(), reading(self._engine) as connection:
             return [
                 QuarantineNote(
@@ -234,7 +250,7 @@ class ResultsStore(ResultRecords, ResultExecutions):
                     leave=tuple(json.loads(row.leave)),
                     opened_at=from_micros(row.opened_at),
                 )
-                for row in connection.execute(query.order_by(c.opened_at, c.change_id))
+                for row in connection.execute(query)
             ]
 
     def see_quarantine(self, repository: str, seen: QuarantineSeen) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    true,
 )
 
 metadata = MetaData(
@@ -200,6 +201,13 @@ quarantine_changes = Table(
     Column("enter", Text, nullable=False, comment="JSON list of tests"),
     Column("leave", Text, nullable=False, comment="JSON list of tests"),
     Column("opened_at", BigInteger, nullable=False),
+    Column(
+        "tracked",
+        Boolean,
+        nullable=False,
+        server_default=true(),
+        comment="False: issues of its tests are still to be opened or closed",
+    ),
     Index(None, "repository", "state"),
 )
 

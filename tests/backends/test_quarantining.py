@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from tests.backends.test_look import World, looking
 from tests.fakes.asks import ask
 from tests.fakes.git_world import AT, GitWorld, Link
 from tests.fakes.quarantines import change, entering
+from tests.fakes.result_reports import report
 from tests.unit.agents.flaky_tests.proposals import entry
 
 RUN = "run/flaky_tests/shop/SUITE/1"
@@ -45,10 +47,14 @@ class Memory:
     """Remembers the last word on each change."""
 
     known: dict[str, str] = field(default_factory=dict)
+    untracked: set[str] = field(default_factory=set)
 
     def note(self, repository: str, notes: Sequence[QuarantineNote]) -> None:
         for one in notes:
             self.known[one.change] = f"{one.state} {','.join(one.enter)} {','.join(one.leave)}".strip()
+
+    def note_tracking(self, repository: str, change: str, *, tracked: bool) -> None:
+        (self.untracked.discard if tracked else self.untracked.add)(change)
 
 
 @dataclass
@@ -69,6 +75,8 @@ class Issues:
         return f"https://git.example/?q={key}"
 
     def resolve(self, repository: str, *, key: str, body: str) -> None:
+        if self.error is not None:
+            raise self.error
         self.open.pop(key, None)
         self.closed[key] = body
 
@@ -275,6 +283,32 @@ def test_a_forge_that_takes_no_issues_does_not_undo_what_has_landed(yard: Yard) 
     yard.issues.error = Refused("issues are switched off")
     yard.acts.ended(ended(change(entering("a"))))
     assert yard.memory.known == {"shop/7": "over tests/test_a.py::a"}
+    assert yard.memory.untracked == {"shop/7"}
+
+
+def test_what_the_forge_did_not_take_is_tracked_later_as_the_file_says_by_then(yard: Yard) -> None:
+    results, issues = ResultsStore(yard.world.engine), yard.issues
+    declared = {"shop": yard.world.repository}
+    acts = QuarantineActivities(yard.world.changes, yard.world.track, declared, results, issues)
+    tending = ResultActivities(
+        results, yard.world.track, declared, Keeping(settle=timedelta(0)), issues=issues
+    )
+    results.keep(report({"tests/test_a.py::x": "."}), at=AT)
+    issues.error = Refused("issues are switched off")
+    acts.ended(ended(change(entering("a"), entering("b"))))
+    acts.ended(
+        ended(change(leave=("tests/test_a.py::b",), staying=1)).model_copy(update={"change": "shop/8"})
+    )
+    yard.git.commit("main", {PLACE: rendered(QuarantineFile(entries=(entry("a"),)))})
+    tend = partial(ActivityEnvironment().run, tending.tend_results)
+    tend()
+    assert (issues.open, len(results.untracked("shop", limit=9))) == ({}, 2)
+    issues.error = None
+    for _ in range(3):
+        tend()
+    assert list(issues.open) == [tracking.key_of(Untrusted("tests/test_a.py::a"))]
+    assert "by shop/7" in next(iter(issues.open.values()))[1]
+    assert results.untracked("shop", limit=9) == []
 
 
 @pytest.mark.parametrize(("attempt", "raised"), [(1, True), (PATIENCE, False)])

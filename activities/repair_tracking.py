@@ -1,0 +1,67 @@
+"""Issues that track the repair of quarantined tests: opened and closed as changes land, or caught up with."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from activities.issues_port import Issues
+from activities.results_port import QuarantineNote
+from agents.flaky_tests import tracking
+from leverframe.model.quarantine import Quarantined, QuarantineFile
+from leverframe.model.untrusted import Untrusted
+
+AT_ONCE = 1
+"""Changes of a repository that are caught up with in one go: each may name a hundred tests."""
+
+
+class TrackingMemory(Protocol):
+    """Who remembers which changes' tests are not tracked yet."""
+
+    def note_tracking(self, repository: str, change: str, *, tracked: bool) -> None:
+        """As `activities.results_port.RunFolds` says."""
+        ...
+
+    def untracked(self, repository: str, *, limit: int) -> list[QuarantineNote]:
+        """As `activities.results_port.RunFolds` says."""
+        ...
+
+
+def track(
+    issues: Issues,
+    repository: str,
+    change: str,
+    *,
+    entered: Iterable[Quarantined],
+    left: Iterable[Untrusted],
+) -> None:
+    """An issue for each test that has entered; that of one that has left is closed. Idempotent, by the keys.
+
+    Raises Unavailable, Refused, NotFound.
+    """
+    for entry in entered:
+        issues.track(
+            repository,
+            key=tracking.key_of(entry.test),
+            title=tracking.title_of(entry.test),
+            body=tracking.body_of(entry, change),
+        )
+    for test in left:
+        issues.resolve(repository, key=tracking.key_of(test), body=tracking.left_body_of(test, change))
+
+
+def catch_up(issues: Issues, memory: TrackingMemory, repository: str, file: QuarantineFile) -> int:
+    """Track what could not be tracked when it landed, as far as the file says so by now; how many changes.
+
+    Raises Unavailable, Refused, NotFound: what is left is for the next time.
+    """
+    entries = {entry.test: entry for entry in file.entries}
+    behind = memory.untracked(repository, limit=AT_ONCE)
+    for note in behind:
+        track(
+            issues,
+            repository,
+            note.change,
+            entered=[entries[test] for name in note.enter if (test := Untrusted(name)) in entries],
+            left=[test for name in note.leave if (test := Untrusted(name)) not in entries],
+        )
+        memory.note_tracking(repository, note.change, tracked=True)
+    return len(behind)
