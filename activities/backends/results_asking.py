@@ -246,16 +246,20 @@ def ask_probes(asker: Asker, settled: Settled, folded: Folded, noise: float, bou
         return
     for change in folded.changes:
         test = change.test
-        if test not in run.others or asker.open_series(test):
+        if test not in run.others:
             continue
-        wanted = probe(change.after, seen(test), bounds, asker.left)
-        kinds = wanted.kinds if wanted else kinds_to_name(asker, test) if change.quarantined else ()
+        kinds: Sequence[Kind] = ()
+        if change.quarantined:
+            kinds = kinds_to_name(asker, test)
+        elif not asker.open_series(test):
+            wanted = probe(change.after, seen(test), bounds, asker.left)
+            kinds = wanted.kinds if wanted else ()
         if kinds:
             asker.ask(
                 Wish(
                     number=test,
                     purpose="probe",
-                    series=str(folded.suite.runs) if wanted else CAUSE,
+                    series=CAUSE if change.quarantined else str(folded.suite.runs),
                     sha=run.sha,
                     check=asker.check_of(settled.gathered.job_of(test)),
                     kinds=kinds,

@@ -32,7 +32,7 @@ from agents.flaky_tests.causes import named, tallied
 from agents.flaky_tests.detector import Conditions, observe_executions, observe_probe
 from agents.flaky_tests.history import History
 from agents.flaky_tests.nightly import next_batch
-from agents.flaky_tests.probes import EXECUTIONS, probe
+from agents.flaky_tests.probes import EXECUTIONS, probe, tells
 from agents.flaky_tests.stored_form import stored_suite
 from agents.flaky_tests.suite import with_probe
 from leverframe.model.executions import Executed, ExecutionOrder, Kind
@@ -186,9 +186,9 @@ class _Taking:
         before = shelf.history(first.number)
         if before is None:
             return
+        jobs = tuple((row.passes + row.failures, row.failures) for row in said)
         if first.series != CAUSE and before.quarantine is None and said:
             seen = shelf.seen(first.number)
-            jobs = tuple((row.passes + row.failures, row.failures) for row in said)
             conditions = Conditions(noise=first.noise, bounds=self.bounds)
             after = observe_probe(before, jobs, seen, self.asker.at, conditions)
             suite = with_probe(self.standing.suite, before, after)
@@ -196,7 +196,7 @@ class _Taking:
                 self._keep_suite(Standing(suite, self.standing.tests))
             self._keep(shelf, first.number, before, after)
             before = after
-        if 2 * len(said) >= len(rows) and self.asker.may_ask(first.sha):
+        if tells(jobs, len(rows)) and self.asker.may_ask(first.sha):
             self._go_on(first, before, shelf.seen(first.number))
 
     def _go_on(self, first: Row[Any], history: History, seen: int) -> None:

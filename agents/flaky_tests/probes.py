@@ -5,6 +5,7 @@ as it ran, the others vary one thing each, so that what makes it fail has a name
 is executed again in one fresh job: what passes there was not broken by the change.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.flaky_tests.bounds import Bounds
@@ -56,6 +57,16 @@ def probe(history: History, seen: int, bounds: Bounds, budget: int) -> Probe | N
     if jobs <= 0:
         return None
     return Probe(tuple(ORDER[(history.probes + job) % len(ORDER)] for job in range(jobs)))
+
+
+def tells(jobs: Sequence[tuple[int, int]], asked: int) -> bool:
+    """Whether a batch of so many jobs gives reason to ask for another one: (executions, failures) of those
+    that said something.
+
+    Where hardly any did, or each failed wholly, the next one will, too: the commit is broken, or can not be
+    executed.
+    """
+    return 2 * len(jobs) >= asked and any(failures < executions for executions, failures in jobs)
 
 
 def recheck(history: History | None, seen: int, attempts: Attempts, budget: int) -> int:

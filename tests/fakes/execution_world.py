@@ -18,6 +18,7 @@ from activities.allowances import Allowances
 from activities.backends.results_store import ResultsStore
 from activities.executing import Answers, AnswersTaken, ExecutionActivities, ExecutionsStart
 from activities.ports import PolicyFiles, PolicySource
+from activities.sandbox import SandboxActivities
 from activities.test_results import Keeping, ResultActivities
 from activities.track_port import Track
 from leverframe.model.errors import LeverframeError, NotFound
@@ -84,7 +85,16 @@ class _Git:
 class ExecutionWorld:
     """One repository, whose policy allows so many executions a day."""
 
-    def __init__(self, client: Client, root: Path, *, a_day: int = 500, name: str = "") -> None:
+    def __init__(
+        self,
+        client: Client,
+        root: Path,
+        *,
+        a_day: int = 500,
+        name: str = "",
+        real: tuple[Repository, Track, SandboxActivities] | None = None,
+    ) -> None:
+        """`real`: git and a sandbox that are no fakes, and the repository that they know."""
         self.client, self.name = client, name or f"r-{uuid4().hex[:8]}"
         self.queue = f"hands-{self.name}"
         self.git, self.engine = _Git(), store_at(root / "store.db")
@@ -95,7 +105,11 @@ class ExecutionWorld:
         self.dies_after_taking_in = 0
         """So often the worker is killed once its transaction is committed."""
         repository = declared(self.name).model_copy(update={"checks": (CHECK,)})
-        self.repositories, track = {self.name: repository}, cast(Track, self.git)
+        track = cast(Track, self.git)
+        if real is not None:
+            repository, track, jail = real
+            self.sandbox = lambda order: jail.execute_test(order, track.export(repository, order.sha))
+        self.repositories = {self.name: repository}
         rule = RULE.replace("20000", "900000")
         self.files = policy_files(agent=f"{rule}, max_executions_a_day: {a_day}")
         allowances = Allowances(cast(PolicySource, self), self.repositories)
@@ -115,12 +129,17 @@ class ExecutionWorld:
     def read(self) -> PolicyFiles:
         return PolicyFiles(revision="1", files=self.files)
 
-    def told(self, signs: dict[str, str], *, run: int) -> None:
+    def told(self, signs: dict[str, str], *, run: int, sha: str = "") -> None:
         """A run of CI that has settled, beside thirty tests that pass; see `result_reports`."""
         at = datetime.now(UTC) - timedelta(minutes=1)
         bulk = {f"tests/bulk.py::test_{number}": "." for number in range(30)}
         one = report(
-            {**bulk, **signs}, run=str(run), sha=f"{run:040x}", repository=self.name, job="unit", at=at
+            {**bulk, **signs},
+            run=str(run),
+            sha=sha or f"{run:040x}",
+            repository=self.name,
+            job="unit",
+            at=at,
         )
         self.results.keep(one, at=at)
 
@@ -143,7 +162,7 @@ class ExecutionWorld:
         assert artifact.sha == order.sha
         with self._lock:
             self.orders.append(order)
-            return self.sandbox(order)
+        return self.sandbox(order)
 
     @activity.defn(name="take_in_executions")
     def take_in(self, answers: Answers) -> AnswersTaken:

@@ -9,7 +9,7 @@ from agents.flaky_tests.detector import Conditions, caught_up, observe_execution
 from agents.flaky_tests.evidence import strength
 from agents.flaky_tests.history import History, Mask, Quarantine, Verdict
 from agents.flaky_tests.observation import Attempts, attempts
-from agents.flaky_tests.probes import EXECUTIONS, FEW_JOBS, MOST_JOBS, probe, recheck
+from agents.flaky_tests.probes import EXECUTIONS, FEW_JOBS, MOST_JOBS, probe, recheck, tells
 from leverframe_pytest.quarantine import MOST_EXECUTIONS
 from tests.unit.agents.flaky_tests.lives import AT, PERSON, Lives, both, only_failed
 
@@ -241,3 +241,11 @@ def _size(value: object) -> int:
 def test_a_history_is_only_values(life: str) -> None:
     history = Lives().tell(life).history()
     assert hash(history) == hash(History(*history))
+
+
+def test_a_batch_that_told_nothing_is_no_reason_for_another_one() -> None:
+    assert tells([(3, 0)] * 4, 8)
+    assert tells([(3, 3)] * 7 + [(3, 2)], 8)
+    assert not tells([(3, 0)] * 3, 8)
+    assert not tells([(3, 3)] * 8, 8)
+    assert not tells([], 8)
