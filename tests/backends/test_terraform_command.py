@@ -199,9 +199,10 @@ def test_an_interrupted_worker_asks_its_command_to_stop(dev: Dev) -> None:
     assert note.exists()
 
 
-def test_a_command_that_prints_without_end_is_stopped(dev: Dev, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("interruptible")
+def test_a_command_that_prints_too_much_is_stopped(dev: Dev, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("activities.backends.command_process._MOST_OUTPUT", 10_000)
-    result = applied(dev, binary=dev.program("exec yes\n"))
+    result = applied(dev, binary=dev.program("yes | head --bytes=20000\nexec sleep 60\n"))
     assert (result.outcome, result.summary) == (
         "inconclusive",
         "terraform init was stopped: it printed too much",
