@@ -16,6 +16,9 @@ from leverframe_pytest.forgiving import Forgiver
 from leverframe_pytest.recording import Recorder
 from leverframe_pytest.reports import note_markers
 
+_ONLY = pytest.StashKey[only.Only | None]()
+"""What is executed; None is everything."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("leverframe", "Leverframe: attempts and quarantine")
@@ -35,12 +38,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    if _only() is not None:
+    config.stash[_ONLY] = _only()
+    if config.stash[_ONLY] is not None:
         only.alone_in_one_process(config)
+        # A test may run pytest itself, which has nothing to do with this.
+        del os.environ["LEVERFRAME_ONLY"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    named_only = _only()
+    named_only = config.stash.get(_ONLY, None)
     entries = {} if named_only is not None else _read(config)
     config.pluginmanager.register(Forgiver(entries, today=datetime.now(UTC).date()), "leverframe-forgiver")
     if named_only is not None:
@@ -64,7 +70,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def _only() -> only.Only | None:
-    """What is executed; None is everything. Raises UsageError: a run of all tests would say too much."""
+    """Raises UsageError: a run of all tests would say too much."""
     try:
         return only.told(os.environ)
     except only.Malformed as error:

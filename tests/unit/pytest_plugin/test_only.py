@@ -33,7 +33,9 @@ SHOP = """
         ran.append("needs")
         assert "usd" in ran, "nobody came before"
 
-    def test_last(): ran.append("last")
+    def test_last():
+        ran.append("last")
+        assert "LEVERFRAME_ONLY" not in os.environ
 """
 NEEDS = "test_shop.py::test_needs_total"
 
@@ -95,6 +97,10 @@ def test_names_with_parameters_are_taken_whole_and_other_files_are_not_even_read
     for name in ("test_shop.py::test_total[e u/r]", "test_shop.py::test_total[a::b]"):
         result = house.run(name, kind="alone")
         assert (house.attempts, result.ret) == ([(name, 1, "pass")], 0)
+
+
+def test_pytest_in_a_test_knows_nothing_of_it(house: House) -> None:
+    assert house.run("test_shop.py::test_last", kind="alone").ret == 0
 
 
 def test_shuffled_it_is_after_others_of_its_directory_as_the_seed_says(house: House) -> None:
