@@ -51,7 +51,7 @@ class ForgeReportActivities:
         run = self._forge.run(repository, request.run)
         taken = TakenIn()
         if run is None:
-            return taken.complained("the run goes on, or is a fork's")
+            return taken.complained("the run is a fork's")
         for found in self._forge.fetch(repository, run):
             taken = taken.complained(*found.complaints).with_kept(
                 self._reports, found.reports, at=datetime.now(UTC)

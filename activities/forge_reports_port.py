@@ -45,8 +45,15 @@ class ForgeReports(Protocol):
     """The forge's side. A call reads only, and may be made again."""
 
     def run(self, repository: Repository, run: str) -> FoundRun | None:
-        """The run that a webhook named. None while it goes on, and for one of a fork: whoever can open a
-        change from outside could make any test look flaky.
+        """The run that a webhook named. None for one of a fork: whoever can open a change from outside could
+        make any test look flaky.
+
+        Raises NotFound, Refused, Unavailable (also while it goes on).
+        """
+        ...
+
+    def ended(self, repository: Repository, since: datetime) -> list[str]:
+        """The runs that ended since then, as `run` takes them, if their reports are wanted; none of forks.
 
         Raises NotFound, Refused, Unavailable.
         """

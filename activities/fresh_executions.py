@@ -23,6 +23,9 @@ from leverframe.reports.reading import read
 ZONES = ("Pacific/Kiritimati", "Pacific/Marquesas", "Asia/Kathmandu", "America/St_Johns")
 """At most times of the day one of them has another date than UTC; three are no whole hours from it."""
 
+LONGEST_SECONDS = 3_600
+"""After so long no further execution of a job begins; each is within the check's own time limit."""
+
 RunOnce = Callable[[ReportsPlace], CheckResult]
 """Runs the check's command in a fresh jail, with the place of its reports."""
 
@@ -40,15 +43,19 @@ def executed(order: ExecutionOrder, target: str, run_once: RunOnce) -> Executed:
     What can't be taken for an execution of this test ends it: what was counted before stands. `target`: the
     repository's branch.
     """
-    counted, why = list[Attempt](), ""
+    counted, why, spent = list[Attempt](), "", 0.0
     for number in range(1, order.executions + 1):
         with tempfile.TemporaryDirectory() as directory:
             place = ReportsPlace(
                 into=Path(directory) / "reports.tar", environment=told(order, number, branch_of(target))
             )
-            said = _said(order, number, run_once(place), place.into)
+            result = run_once(place)
+            said = _said(order, number, result, place.into)
         counted += said.attempts
+        spent += result.seconds
         why = said.why
+        if not why and number < order.executions and spent >= LONGEST_SECONDS:
+            why = f"no more than {number} executions fit into {LONGEST_SECONDS // 60} minutes"
         if why or len(counted) >= order.executions:
             break
         if order.until_pass and counted[-1].outcome == "pass":

@@ -57,6 +57,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.ledger import LedgerActivities, LedgerDoor  # noqa: PLC0415
     from activities.look import LookActivities  # noqa: PLC0415
     from activities.marking import MarkActivities  # noqa: PLC0415
+    from activities.missed_reports import MissedReports  # noqa: PLC0415
     from activities.native import NativeActivities  # noqa: PLC0415
     from activities.policies import PolicyActivities  # noqa: PLC0415
     from activities.quarantining import QuarantineActivities  # noqa: PLC0415
@@ -73,7 +74,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         changes=ports.changes, track=ports.track, flags=ports.flags, repositories=declared, client=client
     )
     allowances = Allowances(ports.policy_source, declared)
-    issues = build_issues(settings)
+    issues, forge_reports = build_issues(settings), build_forge_reports(settings)
     results = ResultActivities(
         ports.results, ports.track, declared, keeping_of(settings), allowances, issues=issues
     )
@@ -108,7 +109,8 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
             ports.results, results, ports.track, declared, allowances=allowances, client=client
         ),
         CarReportActivities(ports.results, declared, settings.left_reports),
-        ForgeReportActivities(build_forge_reports(settings), ports.results, declared),
+        ForgeReportActivities(forge_reports, ports.results, declared),
+        MissedReports(forge_reports, declared, client),
         LedgerActivities(ledger),
         PolicyActivities(ports.policy_source, ledger),
         look,

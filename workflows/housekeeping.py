@@ -1,8 +1,9 @@
 """Housekeeping: one entity per organisation that does what nobody asks for, over and over.
 
-It reloads the policy, settles reservations that no run can settle, scores agents in observe mode, folds in
-results of tests, has tests executed again and forgets old results, and gives people their digest and their
-weekly report. A chore that fails is noted and tried again; it stops no other.
+It reloads the policy, settles reservations that no run can settle, scores agents in observe mode, has reports
+of tests fetched that no webhook told of, folds them in, has tests executed again and forgets old results, and
+gives people their digest and their weekly report. A chore that fails is noted and tried again; it stops no
+other.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.executing import ExecutionActivities
     from activities.ledger import LedgerActivities
     from activities.look import Look, LookActivities, Sighted
+    from activities.missed_reports import MOST_BACK, MissedReports
     from activities.policies import PolicyActivities
     from activities.pulse import MISSED_AFTER
     from activities.reconcile import ReconcileActivities, Stranded, Unscored
@@ -79,6 +81,8 @@ class HousekeepingStart(Frozen):
     """By observation, when the world is asked again what people did."""
     told: str = ""
     """The refused policy that people have been told of."""
+    looked_for_runs: Instant | None = None
+    """When the forge was last asked, with success, which runs of its CI have ended."""
 
 
 class Tidied(Frozen):
@@ -103,6 +107,7 @@ class HousekeepingWorkflow:
         self._looked = dict(start.looked)
         self._unscorable = dict(start.unscorable)
         self._told = start.told
+        self._looked_for_runs = start.looked_for_runs
         self._asked = 0
         self._answered = 0
         self._chores = tuple(Chore)
@@ -111,7 +116,9 @@ class HousekeepingWorkflow:
     async def run(self, start: HousekeepingStart) -> None:
         """Work until history is long enough to start afresh."""
         if not workflow.patched("test-results"):
-            self._chores = tuple(chore for chore in Chore if chore is not Chore.RESULTS)
+            self._chores = tuple(chore for chore in Chore if chore not in (Chore.RESULTS, Chore.FETCH))
+        elif not workflow.patched("missed-reports"):
+            self._chores = tuple(chore for chore in Chore if chore is not Chore.FETCH)
         while not (self._renewal_due() and workflow.all_handlers_finished()):
             asked = self._asked
             for chore in self._chores:
@@ -127,6 +134,7 @@ class HousekeepingWorkflow:
                 looked=self._looked,
                 unscorable=self._unscorable,
                 told=self._told,
+                looked_for_runs=self._looked_for_runs,
             )
         )
 
@@ -168,6 +176,7 @@ class HousekeepingWorkflow:
             Chore.RELOAD: self._reload,
             Chore.RECONCILE: self._reconcile,
             Chore.SCORE: self._score,
+            Chore.FETCH: self._fetch,
             Chore.RESULTS: self._results,
             Chore.DIGEST: self._digest,
             Chore.REPORT: self._report,
@@ -286,6 +295,18 @@ class HousekeepingWorkflow:
             if is_cancelled_exception(error):
                 raise
             return Sighted(happened="unknown", by_reservation=False, outcome=None, detail=str(error.cause))
+
+    async def _fetch(self) -> str:
+        """What ended since the last time that everything could be looked at, whoever was away since."""
+        now = workflow.now()
+        begun: int = await workflow.execute_activity_method(
+            MissedReports.begin_fetches,
+            self._looked_for_runs or now - MOST_BACK,
+            start_to_close_timeout=_RESULTS_TIMEOUT,
+            retry_policy=_TRIES,
+        )
+        self._looked_for_runs = now
+        return f"{begun:,} runs are fetched of which no webhook told"
 
     async def _results(self) -> str:
         said = await workflow.execute_activity_method(

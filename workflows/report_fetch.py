@@ -1,4 +1,5 @@
-"""One run of the forge's CI whose test reports are fetched: started by a webhook, and once only for each run.
+"""One run of the forge's CI whose test reports are fetched: started by a webhook, or by housekeeping if
+none came, and once only for each run.
 
 It keeps trying while the forge or the store is away. The gateway tells the watches of what is new.
 """
@@ -10,6 +11,7 @@ from temporalio.common import RetryPolicy, VersioningBehavior
 
 with workflow.unsafe.imports_passed_through():
     from activities.forge_reports import FetchReports, ForgeReportActivities
+    from activities.missed_reports import REPORT_FETCH
     from activities.pulse import MISSED_AFTER
     from activities.taking_in import TakenIn
     from workflows.queues import HANDS
@@ -19,7 +21,7 @@ _PATIENCE = timedelta(days=2)
 """Artifacts are kept for longer, but what they say is stale."""
 
 
-@workflow.defn(name="ReportFetchWorkflow", versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn(name=REPORT_FETCH, versioning_behavior=VersioningBehavior.PINNED)
 class ReportFetchWorkflow:
     """Fetches the reports of one run."""
 

@@ -10,6 +10,7 @@ from leverframe.model.frozen import Frozen, Instant
 RECONCILE_EVERY = timedelta(minutes=1)
 SCORE_EVERY = timedelta(hours=1)
 RESULTS_EVERY = timedelta(minutes=10)
+FETCH_EVERY = timedelta(minutes=15)
 SOON = timedelta(minutes=5)
 """A chore that failed is tried again after this, or when it is due anyway."""
 
@@ -26,6 +27,8 @@ class Chore(StrEnum):
     """Look how the effects ended whose runs can't say it any more."""
     SCORE = "score"
     """Look whether people did what agents in observe mode would have done."""
+    FETCH = "fetch"
+    """Have the test reports fetched of runs of the forge's CI that no webhook told of."""
     RESULTS = "results"
     """Fold the results of tests that nobody has asked for, have executed again what is worth it, and forget
     what is old."""
@@ -70,6 +73,8 @@ def _due(chore: Chore, rhythm: Rhythm, last: datetime | None, now: datetime) -> 
             return now if last is None else last + RECONCILE_EVERY
         case Chore.SCORE:
             return now if last is None else last + SCORE_EVERY
+        case Chore.FETCH:
+            return now if last is None else last + FETCH_EVERY
         case Chore.RESULTS:
             return now if last is None else last + RESULTS_EVERY
         case Chore.DIGEST:

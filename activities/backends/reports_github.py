@@ -7,7 +7,7 @@ when they were made. API: https://docs.github.com/en/rest/actions/artifacts, …
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -19,7 +19,7 @@ from activities.backends.github_errors import answering
 from activities.backends.github_places import Place, Places
 from activities.forge_reports_port import Fetched, FoundRun
 from activities.ports import Backend, Health
-from leverframe.model.errors import BadInput, LeverframeError, NotFound
+from leverframe.model.errors import BadInput, LeverframeError, NotFound, Unavailable
 from leverframe.model.frozen import Instant
 from leverframe.model.paths import any_match
 from leverframe.model.topology import Repository
@@ -31,6 +31,12 @@ NEEDED: Mapping[str, str] = {"actions": "read"}
 _RUN = re.compile(r"([1-9][0-9]{0,17})\.([1-9][0-9]{0,4})")
 _PAGE = 100
 _MOST_ARTIFACTS = 500
+_MOST_RUNS = 1_000
+"""As many as GitHub lists."""
+_MOST_ATTEMPTS = 10
+"""Of one run, the last ones."""
+_LONGEST = timedelta(days=3)
+"""Between a run's beginning and the end of its last attempt."""
 _SLACK = timedelta(minutes=5)
 """By which an artifact may be later than the end of its run."""
 
@@ -48,6 +54,10 @@ class _Run(BaseModel):
     head_repository: _Repository | None = None
     run_started_at: Instant
     updated_at: Instant
+
+
+class _Runs(BaseModel):
+    workflow_runs: list[_Run]
 
 
 class _Artifact(BaseModel):
@@ -89,8 +99,10 @@ class GithubReports:
             answer = self._rest.actions.get_workflow_run_attempt(at.owner, at.repo, number, attempt)
             told = _Run.model_validate(answer.json())
         home = told.head_repository.full_name.lower() if told.head_repository else ""
-        if told.status != "completed" or home != f"{at.owner}/{at.repo}".lower():
+        if home != f"{at.owner}/{at.repo}".lower():
             return None
+        if told.status != "completed":
+            raise Unavailable(f"the workflow run {run} goes on")
         return FoundRun(
             id=run,
             sha=told.head_sha,
@@ -98,6 +110,28 @@ class GithubReports:
             began=told.run_started_at,
             ended=told.updated_at,
         )
+
+    def ended(self, repository: Repository, since: datetime) -> list[str]:
+        """See `ForgeReports.ended`: each attempt of a run that began in the days before."""
+        if repository.name not in self._wanted:
+            return []
+        at = self._places.of(repository.name)
+        with answering("list the workflow runs"):
+            pages = self._rest.paginate(
+                self._rest.actions.list_workflow_runs_for_repo, map_func=_runs,
+                owner=at.owner, repo=at.repo, status="completed", per_page=_PAGE,
+                created=f">={since - _LONGEST:%Y-%m-%dT%H:%M:%SZ}",
+            )  # fmt: skip
+            found = list(islice(pages, _MOST_RUNS))
+        home = f"{at.owner}/{at.repo}".lower()
+        return [
+            f"{run.id}.{attempt}"
+            for run in found
+            if run.updated_at >= since
+            and run.head_repository
+            and run.head_repository.full_name.lower() == home
+            for attempt in range(max(run.run_attempt - _MOST_ATTEMPTS, 0) + 1, run.run_attempt + 1)
+        ]
 
     def fetch(self, repository: Repository, run: FoundRun) -> Iterator[Fetched]:
         """See `ForgeReports.fetch`; a place is an artifact."""
@@ -157,6 +191,10 @@ def _parts(run: str) -> tuple[int, int]:
     if found is None:
         raise NotFound(f"there is no workflow run {run[:40]!r}")
     return int(found[1]), int(found[2])
+
+
+def _runs(response: "Response[Any, Any]") -> list[_Run]:
+    return _Runs.model_validate(response.json()).workflow_runs
 
 
 def _listed(response: "Response[Any, Any]") -> list[_Artifact]:

@@ -1,13 +1,16 @@
 """Test reports of GitLab's pipelines, as the port `ForgeReports`.
 
 Whole JUnit files lie in the archives of jobs that keep them as artifacts (`artifacts:paths`), those of
-retried jobs too. Where none are, the pipeline's own test report is taken, in which GitLab keeps one case of
-each name.
+retried jobs too: what ran for the second time in pipeline 77 is a run of its own here, `77.2`, since a
+pipeline that is retried keeps its number. Where no job keeps any, the pipeline's own test report is taken, in
+which GitLab keeps one case of each name.
 API: https://docs.gitlab.com/api/pipelines/, https://docs.gitlab.com/api/jobs/, …/api/job_artifacts/.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pydantic import BaseModel
@@ -17,14 +20,16 @@ from activities.backends.gitlab_answers import Pipeline
 from activities.backends.gitlab_places import Place, Places
 from activities.forge_reports_port import Fetched, FoundRun
 from activities.ports import Backend, Health
-from leverframe.model.errors import BadInput, LeverframeError, NotFound, Refused
+from leverframe.model.errors import BadInput, LeverframeError, NotFound, Refused, Unavailable
 from leverframe.model.paths import any_match
 from leverframe.model.topology import Repository
 from leverframe.reports.gitlab_document import TestReportDocument, read_document
 from leverframe.reports.reading import MAX_BYTES, read
 from leverframe.reports.zipped import reports_in
 
-_RUN = re.compile(r"[1-9][0-9]{0,17}")
+_RUN = re.compile(r"(?P<pipeline>[1-9][0-9]{0,17})(\.(?P<time>[2-9]|[1-9][0-9]))?")
+_MOST_TIMES = 20
+"""That a job is executed in one pipeline."""
 _ENDED = frozenset({"success", "failed", "canceled", "skipped"})
 
 
@@ -60,24 +65,44 @@ class GitlabReports:
 
     def run(self, repository: Repository, run: str) -> FoundRun | None:
         """See `ForgeReports.run`. A pipeline of a fork's merge request runs in the fork."""
-        at = self._places.at(repository.name)
-        if not _RUN.fullmatch(run):
-            raise NotFound(f"there is no pipeline {run[:40]!r}")
-        told = self._account.read(Pipeline, f"{at.url}/pipelines/{run}", f"read pipeline {run}")
-        if told.status not in _ENDED or told.source == "external":
+        at, (pipeline, _) = self._places.at(repository.name), _parts(run)
+        told = self._account.read(Pipeline, f"{at.url}/pipelines/{pipeline}", f"read pipeline {pipeline}")
+        if told.source == "external":
             return None
+        if told.status not in _ENDED:
+            raise Unavailable(f"pipeline {pipeline} goes on")
         began = told.created_at or datetime.fromtimestamp(0, UTC)
         return FoundRun(id=run, sha=told.sha, branch=told.ref, began=began, ended=told.updated_at or began)
+
+    def ended(self, repository: Repository, since: datetime) -> list[str]:
+        """See `ForgeReports.ended`. With globs also what ran another time: no webhook tells it."""
+        if repository.name not in self._wanted:
+            return []
+        at, found = self._places.at(repository.name), list[str]()
+        asked = {"updated_after": since.isoformat(), "scope": "finished", "order_by": "updated_at"}
+        for told in self._account.pages(
+            Pipeline, f"{at.url}/pipelines", f"read the pipelines of {at.key}", asked
+        ):
+            if told.source == "external":
+                continue
+            found.append(str(told.id))
+            if self._wanted[repository.name]:
+                times = max((time for time, _ in self._jobs(at, told.id)), default=1)
+                found += [f"{told.id}.{time}" for time in range(2, min(times, _MOST_TIMES) + 1)]
+        return found
 
     def fetch(self, repository: Repository, run: FoundRun) -> Iterator[Fetched]:
         """See `ForgeReports.fetch`; a place is a job, or the pipeline."""
         at, globs = self._places.at(repository.name), self._wanted.get(repository.name, ())
+        pipeline, wanted = _parts(run.id)
         found = 0
-        for job in self._jobs(at, run) if globs else ():
+        for time, job in self._jobs(at, pipeline) if globs else ():
+            if time != wanted or job.artifacts_file is None:
+                continue
             fetched = self._of_job(at, repository, run, job)
             found += len(fetched.reports)
             yield fetched
-        if not found:
+        if not found and wanted == 1:
             yield self._of_pipeline(at, repository, run)
 
     def health(self) -> Health:
@@ -90,11 +115,14 @@ class GitlabReports:
             return Health(ok=False, detail=str(error), remedy=explain(error))
         return Health(ok=True, detail=f"reports of {len(self._wanted)} projects are wanted")
 
-    def _jobs(self, at: Place, run: FoundRun) -> Iterator[_Job]:
-        path, doing = f"{at.url}/pipelines/{run.id}/jobs", f"read the jobs of pipeline {run.id}"
-        for job in self._account.pages(_Job, path, doing, {"include_retried": "true"}):
-            if job.artifacts_file is not None:
-                yield job
+    def _jobs(self, at: Place, pipeline: int) -> Iterator[tuple[int, _Job]]:
+        """Each job, and for which time one of its name ran, the first ones first."""
+        path, doing = f"{at.url}/pipelines/{pipeline}/jobs", f"read the jobs of pipeline {pipeline}"
+        times: Counter[str] = Counter()
+        found = self._account.pages(_Job, path, doing, {"include_retried": "true"})
+        for job in sorted(found, key=lambda job: job.id):
+            times[job.name] += 1
+            yield times[job.name], job
 
     def _of_job(self, at: Place, repository: Repository, run: FoundRun, job: _Job) -> Fetched:
         doing = f"download the artifacts of job {job.id}"
@@ -107,21 +135,32 @@ class GitlabReports:
         globs = self._wanted[repository.name]
         found, complaints = reports_in(packed, lambda name: any_match((name,), globs))
         facts = run.facts(repository.name, github=False).filled(run="", sha="", branch="", job=job.name)
+        # Jobs know the pipeline alone, and lines of attempts say it.
+        facts = replace(facts, run=str(_parts(run.id)[0]))
         reports, told = [], [f"job {job.id}: {each}" for each in complaints]
         for number, (_, body) in enumerate(found, start=1):
             try:
-                reports.append(read(body, facts, now=run.ended))
+                reports.append(replace(read(body, facts, now=run.ended), run=run.id))
             except BadInput as error:
                 told.append(f"job {job.id}, file {number}: {error}")
         return Fetched(reports=tuple(reports), complaints=tuple(told))
 
     def _of_pipeline(self, at: Place, repository: Repository, run: FoundRun) -> Fetched:
-        doing = f"read the test report of pipeline {run.id}"
-        answer = self._account.send("GET", f"{at.url}/pipelines/{run.id}/test_report", doing)
+        pipeline, _ = _parts(run.id)
+        doing = f"read the test report of pipeline {pipeline}"
+        answer = self._account.send("GET", f"{at.url}/pipelines/{pipeline}/test_report", doing)
         document = parsed(TestReportDocument, answer.body, doing)
         return Fetched(
             reports=tuple(read_document(document, run.facts(repository.name, github=False), now=run.ended))
         )
+
+
+def _parts(run: str) -> tuple[int, int]:
+    """The pipeline, and for which time its jobs ran."""
+    found = _RUN.fullmatch(run)
+    if found is None:
+        raise NotFound(f"there is no pipeline {run[:40]!r}")
+    return int(found["pipeline"]), int(found["time"] or 1)
 
 
 BACKEND = Backend(kind="reports", name="gitlab", scopes=(SCOPE,), build=GitlabReports)

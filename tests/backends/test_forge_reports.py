@@ -20,6 +20,7 @@ from tests.fakes.github_artifacts import zipped
 from tests.fakes.github_setup import declared, reports_on
 from tests.fakes.github_shapes import BEGAN, Fault
 from tests.fakes.gitlab import FakeGitlab
+from tests.fakes.gitlab_ci import again as again_of
 from tests.fakes.gitlab_setup import reports_on as reports_on_gitlab
 from tests.fakes.gitlab_state import PipelineState
 from tests.fakes.report_shelf import ReportShelf
@@ -93,7 +94,22 @@ class TestGithub:
         github.runs.attempt(10, 1, SHA, began=BEGAN, fork=True, branch="main")
         github.runs.attempt(11, 1, SHA, began=BEGAN, status="in_progress")
         forge = reports_on(github, "*")
-        assert [forge.run(SHOP, run) for run in ("10.1", "11.1")] == [None, None]
+        assert forge.run(SHOP, "10.1") is None
+        with pytest.raises(Unavailable, match="goes on"):
+            forge.run(SHOP, "11.1")
+
+    def test_attempts_that_ended_since_are_found_and_none_of_forks_or_of_what_nobody_wants(
+        self, github: FakeGithub
+    ) -> None:
+        github.page_size = 1
+        github.runs.attempt(7, 1, SHA, began=BEGAN - 90 * MINUTE)
+        github.runs.attempt(8, 1, SHA, began=BEGAN - 90 * MINUTE)
+        github.runs.attempt(8, 2, SHA, began=BEGAN - 4 * MINUTE)
+        github.runs.attempt(10, 1, SHA, began=BEGAN, fork=True)
+        github.runs.attempt(11, 1, SHA, began=BEGAN, status="in_progress")
+        found = reports_on(github, "*").ended(SHOP, BEGAN)
+        assert sorted(found) == ["8.1", "8.2", "9.1", "9.2"]
+        assert reports_on(github, "*").ended(declared("other"), BEGAN) == []
 
     @pytest.mark.parametrize("run", ["9.3", "9", "", "../9.1", "9.1.1", "٩.1", "9" * 30 + ".1"])
     def test_a_run_that_is_none_is_not_found(self, github: FakeGithub, run: str) -> None:
@@ -148,6 +164,32 @@ class TestGitlab:
         assert told(found) == [(str(pipeline.id), "work", "unit", ["fail"])]
         assert any("no sound zip" in complaint for one in found for complaint in one.complaints)
 
+    def test_what_ran_for_the_second_time_is_a_run_of_its_own(
+        self, gitlab: FakeGitlab, pipeline: PipelineState
+    ) -> None:
+        unit, lint = pipeline.jobs
+        again = again_of(gitlab, pipeline, unit)
+        lines = '{"test": "t", "run": "%s", "sha": "%s", "at": "2026-01-01", "outcome": "%s"}'
+        first, second = (lines % (pipeline.id, SHA, outcome) for outcome in ("fail", "pass"))
+        gitlab.shop.archives = {
+            unit.id: zipped({"out.jsonl": first}),
+            again.id: zipped({"out.jsonl": second}),
+            lint.id: zipped({"out.jsonl": first}),
+        }
+        forge = reports_on_gitlab(gitlab, "out.jsonl")
+        with pytest.raises(Unavailable, match="goes on"):
+            forge.run(SHOP, str(pipeline.id))
+        gitlab.finish(pipeline)
+        name = str(pipeline.id)
+        assert forge.ended(SHOP, BEGAN) == [name, f"{name}.2"]
+        assert told(fetched(forge, name)) == [
+            (name, "work", "unit", ["fail"]),
+            (name, "work", "lint", ["fail"]),
+        ]
+        assert told(fetched(forge, f"{name}.2")) == [(f"{name}.2", "work", "unit", ["pass"])]
+        assert forge.ended(SHOP, BEGAN + 60 * MINUTE) == []
+        assert reports_on_gitlab(gitlab).ended(SHOP, BEGAN) == [name], "its own report knows no times"
+
     def test_without_a_file_in_any_archive_the_pipelines_report_is_taken(
         self, gitlab: FakeGitlab, pipeline: PipelineState
     ) -> None:
@@ -159,7 +201,8 @@ class TestGitlab:
         self, gitlab: FakeGitlab
     ) -> None:
         forge = reports_on_gitlab(gitlab)
-        assert forge.run(SHOP, str(gitlab.shop.pipeline(SHA, "work").id)) is None
+        with pytest.raises(Unavailable, match="goes on"):
+            forge.run(SHOP, str(gitlab.shop.pipeline(SHA, "work").id))
         outside = gitlab.shop.pipeline(SHA, "work")
         outside.source, outside.status = "external", "success"
         assert forge.run(SHOP, str(outside.id)) is None
@@ -214,6 +257,6 @@ class TestActivity:
         asked = FetchReports(repository="shop", run="9.1")
         activities = ForgeReportActivities(reports_on(github, "*"), shelf, {"shop": SHOP})
         taken = ActivityEnvironment().run(activities.fetch_reports, asked)
-        assert taken == TakenIn(complaints=("the run goes on, or is a fork's",))
+        assert taken == TakenIn(complaints=("the run is a fork's",))
         with pytest.raises(ApplicationError, match="no forge is configured"):
             ActivityEnvironment().run(ForgeReportActivities(None, shelf, {}).fetch_reports, asked)

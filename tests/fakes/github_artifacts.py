@@ -53,9 +53,15 @@ class ArtifactDesk:
         known = {
             "id": run, "run_attempt": number, "head_sha": sha, "head_branch": branch, "status": status,
             "head_repository": sample(models.MinimalRepository, {"full_name": home, "name": "shop"}),
-            "run_started_at": began.isoformat(), "updated_at": (began + timedelta(minutes=10)).isoformat(),
+            "run_started_at": began.isoformat(), "created_at": self._created(run, began),
+            "updated_at": (began + timedelta(minutes=10)).isoformat(),
         }  # fmt: skip
         self.attempts.append(sample(models.WorkflowRun, known))
+
+    def _created(self, run: int, began: datetime) -> str:
+        """A run was created when its first attempt was."""
+        first = next((each["created_at"] for each in self.attempts if each["id"] == run), began.isoformat())
+        return str(first)
 
     def upload(
         self, run: int, name: str, content: bytes, *, at: datetime, size: int = 0, expired: bool = False

@@ -1,6 +1,6 @@
 """Check runs, commit statuses and workflow runs in the model of GitHub. CI reports through `CheckDesk`."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -129,14 +129,23 @@ class CheckDesk:
         return httpx.Response(201, json={})
 
     def _list_workflows(self, repo: "Repo", actor: Json, query: Any, body: Json) -> httpx.Response:
+        """Of each run the last attempt, the newest runs first."""
+        after = datetime.fromisoformat(query.get("created", ">=1970-01-01T00:00:00Z").removeprefix(">="))
+        last = {each["id"]: each for each in (*self.workflows, *self._github.runs.attempts)}
         found = [
             each
-            for each in self.workflows
+            for each in reversed(last.values())
             if each["head_sha"] == query.get("head_sha", each["head_sha"])
-            and each["check_suite_id"] == int(query.get("check_suite_id", each["check_suite_id"]))
+            and each.get("check_suite_id", 0)
+            == int(query.get("check_suite_id", each.get("check_suite_id", 0)))
+            and each["status"] == query.get("status", each["status"])
+            and datetime.fromisoformat(each["created_at"]) >= after
         ]
-        document = {"total_count": len(found), "workflow_runs": found}
-        return httpx.Response(200, json=sample(models.ReposOwnerRepoActionsRunsGetResponse200, document))
+        answer = self._github.page(found, query, f"{_HERE}/{repo.name}/actions/runs")
+        document = {"total_count": len(found), "workflow_runs": answer.json()}
+        links = {"link": answer.headers["link"]} if "link" in answer.headers else {}
+        model = models.ReposOwnerRepoActionsRunsGetResponse200
+        return httpx.Response(200, json=sample(model, document), headers=links)
 
     def _rerun(self, repo: "Repo", actor: Json, query: Any, body: Json, number: str) -> httpx.Response:
         workflow = self._workflow(number)

@@ -1,6 +1,7 @@
 """Pipelines, jobs and commit statuses of the fake: https://docs.gitlab.com/api/pipelines/,
 https://docs.gitlab.com/api/jobs/, https://docs.gitlab.com/api/commits/#commit-status."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -42,9 +43,16 @@ class _Ci:
         self._gitlab = gitlab
 
     def pipelines(self, at: ProjectState, query: Query, body: Json) -> httpx.Response:
-        wanted = query.get("sha")
-        found = [each for each in reversed(at.pipelines) if wanted is None or each.sha == wanted[0]]
-        return page_of([documents.pipeline(at, each) for each in found], query, self._gitlab.page_size)
+        wanted, after = query.get("sha"), query.get("updated_after", ["1970-01-01T00:00:00Z"])[0]
+        found = [
+            document
+            for each in reversed(at.pipelines)
+            if (wanted is None or each.sha == wanted[0])
+            and (query.get("scope") != ["finished"] or each.status in _ENDED)
+            and (document := documents.pipeline(at, each))
+            and datetime.fromisoformat(document["updated_at"]) >= datetime.fromisoformat(after)
+        ]
+        return page_of(found, query, self._gitlab.page_size)
 
     def one(self, at: ProjectState, query: Query, body: Json, pipeline: str) -> httpx.Response:
         for each in at.pipelines:
@@ -156,3 +164,8 @@ class _Ci:
 def outside(gitlab: "FakeGitlab", sha: str, name: str, state: str, description: str | None = None) -> None:
     """A system outside GitLab reports of a commit of the shop."""
     _Ci(gitlab).outside(gitlab.shop, sha, name, state, description)
+
+
+def again(gitlab: "FakeGitlab", made: PipelineState, job: JobState) -> JobState:
+    """Somebody retries a job of the shop's pipeline, which goes on."""
+    return _Ci(gitlab)._again(gitlab.shop, made, job)

@@ -23,6 +23,7 @@ from activities.chat import ChatActivities
 from activities.executing import ExecutionActivities
 from activities.ledger import LedgerActivities, LedgerDoor
 from activities.look import LookActivities
+from activities.missed_reports import MissedReports
 from activities.policies import PolicyActivities
 from activities.ports import Chat, Health, PolicyFiles, PolicySource
 from activities.reconcile import ReconcileActivities
@@ -164,6 +165,7 @@ async def house(
                 reconcile.stranded,
                 reconcile.unscored,
                 ReportActivities(audit, organisation).weekly,
+                MissedReports(None, {}, client).begin_fetches,
                 tests.tend_results,
                 executing.begin_executions,
                 chats.digest,

@@ -16,7 +16,7 @@ def after(chore: Chore, last: datetime | None, *, failed: bool = False, now: dat
     return next_time(chore, RHYTHM, done, now)
 
 
-@pytest.mark.parametrize("chore", [Chore.RELOAD, Chore.RECONCILE, Chore.SCORE, Chore.RESULTS])
+@pytest.mark.parametrize("chore", [Chore.RELOAD, Chore.RECONCILE, Chore.SCORE, Chore.FETCH, Chore.RESULTS])
 def test_what_has_never_been_done_is_due_at_once(chore: Chore) -> None:
     assert after(chore, None) == NOON
 

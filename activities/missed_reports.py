@@ -1,0 +1,95 @@
+"""Runs of the forge's CI of which no webhook told us: it came while the engine was away, or never.
+
+Whoever hears of a run begins the same workflow under the same name, so that it is fetched once.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from activities.failures import as_application_error
+from activities.forge_reports import FetchReports
+from activities.forge_reports_port import ForgeReports
+from leverframe.model.errors import LeverframeError, Unavailable
+from leverframe.model.ids import report_fetch_id
+from leverframe.model.topology import Repository
+
+REPORT_FETCH = "ReportFetchWorkflow"
+RPC_SECONDS = 5
+MOST_BACK = timedelta(days=2)
+"""What ended before is stale."""
+OVERLAP = timedelta(minutes=30)
+"""The forge's clock, and its list, may be behind."""
+
+_log = structlog.get_logger(__name__)
+
+
+async def begin_fetch(client: Client, repository: str, run: str, *, task_queue: str) -> bool:
+    """Have the reports of a run fetched; False: they were, or are being. One that failed is begun again.
+
+    Raises:
+        Unavailable: the engine did not take it.
+    """
+    try:
+        await client.start_workflow(
+            REPORT_FETCH,
+            FetchReports(repository=repository, run=run),
+            id=report_fetch_id(repository, run),
+            task_queue=task_queue,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            static_summary=f"Test reports of {repository}, run {run}",
+            rpc_timeout=timedelta(seconds=RPC_SECONDS),
+        )
+    except WorkflowAlreadyStartedError:
+        return False
+    except RPCError as error:
+        raise Unavailable(f"the engine answered {error.status.name}") from error
+    except RuntimeError as error:
+        # What a lazy client raises that can't connect.
+        raise Unavailable("the engine can't be reached") from error
+    return True
+
+
+class MissedReports:
+    """Looks what has ended. `forge` is None where changes are kept in the store."""
+
+    def __init__(
+        self, forge: ForgeReports | None, repositories: Mapping[str, Repository], client: Client
+    ) -> None:
+        self._forge = forge
+        self._repositories = repositories
+        self._client = client
+
+    @activity.defn(name="begin_fetches")
+    async def begin_fetches(self, since: datetime) -> int:
+        """Begin to fetch the reports of the runs that ended since and are not fetched yet; how many.
+
+        A repository that can't be looked at keeps no other waiting.
+
+        Raises:
+            ApplicationError: `Unavailable` when the engine did not answer, or the last error of a repository.
+        """
+        if self._forge is None:
+            return 0
+        since = max(since, datetime.now(UTC) - MOST_BACK) - OVERLAP
+        begun, failed = 0, None
+        for repository in self._repositories.values():
+            try:
+                runs = await asyncio.to_thread(self._forge.ended, repository, since)
+                for run in runs:
+                    begun += await begin_fetch(
+                        self._client, repository.name, run, task_queue=activity.info().task_queue
+                    )
+            except LeverframeError as error:
+                _log.warning("reports.missed", repository=repository.name, why=str(error))
+                failed = error
+        if failed is not None:
+            raise as_application_error(failed) from failed
+        return begun
