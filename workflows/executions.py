@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.sandbox import SandboxActivities
     from leverframe.model.executions import Executed, ExecutionOrder
     from leverframe.model.releases import Artifact
+    from workflows import attributes
     from workflows.queues import SANDBOX
 
 AT_ONCE = 4
@@ -58,6 +59,7 @@ class ExecutionsWorkflow:
     @workflow.run
     async def run(self, start: ExecutionsStart) -> str:
         """What it did, in a sentence."""
+        workflow.upsert_search_attributes([attributes.REPOSITORY.value_set(self._repository)])
         while orders := await self._plan():
             if self._rounds - start.rounds >= ROUNDS:
                 workflow.continue_as_new(

@@ -28,6 +28,8 @@ from leverframe.model.executions import ExecutionPurpose, Kind
 
 MOST_RECHECKED = 10
 """Tests of one run: where more only fail, the change broke something."""
+FOR_PROBES = 4
+"""One part in so many of a day's executions is not for rechecks."""
 ANOTHER_FLAKE = timedelta(days=90)
 CAUSE = "cause"
 """The series of jobs that only look for a cause."""
@@ -78,6 +80,11 @@ class Asker:
         used = (connection.execute(spent).scalar() or 0) if asking.a_day else 0
         self.left = max(asking.a_day - int(used), 0) if asking.checks else 0
         """Executions that policy still allows today."""
+
+    @property
+    def left_for_rechecks(self) -> int:
+        """Without what is kept for probes: breaks are many, and a discordance can't be probed tomorrow."""
+        return max(self.left - self._asking.a_day // FOR_PROBES, 0)
 
     def may_ask(self, sha: str) -> bool:
         """Whether there is something left, and the commit may be had."""
@@ -205,7 +212,7 @@ def ask_rechecks(asker: Asker, settled: Settled, suite: Suite) -> bool:
     if not failed or in_trouble(suite, run, shelf):
         return False
     for test in failed:
-        count = recheck(shelf.history(test), shelf.seen(test), run.of(test), asker.left)
+        count = recheck(shelf.history(test), shelf.seen(test), run.of(test), asker.left_for_rechecks)
         if count and asker.asked < MOST_RECHECKED:
             asker.ask(
                 Wish(
