@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from pydantic import Field
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from activities.failures import as_application_error
 from activities.forge_reports import FetchReports
 from activities.forge_reports_port import ForgeReports
 from leverframe.model.errors import LeverframeError, Unavailable
+from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.ids import report_fetch_id
 from leverframe.model.topology import Repository
 
@@ -57,6 +58,22 @@ async def begin_fetch(client: Client, repository: str, run: str, *, task_queue: 
     return True
 
 
+class LookedForRuns(Frozen):
+    """Repository → when the forge last said, of it, what had ended."""
+
+    at: dict[Slug, Instant] = Field(default_factory=dict)
+
+
+class Begun(Frozen):
+    """What was found."""
+
+    fetches: int = 0
+    looked: tuple[Slug, ...] = ()
+    """Repositories of which the forge said what has ended."""
+    trouble: str = ""
+    """Of the last one that could not be looked at."""
+
+
 class MissedReports:
     """Looks what has ended. `forge` is None where changes are kept in the store."""
 
@@ -68,28 +85,26 @@ class MissedReports:
         self._client = client
 
     @activity.defn(name="begin_fetches")
-    async def begin_fetches(self, since: datetime) -> int:
-        """Begin to fetch the reports of the runs that ended since and are not fetched yet; how many.
+    async def begin_fetches(self, before: LookedForRuns) -> Begun:
+        """Begin to fetch the reports of the runs that ended since and are not fetched yet.
 
         A repository that can't be looked at keeps no other waiting.
-
-        Raises:
-            ApplicationError: `Unavailable` when the engine did not answer, or the last error of a repository.
         """
+        begun = Begun()
         if self._forge is None:
-            return 0
-        since = max(since, datetime.now(UTC) - MOST_BACK) - OVERLAP
-        begun, failed = 0, None
+            return begun
+        oldest = datetime.now(UTC) - MOST_BACK
         for repository in self._repositories.values():
+            since = max(before.at.get(repository.name, oldest), oldest) - OVERLAP
+            fetches = begun.fetches
             try:
-                runs = await asyncio.to_thread(self._forge.ended, repository, since)
-                for run in runs:
-                    begun += await begin_fetch(
+                for run in await asyncio.to_thread(self._forge.ended, repository, since):
+                    fetches += await begin_fetch(
                         self._client, repository.name, run, task_queue=activity.info().task_queue
                     )
+                begun = begun.model_copy(update={"looked": (*begun.looked, repository.name)})
             except LeverframeError as error:
                 _log.warning("reports.missed", repository=repository.name, why=str(error))
-                failed = error
-        if failed is not None:
-            raise as_application_error(failed) from failed
+                begun = begun.model_copy(update={"trouble": f"{repository.name}: {error}"[:500]})
+            begun = begun.model_copy(update={"fetches": fetches})
         return begun

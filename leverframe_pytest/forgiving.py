@@ -10,6 +10,7 @@ failure and run the test again first. With pytest-xdist that happens in the work
 """
 
 import re
+import time
 from collections.abc import Generator
 from datetime import date
 from typing import Any
@@ -32,6 +33,9 @@ _PHASES = ("setup", "call", "teardown")
 _TIMEOUT = re.compile(r"Timeout \(?>?\s*\d")
 """How pytest-timeout begins its failures."""
 _LONGEST_PROPERTY = 4_000
+LONGEST_SECONDS = 600
+"""After so long a test is not executed once more: a slow one that is broken must not take the job's time."""
+_TOO_LONG = f"it did not pass within {LONGEST_SECONDS // 60} minutes, executed again and again"
 
 
 class _UnderWay:
@@ -98,8 +102,11 @@ class Forgiver:
         try:
             done = yield
             now.repeating, why = True, ""
+            until = time.monotonic() + LONGEST_SECONDS
             for _ in range(entry.executions):
-                if not now.wants_more or (why := _not_fresh(item)):
+                if not now.wants_more:
+                    break
+                if why := _TOO_LONG if time.monotonic() >= until else _not_fresh(item):
                     break
                 # The whole hook, so that what other plugins put around a test is around this execution, too.
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.executing import ExecutionActivities
     from activities.ledger import LedgerActivities
     from activities.look import Look, LookActivities, Sighted
-    from activities.missed_reports import MOST_BACK, MissedReports
+    from activities.missed_reports import LookedForRuns, MissedReports
     from activities.policies import PolicyActivities
     from activities.pulse import MISSED_AFTER
     from activities.reconcile import ReconcileActivities, Stranded, Unscored
@@ -81,8 +81,7 @@ class HousekeepingStart(Frozen):
     """By observation, when the world is asked again what people did."""
     told: str = ""
     """The refused policy that people have been told of."""
-    looked_for_runs: Instant | None = None
-    """When the forge was last asked, with success, which runs of its CI have ended."""
+    looked_for_runs: LookedForRuns = LookedForRuns()
 
 
 class Tidied(Frozen):
@@ -297,16 +296,20 @@ class HousekeepingWorkflow:
             return Sighted(happened="unknown", by_reservation=False, outcome=None, detail=str(error.cause))
 
     async def _fetch(self) -> str:
-        """What ended since the last time that everything could be looked at, whoever was away since."""
+        """What ended since the last time that the forge could say it. Raises _Refused."""
         now = workflow.now()
-        begun: int = await workflow.execute_activity_method(
+        begun = await workflow.execute_activity_method(
             MissedReports.begin_fetches,
-            self._looked_for_runs or now - MOST_BACK,
+            self._looked_for_runs,
             start_to_close_timeout=_RESULTS_TIMEOUT,
             retry_policy=_TRIES,
         )
-        self._looked_for_runs = now
-        return f"{begun:,} runs are fetched of which no webhook told"
+        at = self._looked_for_runs.at | dict.fromkeys(begun.looked, now)
+        self._looked_for_runs = LookedForRuns(at=at)
+        said = f"{begun.fetches:,} runs are fetched of which no webhook told"
+        if begun.trouble:
+            raise _Refused(f"{said}; {begun.trouble}")
+        return said
 
     async def _results(self) -> str:
         said = await workflow.execute_activity_method(
