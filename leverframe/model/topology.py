@@ -102,11 +102,11 @@ HARMS = (10.0, 5.0, 3.0, 2.0, 1.5)
 class GateRules(Frozen):
     """What the gate promises, however often it looks."""
 
-    alpha: float = Field(default=0.05, gt=0, lt=1)
+    alpha: float = Field(default=0.02, gt=0, lt=1)
     """A release at most `r0` times as bad as stable is taken back with at most this probability."""
     beta: float = Field(default=0.05, gt=0, lt=1)
     """A harm that a step must exclude passes for excluded with at most this probability."""
-    r0: float = Field(default=1.02, ge=1, le=10)
+    r0: float = Field(default=1.0, ge=1, le=10)
     """So many times stable's rate is tolerated."""
     negligible: float = Field(default=0.0005, gt=0, lt=0.5)
     """Harm is excluded, too, when the canary's own rate is surely below this one, whatever stable's is."""
@@ -120,7 +120,7 @@ class GateRules(Frozen):
     levels: tuple[Annotated[float, Field(gt=1, le=10)], ...] = Field(default=HARMS, min_length=1)
     """The harms of which each step certifies the absence."""
 
-    at_once: float = Field(default=0.95, gt=0, lt=1)
+    at_once: float = Field(default=0.98, gt=0, lt=1)
     """The share of harms that are taken to show from the first request on; the rest begins on later steps."""
 
     def begins(self, step: int, steps: int, stretch: int) -> float:

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -54,7 +54,6 @@ class Exporter:
     slow: int = 0
     restarts: int = 0
     broken: bool = False
-    scrapes: list[float] = field(default_factory=list)
 
     def page(self) -> str:
         labels = f'revision="{self.revision}"'
@@ -72,6 +71,7 @@ class Pods:
     """The exporters, behind one port of each arm."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.of = {"stable": Exporter(OLD), "canary": Exporter(NEW)}
         self.servers = {name: self._serve(name) for name in self.of}
 
@@ -86,7 +86,6 @@ class Pods:
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.end_headers()
                 self.wfile.write(body)
-                exporter.scrapes.append(time.time())
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -96,9 +95,22 @@ class Pods:
         return server
 
     def scraped(self, *names: str) -> None:
-        """Wait until what the exporters show now has been scraped, and a second scrape has begun after it."""
-        seen = {name: len(self.of[name].scrapes) for name in names or self.of}
-        until(lambda: all(len(self.of[name].scrapes) >= count + 2 for name, count in seen.items()))
+        """Wait until the server has what the exporters show now: it says when it scraped which."""
+        wanted = time.time()
+
+        def there() -> bool:
+            now = {name: self._scraped_at(name) for name in names or self.of}
+            return all(at > wanted for at in now.values())
+
+        until(there)
+
+    def _scraped_at(self, name: str) -> float:
+        """When the last scrape began that ended as it should: with a page, or failed where it is broken."""
+        up = 0 if self.of[name].broken else 1
+        query = f'timestamp(up{{pod="{name}"}} == {up})'
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, trust_env=False)
+        found = answer.raise_for_status().json()["data"]["result"]
+        return float(found[0]["value"][1]) if found else 0.0
 
 
 def until(reached: Callable[[], bool]) -> None:
@@ -120,12 +132,13 @@ def pods() -> Iterator[Pods]:
 def metrics(pods: Pods, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusMetrics]:
     place = tmp_path_factory.mktemp("prometheus")
     (port,) = free_ports(1)
+    pods.url = f"http://127.0.0.1:{port}"
     with serving(place, pods, port):
         environment = World.with_stable()
         environment.overlays["production"] = NEW
         arms = environment.arms["production"].model_copy(update={"canary": NEW, "percent": 5})
         environment.arms["production"] = arms
-        api = PrometheusApi(url=f"http://127.0.0.1:{port}")
+        api = PrometheusApi(url=pods.url)
         yield PrometheusMetrics(api, FakeEnvironments(environment), {"shop": QUERIES}, settled_seconds=0)
 
 
@@ -138,7 +151,7 @@ class serving:  # noqa: N801 - a context manager reads as a verb
             for name, server in pods.servers.items()
         )
         (place / "prometheus.yml").write_text(
-            "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n"
+            "global: {scrape_interval: 2s, scrape_timeout: 2s}\nscrape_configs:\n"
             f"  - job_name: shop\n    static_configs:\n{targets}"
         )
         self._command = [

@@ -1,14 +1,20 @@
 """What the gate will be able to see at a given traffic, before a rollout begins. Pure.
 
-For a step with split ρ, a base rate and a true ratio, the events of both arms are Poisson. Their joint
-deviation that hurts the test most, at the distance z of nine in ten (1.2816), stands for the unlucky rollout:
-the smallest exposure at which even that one is decided is what nine in ten need. This is a first-order
-approximation (the test's logarithm is linear in the counts for each alternative); tests compare it with
-simulated rollouts.
+What is said is when nine of ten rollouts are decided, half of them much sooner. The events of both arms are
+Poisson, and the logarithm of the evidence is taken for normal: its mean less 1.2816 deviations (the quantile
+of nine in ten) is that of the unlucky rollout.
+
+- Red: what one stretch of time says for each alternative, under its ceiling, is averaged over the numbers of
+  bad events that both arms may show in it.
+- Green: the evidence is linear in the counts, and their joint deviation that hurts most is taken.
+
+Tests compare both with simulated rollouts.
 """
 
+import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
@@ -16,9 +22,8 @@ from pydantic import Field
 from leverframe.model.frozen import Frozen
 from leverframe.model.releases import Count
 from leverframe.model.topology import GateRules
-from workflows.release.ceiling import COLD
-from workflows.release.judge import rule_tests
-from workflows.release.sequential import NANO, Mixture
+from workflows.release.judge import RuleTests, rule_tests
+from workflows.release.sequential import NANO, Battery, Exposure, Mixture
 
 NINE_IN_TEN = 1.2816
 """The normal quantile of 0.9."""
@@ -27,7 +32,11 @@ FORETOLD = (1.5, 2.0, 5.0, 10.0)
 """The ratios to stable's rate whose sighting is foretold."""
 
 MOST = 1e12
-"""Canary requests beyond which nothing is promised."""
+"""Canary requests, or minutes, beyond which nothing is promised."""
+
+
+ROUGHLY = 12.0
+"""Bad events of stable in one stretch from which on their spread is taken for two numbers."""
 
 
 class Sight(Frozen):
@@ -105,35 +114,102 @@ def _step(rules: GateRules, traffic: Traffic, weight: float, counts_for: float) 
     saturated = rules.looks(traffic.poll_seconds, len(traffic.weights), counts_for) * poll
     enough = -math.log(rules.alpha) - math.log(counts_for)
 
-    def sight(ratio: float, requests: float | None, *, unseen: float, least: float) -> Sight:
-        if requests is None:
+    def red(ratio: float) -> Sight:
+        minutes = _until_red(rules, traffic, share, ratio, enough)
+        if minutes is None:
             return Sight(ratio=ratio, canary_requests=None, minutes=None)
-        minutes = max(warm_up + unseen + requests / per_minute, least)
-        return Sight(ratio=ratio, canary_requests=math.ceil(requests), minutes=round(minutes, 1))
+        requests = math.ceil(minutes * per_minute)
+        return Sight(
+            ratio=ratio, canary_requests=requests, minutes=round(max(warm_up + minutes, saturated), 1)
+        )
+
+    def green(level: float, test: Mixture) -> Sight:
+        requests = _until_clear(rules, test, share, base)
+        if requests is None:
+            return Sight(ratio=level, canary_requests=None, minutes=None)
+        minutes = max(warm_up + cold + requests / per_minute, warm_up + cold + poll)
+        return Sight(ratio=level, canary_requests=math.ceil(requests), minutes=round(minutes, 1))
 
     return StepOutlook(
         weight=weight,
         canary_rps=traffic.rps * share,
-        red=tuple(
-            sight(
-                ratio,
-                _until_red(rules, share, base, ratio, enough),
-                unseen=0.0 if ratio >= COLD else cold,
-                least=saturated,
-            )
-            for ratio in FORETOLD
-        ),
+        red=tuple(red(ratio) for ratio in FORETOLD),
         green=tuple(
-            sight(level, _until_clear(rules, test, share, base), unseen=cold, least=warm_up + cold + poll)
+            green(level, test)
             for level, test in zip(rules.levels, rule_tests(rules).clearances.tests, strict=True)
         ),
     )
 
 
-def _until_red(rules: GateRules, share: float, base: float, ratio: float, enough: float) -> float | None:
-    if ratio <= rules.r0 or base == 0:
+def _until_red(rules: GateRules, traffic: Traffic, share: float, ratio: float, enough: float) -> float | None:
+    """Minutes until nine of ten rollouts at this ratio are red."""
+    if ratio <= rules.r0 or traffic.base_error == 0:
         return None
-    return _least(lambda requests: _log_at(rule_tests(rules).harm, requests, share, base, ratio), enough)
+    tests, length = rule_tests(rules), max(rules.burst_seconds, traffic.poll_seconds)
+    both = traffic.rps * length * traffic.base_error
+    canary, stable = both * share * ratio, both * (1 - share)
+    warm = _stretch(tests, tests.harm, canary, stable, share, cold=False)
+    first = _stretch(tests, tests.cold, canary, stable, share, cold=True)
+
+    def log(minutes: float) -> float:
+        cold = min(minutes * 60, rules.cold_seconds) / length
+        rest = minutes * 60 / length - cold
+        logs = [
+            cold * before.mean
+            + rest * after.mean
+            - NINE_IN_TEN * math.sqrt(cold * before.variance + rest * after.variance)
+            for before, after in zip(first, warm, strict=True)
+        ]
+        return tests.harm.log(tuple(math.floor(log * NANO) for log in logs))
+
+    return _least(log, enough, least=length / 60 / 50)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What one stretch says for one alternative, in nats."""
+
+    mean: float
+    variance: float
+
+
+def _stretch(
+    tests: RuleTests, against: Mixture | Battery, canary: float, stable: float, share: float, *, cold: bool
+) -> list[_Said]:
+    """Of every alternative, for the mean numbers of bad events of both arms in a stretch."""
+    nothing = tests.harm.nothing
+    total = 10 * MOST
+    means, squares = [0.0] * len(nothing), [0.0] * len(nothing)
+    for (bad, one), (other, part) in itertools.product(_poisson(canary), _either(stable)):
+        seen = Exposure(
+            canary=Count(bad=bad, total=round(total * share)),
+            stable=Count(bad=other, total=round(total * (1 - share))),
+        )
+        said = tests.ceiling.under(
+            against.by_ratio(seen), seen.tolerable(tests.harm.null), nothing, cold=cold
+        )
+        for number, nano in enumerate(said):
+            means[number] += one * part * nano / NANO
+            squares[number] += one * part * (nano / NANO) ** 2
+    return [_Said(mean, max(0.0, square - mean**2)) for mean, square in zip(means, squares, strict=True)]
+
+
+def _poisson(mean: float) -> list[tuple[int, float]]:
+    """Numbers and their chances: all within four deviations, or some sixty of them."""
+    spread = 4 * math.sqrt(mean) + 3
+    low, high = max(0, math.floor(mean - spread)), math.ceil(mean + spread)
+    numbers = range(low, high + 1, 1 + (high - low) // 60)
+    logs = [number * math.log(mean) - mean - math.lgamma(number + 1) for number in numbers]
+    chances = [math.exp(log) for log in logs]
+    whole = math.fsum(chances)
+    return [(number, chance / whole) for number, chance in zip(numbers, chances, strict=True)]
+
+
+def _either(mean: float) -> list[tuple[int, float]]:
+    """The same in two numbers where it is large: a deviation below, and one above."""
+    if mean < ROUGHLY:
+        return _poisson(mean)
+    return [(round(mean - math.sqrt(mean)), 0.5), (round(mean + math.sqrt(mean)), 0.5)]
 
 
 def _until_clear(rules: GateRules, test: Mixture, share: float, base: float) -> float | None:
@@ -164,15 +240,15 @@ def _faultless_at(rules: GateRules, requests: float, base: float) -> float:
     return test.log(test.by_rate(count))
 
 
-def _least(reached: Callable[[float], float], enough: float) -> float | None:
-    """The smallest exposure at which the evidence is enough: doubling, then halving the interval."""
-    high = 1.0
+def _least(reached: Callable[[float], float], enough: float, least: float = 1.0) -> float | None:
+    """The smallest exposure at which the evidence is enough, to `least` or a thousandth: by bisection."""
+    high = least
     while reached(high) < enough:
         high *= 2
         if high > MOST:
             return None
     low = high / 2
-    while high - low > max(1.0, high / 1000):
+    while high - low > max(least, high / 1000):
         middle = (low + high) / 2
         low, high = (low, middle) if reached(middle) >= enough else (middle, high)
     return high

@@ -25,7 +25,7 @@ from pydantic import Field
 from leverframe.model.frozen import Frozen, Instant
 from leverframe.model.releases import MOST_SIGNALS, Count
 from leverframe.model.topology import GateRules, SignalRules
-from workflows.release.ceiling import Ceiling, while_cold
+from workflows.release.ceiling import Ceiling, Start, while_cold
 from workflows.release.sentences import compared, one_in, together
 from workflows.release.sequential import (
     NEVER,
@@ -67,6 +67,10 @@ class SignalState(Frozen):
     """Of the stretch that is under way, not capped; empty for nothing yet."""
     expected: float = 0.0
     """The bad events that a tolerated canary would have shown in it."""
+    trust: float = 0.0
+    """How much of a small harm counts in it, when instances get warm: as known when it began."""
+    start: Start = Start()
+    """What all polls beside stable tell of how its instances start."""
     cleared: Evidence
     """Since the step began, level by level."""
     faultless: Evidence
@@ -144,12 +148,13 @@ class RuleTests:
         """The evidence for harm, with what the stretch under way may say."""
         if not held.stretch:
             return held.harm
-        return self.ceiling.under(held.stretch, held.expected, held.harm, cold=cold)
+        return self.ceiling.under(held.stretch, held.expected, held.harm, cold=cold, trust=held.trust)
 
     def stretch_over(self, held: SignalState, *, cold: bool, mass: float = 0.0) -> SignalState:
         """The signal at the first poll of a stretch. `mass` is that of a harm which begins with it."""
         harmed = begun(self.so_far(held, cold=cold), mass)
-        return held.model_copy(update={"harm": harmed, "stretch": (), "expected": 0.0})
+        update = {"harm": harmed, "stretch": (), "expected": 0.0, "trust": held.start.trust}
+        return held.model_copy(update=update)
 
     def seen(self, held: SignalState, exposure: Exposure, weight: float, *, cold: bool) -> SignalState:
         """The signal after what one poll saw of it. What is seen of `cold` instances clears nobody."""
@@ -162,6 +167,8 @@ class RuleTests:
             harm=held.harm,
             stretch=plus(held.stretch, harmed) if held.stretch else harmed,
             expected=held.expected + expected,
+            trust=held.trust,
+            start=held.start if alone else held.start.plus(exposure.canary.bad, expected, cold=cold),
             cleared=cleared,
             faultless=held.faultless
             if cold

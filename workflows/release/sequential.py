@@ -201,9 +201,17 @@ class Battery:
         return found
 
 
-LEAST_HARM, EXPECTED, SPREAD, EVEN = 1.3, 1.8, 0.8, 0.2
-"""Of the alternatives to "no harm": the least, the middle and the deviation (in the logarithm) of their
-weights, and the share of the weight that is even."""
+LEAST_HARM = 1.5
+"""The least of the alternatives to "no harm"."""
+
+EXPECTED, SPREAD = 1.8, 0.18
+"""The middle and the deviation (in the logarithm) of most of their weight, in multiples of the null."""
+
+LARGE, LARGE_SPREAD = 9.5, 0.25
+"""The same of the weight for catastrophes, which must be found before they have cost much."""
+
+OF_LARGE, EVEN = 0.18, 0.02
+"""The share of the weight that is for catastrophes, and the share that is even."""
 
 NEVER = -(10**6) * NANO
 """The evidence of what has not begun: as good as a factor of 0."""
@@ -241,18 +249,30 @@ def bounds(count: Count, deviations: float = 3.0) -> tuple[float, float]:
 def harm(null: float, *, highest: float = 40.0, points: int = 16) -> Mixture:
     """Alternatives above the null, up to `highest` times stable's rate.
 
-    A geometric grid, weighted by a log-normal around `EXPECTED`: harms of about twice are expected most,
-    and smaller ones are what bursts look like. A fifth of the weight is spread evenly, so that a catastrophe
-    needs not much more than its own evidence. A ratio below the middle between the null and the least
-    alternative never adds up to harm, however long it lasts.
+    A geometric grid. Most of the weight is a log-normal around `EXPECTED`: harms of about twice are the ones
+    that cost most until they are found, and smaller ones are what bursts look like. A part is around `LARGE`,
+    so that a catastrophe needs not much more than its own evidence, and a small one even, for all between. A
+    ratio below the middle between the null and the least alternative never adds up to harm, however long it
+    lasts.
     """
     lowest = max(LEAST_HARM, 1.1 * null)
     highest = max(highest, 2 * lowest)
     step = (highest / lowest) ** (1 / (points - 1))
     grid = tuple(lowest * step**number for number in range(points))
-    shares = [math.exp(-((math.log(ratio / EXPECTED) / SPREAD) ** 2) / 2) for ratio in grid]
-    even = EVEN * math.fsum(shares) / (1 - EVEN) / points
-    return _weighed(null, grid, [share + even for share in shares])
+    usual = _around(grid, EXPECTED * null, SPREAD)
+    large = _around(grid, min(LARGE * null, highest), LARGE_SPREAD)
+    mixed = [
+        (1 - OF_LARGE - EVEN) * one + OF_LARGE * other + EVEN / points
+        for one, other in zip(usual, large, strict=True)
+    ]
+    return _weighed(null, grid, mixed)
+
+
+def _around(grid: Sequence[float], middle: float, spread: float) -> list[float]:
+    """Log-normal weights that sum to 1."""
+    shares = [math.exp(-((math.log(ratio / middle) / spread) ** 2) / 2) for ratio in grid]
+    whole = math.fsum(shares)
+    return [share / whole for share in shares]
 
 
 def clearance(null: float) -> Mixture:

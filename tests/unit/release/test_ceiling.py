@@ -8,12 +8,13 @@ import pytest
 
 from leverframe.model.releases import Count
 from leverframe.model.topology import GateRules, SignalRules
-from workflows.release.ceiling import COLD, TOLERATED, Ceiling, while_cold
+from workflows.release.ceiling import COLD, TOLERATED, Ceiling, Start, while_cold
 from workflows.release.judge import Poll, begin, observe
 from workflows.release.sequential import NANO, Battery, Evidence, Exposure, Mixture, harm, plus
 
-TEST = harm(1.02)
-NEEDED = math.log(20)
+RULES = GateRules()
+TEST = harm(RULES.r0)
+NEEDED = -math.log(RULES.alpha)
 CEILING = Ceiling(NEEDED, TEST.alternatives)
 
 
@@ -30,13 +31,15 @@ def chances(both: int, share: float, ratio: float) -> list[float]:
     ]
 
 
-def mean(test: Mixture | Battery, ratio: float, share: float, polls: tuple[int, int], *, cold: bool) -> None:
+def adds_nothing(
+    test: Mixture | Battery, ratio: float, share: float, polls: tuple[int, int], *, cold: bool, trust: float
+) -> None:
     """Whatever the first poll brought, the second adds nothing on average, for no alternative."""
     nothing: Evidence = (0,) * len(TEST.alternatives)
     for first in range(polls[0] + 1):
         one = exposure(first, polls[0], share)
         expected, stretch = one.tolerable(TEST.null), test.by_ratio(one)
-        before = CEILING.under(stretch, expected, nothing, cold=cold)
+        before = CEILING.under(stretch, expected, nothing, cold=cold, trust=trust)
         after = [0.0] * len(before)
         for bad, chance in enumerate(chances(polls[1], share, ratio)):
             more = exposure(bad, polls[1], share)
@@ -45,6 +48,7 @@ def mean(test: Mixture | Battery, ratio: float, share: float, polls: tuple[int, 
                 expected + more.tolerable(TEST.null),
                 nothing,
                 cold=cold,
+                trust=trust,
             )
             after = [had + chance * math.exp(nano / NANO) for had, nano in zip(after, said, strict=True)]
         assert all(
@@ -52,14 +56,39 @@ def mean(test: Mixture | Battery, ratio: float, share: float, polls: tuple[int, 
         )
 
 
-@pytest.mark.parametrize("cold", [False, True])
-@pytest.mark.parametrize("ratio", [1.02, 0.7])
+@pytest.mark.parametrize(("cold", "trust"), [(False, 0.0), (True, 0.0), (True, 0.4), (True, 1.0)])
+@pytest.mark.parametrize("ratio", [RULES.r0, 0.7])
 @pytest.mark.parametrize("share", [0.01, 0.25, 0.5])
 def test_a_capped_stretch_adds_no_evidence_on_average_also_while_it_is_under_way(
-    share: float, ratio: float, cold: bool
+    share: float, ratio: float, cold: bool, trust: float
 ) -> None:
     for polls in ((1, 1), (4, 9), (12, 3)):
-        mean(while_cold(TEST) if cold else TEST, ratio, share, polls, cold=cold)
+        adds_nothing(while_cold(TEST) if cold else TEST, ratio, share, polls, cold=cold, trust=trust)
+
+
+@pytest.mark.parametrize("ratio", [RULES.r0, 0.7])
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_what_is_learned_of_cold_starts_costs_none_of_the_promise(share: float, ratio: float) -> None:
+    """Every way in which a cold, a warm and another cold stretch can end: together they are worth one."""
+    cold_test, nothing = while_cold(TEST), (0,) * len(TEST.alternatives)
+    whole, trusts, many = [0.0] * len(TEST.alternatives), set[float](), (6, 40, 8)
+    for first, one_chance in enumerate(chances(many[0], share, ratio)):
+        for second, other_chance in enumerate(chances(many[1], share, ratio)):
+            one, other = exposure(first, many[0], share), exposure(second, many[1], share)
+            expected = one.tolerable(TEST.null), other.tolerable(TEST.null)
+            said = CEILING.under(cold_test.by_ratio(one), expected[0], nothing, cold=True)
+            said = CEILING.under(TEST.by_ratio(other), expected[1], said, cold=False)
+            start = Start().plus(first, expected[0], cold=True).plus(second, expected[1], cold=False)
+            trusts.add(start.trust)
+            for third, last_chance in enumerate(chances(many[2], share, ratio)):
+                more = exposure(third, many[2], share)
+                ended = CEILING.under(
+                    cold_test.by_ratio(more), more.tolerable(TEST.null), said, cold=True, trust=start.trust
+                )
+                chance = one_chance * other_chance * last_chance
+                whole = [had + chance * math.exp(nano / NANO) for had, nano in zip(whole, ended, strict=True)]
+    assert max(whole) <= 1 + 1e-9
+    assert len(trusts) > 1, "it did learn something"
 
 
 @pytest.mark.parametrize("expected", [0.0, 0.3, 5.0, 1e6])
@@ -88,17 +117,30 @@ def test_a_cold_start_that_is_tolerated_says_nothing_for_harm() -> None:
     assert max(large) < 0
 
 
-def test_what_warm_stretches_have_said_for_a_small_harm_lets_a_cold_one_add_a_little() -> None:
-    boundless, heard = (10**15,) * len(TEST.alternatives), round(0.8 * NEEDED * NANO)
-    before = (heard,) * len(TEST.alternatives)
-    added = [
-        nano - heard
-        for nano, ratio in zip(
-            CEILING.under(boundless, 0.0, before, cold=True), TEST.alternatives, strict=True
-        )
-        if ratio < COLD
-    ]
-    assert all(0.1 * NEEDED < nano / NANO < 0.2 * NEEDED for nano in added)
+@pytest.mark.parametrize(
+    ("cold", "warm", "trust"),
+    [
+        ((0, 0.0), (90, 60.0), 0.0),  # nothing is known of the start
+        ((6, 3.0), (0, 0.0), 0.0),
+        ((20, 10.0), (80, 40.0), 1.0),  # twice stable's rate, cold and warm
+        ((30, 10.0), (40, 40.0), 0.0),  # three times while cold, and as good as stable afterwards
+        ((2, 3.0), (9, 12.0), 0.0),  # as good, but of too few events
+    ],
+)
+def test_small_harms_count_while_cold_once_it_is_known_that_there_is_no_cold_start(
+    cold: tuple[int, float], warm: tuple[int, float], trust: float
+) -> None:
+    start = Start().plus(*cold, cold=True).plus(*warm, cold=False)
+    assert start.trust == trust
+
+
+def test_a_small_harm_says_nothing_while_cold_without_trust_and_the_share_of_it_with_some() -> None:
+    boundless, nothing = (10**15,) * len(TEST.alternatives), (0,) * len(TEST.alternatives)
+    warm = CEILING.under(boundless, 0.0, nothing, cold=False)
+    for trust in (0.0, 0.5, 1.0):
+        said = CEILING.under(boundless, 0.0, nothing, cold=True, trust=trust)
+        for ratio, nano, whole in zip(TEST.alternatives, said, warm, strict=True):
+            assert nano == (int(trust * whole) if ratio < COLD else whole)
 
 
 @pytest.mark.parametrize("null", [1.0, 1.02, 3.0, 8.0])

@@ -2,16 +2,18 @@
 
 import math
 import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from leverframe.model.releases import Count
-from leverframe.model.topology import GateRules
+from leverframe.model.topology import GateRules, SignalRules
 from workflows.release.foresight import Traffic, outlook
-from workflows.release.judge import rule_tests
+from workflows.release.judge import Poll, begin, observe, rule_tests
 from workflows.release.sequential import Exposure, Mixture, plus
 
 RULES = GateRules()
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def poisson(dice: random.Random, mean: float) -> int:
@@ -41,13 +43,45 @@ def needed(test: Mixture, *, share: float, base: float, ratio: float, enough: fl
     return sorted(ends)[53]
 
 
-@pytest.mark.parametrize(("share", "ratio"), [(0.25, 5.0), (0.25, 2.0), (0.05, 10.0)])
-def test_harm_is_found_about_when_it_was_said(share: float, ratio: float) -> None:
-    plan = outlook(RULES, Traffic(rps=100, base_error=0.02, weights=(share * 100,)), excludes=2.0)
-    said = next(sight for sight in plan.steps[0].red if sight.ratio == ratio)
-    assert said.canary_requests is not None
-    found = needed(rule_tests(RULES).harm, share=share, base=0.02, ratio=ratio, enough=-math.log(RULES.alpha))
-    assert found / 1.6 - 100 <= said.canary_requests <= found * 1.6 + 100
+def until_red(dice: random.Random, traffic: Traffic, ratio: float) -> float:
+    """Minutes until the judge calls one simulated rollout red that stays on its first step."""
+    weight, poll = traffic.weights[0], traffic.poll_seconds
+    state, minutes = begin(RULES, {"errors": SignalRules()}, steps=4), 0.0
+    whole = round(traffic.rps * poll)
+    canary = round(whole * weight / 100)
+    while True:
+        minutes += poll / 60
+        seen = Exposure(
+            canary=Count(bad=poisson(dice, canary * traffic.base_error * ratio), total=canary),
+            stable=Count(bad=poisson(dice, (whole - canary) * traffic.base_error), total=whole - canary),
+        )
+        at = T0 + timedelta(minutes=minutes)
+        state, said = observe(RULES, state, Poll(at=at, weight=weight, signals={"errors": seen}), None)
+        if said.finding == "red":
+            return minutes
+
+
+@pytest.mark.parametrize(
+    ("rps", "base", "weight", "ratio"),
+    [
+        (10, 0.005, 50, 5.0),  # few bad events on both arms
+        (10, 0.02, 10, 10.0),
+        (100, 0.005, 25, 2.0),  # where what a stretch may say is what counts
+        (100, 0.005, 10, 5.0),
+    ],
+)
+def test_nine_of_ten_harms_are_found_by_when_it_was_said(
+    rps: float, base: float, weight: float, ratio: float
+) -> None:
+    traffic = Traffic(rps=rps, base_error=base, weights=(weight, 51, 52, 53))
+    [said] = [
+        sight.minutes for sight in outlook(RULES, traffic, excludes=2.0).steps[0].red if sight.ratio == ratio
+    ]
+    dice = random.Random(11)  # noqa: S311 - reproducible, not secret
+    ends = sorted(until_red(dice, traffic, ratio) for _ in range(60))
+    assert said is not None
+    assert ends[53] <= 1.15 * said, "what is foretold is not too good to be true"
+    assert said <= 2.5 * ends[53], "nor is it made up to be safe"
 
 
 @pytest.mark.parametrize("level", [5.0, 2.0])

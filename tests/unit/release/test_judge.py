@@ -61,7 +61,7 @@ def test_a_good_release_is_cleared_and_says_of_what() -> None:
 def test_a_harmful_release_is_red_with_the_ratio_the_counts_and_the_chance() -> None:
     _, said = judged(errors(FIVE_TIMES, 10))
     red = next(one for one in said if one.finding == "red")
-    assert red.evidence >= 20
+    assert red.evidence >= 1 / RULES.alpha
     assert red.explanation.startswith("errors: canary 2")
     assert ", 5 times stable's rate; " in red.explanation
     assert red.explanation.endswith(f"at most 1 time in {int(red.evidence)}")
@@ -78,7 +78,7 @@ def test_one_stretch_never_decides_alone(burst_seconds: float, alpha: float) -> 
     rules = GateRules(alpha=alpha, burst_seconds=burst_seconds, cold_seconds=0)
     _, said = judged(errors(CATASTROPHE, max(1, round(burst_seconds / 15)) + 1), rules=rules)
     assert all(one.finding != "red" for one in said[:-1])
-    assert (said[-1].finding == "red") == (alpha < 0.2), "where red is cheap a ceiling is low"
+    assert said[-1].finding == "red", "a catastrophe needs no more than the next look"
 
 
 def test_a_minute_of_errors_in_a_good_hour_takes_nothing_back() -> None:
