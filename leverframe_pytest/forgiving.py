@@ -48,6 +48,8 @@ class _UnderWay:
         self.repeating = False
         self.withheld: pytest.TestReport | None = None
         """The last failure that is forgiven if a pass follows."""
+        self.strange: pytest.TestReport | None = None
+        """Another failure, after which a rerun plugin ran the test again."""
         self.counted = False
         """Whether a failure counts: then nothing that follows forgives it."""
         self.failed = self.called = False
@@ -61,7 +63,8 @@ class _UnderWay:
     @property
     def wants_more(self) -> bool:
         """Whether another execution may forgive what failed."""
-        return self.withheld is not None and self.failed and not self.counted and self.left > 0
+        hopeful = self.withheld is not None and self.strange is None and not self.counted
+        return hopeful and self.failed and self.left > 0
 
     def observe(self, report: pytest.TestReport) -> None:
         """Each execution begins with its setup, also those of rerun plugins."""
@@ -70,6 +73,8 @@ class _UnderWay:
             self.left -= self.repeating
         if report.failed or ran_again(report):
             self.failed = True
+            if ran_again(report) and getattr(report, SIGNATURE) not in self.entry.signatures:
+                self.strange = report
         elif report.when == "call" and report.passed and not is_part(report):
             self.called = True
 
@@ -110,8 +115,10 @@ class Forgiver:
                     break
                 # The whole hook, so that what other plugins put around a test is around this execution, too.
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)
-            if now.withheld is not None and not now.counted and not now.passed:
-                self._count(item, now.withheld, why or "it was executed again, and did not pass")
+            if now.withheld is not None and not now.counted and (now.strange or not now.passed):
+                report = now.strange or now.withheld
+                why = self._another(report) if now.strange else why
+                self._count(item, report, why or "it was executed again, and did not pass")
         finally:
             self._now = None
         return done
@@ -131,7 +138,7 @@ class Forgiver:
                 # JUnit files keep no failure of a test that is executed again, but properties.
                 text = now.withheld.longreprtext[-_LONGEST_PROPERTY:]
                 report.user_properties.append(("quarantined_failure", text))
-            elif now.passed and not now.counted:
+            elif now.passed and not now.counted and now.strange is None:
                 setattr(report, FORGIVEN, getattr(now.withheld, SIGNATURE))
         if hasattr(report, FORGIVEN):  # here, or by the worker that it ran on
             self._forgiven[report.nodeid] = getattr(report, FORGIVEN)
@@ -150,7 +157,7 @@ class Forgiver:
 
     def _why_not(self, report: pytest.TestReport, now: _UnderWay | None) -> str:
         """Why the failure counts; empty if the test is executed again."""
-        entry, signature = self._entries[report.nodeid], getattr(report, SIGNATURE)
+        entry = self._entries[report.nodeid]
         if report.when not in _PHASES:
             return "its process died"
         if is_part(report):
@@ -159,17 +166,21 @@ class Forgiver:
             return "it timed out"
         if self._today >= entry.expires:
             return f"its quarantine expired on {entry.expires}"
-        if signature not in entry.signatures:
-            return f"the failure {signature} is another one than it is quarantined for"
+        if getattr(report, SIGNATURE) not in entry.signatures:
+            return self._another(report)
         if now is None:
             return "it can't be executed again here"
         if now.left <= 0:
             return f"it never passed at this commit, executed {entry.executions} times again"
         return ""
 
+    @staticmethod
+    def _another(report: pytest.TestReport) -> str:
+        return f"the failure {getattr(report, SIGNATURE)} is another one than it is quarantined for"
+
     def _count(self, item: pytest.Item, report: pytest.TestReport, why: str) -> None:
         """Say once more that it failed, now for good."""
-        delattr(report, AGAIN)
+        report.__dict__.pop(AGAIN, None)
         setattr(report, COUNTED, why)
         setattr(report, REPEATED, True)
         report.outcome = "failed"

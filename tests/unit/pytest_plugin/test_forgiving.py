@@ -171,6 +171,30 @@ def test_rerun_plugins_go_first_and_theirs_are_counted_among_the_executions(
     }  # fmt: skip
 
 
+def test_another_failure_that_a_rerun_plugin_ran_over_counts_where_one_is_forgiven(
+    pytester: pytest.Pytester,
+) -> None:
+    suite = """
+        import itertools
+
+        tries = itertools.count()
+
+        def test_odd():
+            if (now := next(tries)) < 3:
+                raise {}("not yet")
+    """
+    pytester.makepyfile(test_shop=suite.format("TimeoutError"))
+    assert ran(pytester).ret == 1
+    quarantine(pytester, signatures(pytester))
+    assert ran(pytester, "--reruns=1").ret == 0
+    pytester.makepyfile(test_shop=suite.format("(TimeoutError if now != 2 else KeyError)"))
+    result = ran(pytester, "--reruns=1")
+    assert result.ret == 1
+    assert result.parseoutcomes()["failed"] == 1
+    result.stdout.fnmatch_lines(["COUNTED *test_odd: the failure * is another one than *"])
+    assert "FORGIVEN" not in result.stdout.str()
+
+
 def test_a_subtest_belongs_to_the_attempt_of_its_test_and_is_never_forgiven(
     pytester: pytest.Pytester,
 ) -> None:
