@@ -10,7 +10,7 @@ CAUSES = {
     Cause.UNKNOWN: "not known",
     Cause.ORDER: "the order of tests, or what others leave behind",
     Cause.CONCURRENCY: "what runs beside it",
-    Cause.TIME_OR_RANDOMNESS: "the time, the locale or randomness",
+    Cause.TIME_OR_RANDOMNESS: "the time or randomness",
     Cause.ENVIRONMENT: "the machine or a resource of it",
 }
 
