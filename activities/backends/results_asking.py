@@ -26,8 +26,8 @@ from agents.flaky_tests.probes import EXECUTIONS, probe, recheck
 from agents.flaky_tests.suite import Folded, Suite, in_trouble
 from leverframe.model.executions import ExecutionPurpose, Kind
 
-MOST_RECHECKED = 10
-"""Tests of one run: where more only fail, the change broke something."""
+MOST_TESTS = 10
+"""Of one run: where more only fail, the change broke something; where more are discordant, a machine did."""
 FOR_PROBES = 4
 """One part in so many of a day's executions is not for rechecks."""
 ANOTHER_FLAKE = timedelta(days=90)
@@ -213,7 +213,7 @@ def ask_rechecks(asker: Asker, settled: Settled, suite: Suite) -> bool:
         return False
     for test in failed:
         count = recheck(shelf.history(test), shelf.seen(test), run.of(test), asker.left_for_rechecks)
-        if count and asker.asked < MOST_RECHECKED:
+        if count and asker.asked < MOST_TESTS:
             asker.ask(
                 Wish(
                     number=test,
@@ -251,9 +251,10 @@ def ask_probes(asker: Asker, settled: Settled, folded: Folded, noise: float, bou
     run, seen = settled.run, settled.shelf.seen
     if folded.in_trouble or not asker.may_ask(run.sha):
         return
+    probed = 0
     for change in folded.changes:
         test = change.test
-        if test not in run.others:
+        if test not in run.others or probed >= MOST_TESTS:
             continue
         kinds: Sequence[Kind] = ()
         if change.quarantined:
@@ -262,6 +263,7 @@ def ask_probes(asker: Asker, settled: Settled, folded: Folded, noise: float, bou
             wanted = probe(change.after, seen(test), bounds, asker.left)
             kinds = wanted.kinds if wanted else ()
         if kinds:
+            probed += 1
             asker.ask(
                 Wish(
                     number=test,

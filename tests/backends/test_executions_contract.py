@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from activities.backends.results_asking import MOST_RECHECKED
+from activities.backends.results_asking import MOST_TESTS
 from activities.backends.results_store import ResultsStore
 from activities.backends.results_tables import suite_states, test_causes, test_executions
 from activities.executions_port import NOTHING, PATIENCE, Asking, TookIn
@@ -190,14 +190,24 @@ def test_a_commit_that_can_not_be_had_is_not_asked_of_again_and_costs_nothing(st
 def test_a_run_in_trouble_and_one_that_a_change_broke_are_not_executed_again_at_length(
     store: ResultsStore,
 ) -> None:
-    told(store, dict.fromkeys(BULK, "F"))
-    assert fold_now(store) == 1
-    assert store.open_orders("shop", limit=9) == []
+    for repository, signs in (("shop", "F"), ("till", "F.")):
+        told(store, dict.fromkeys(BULK, signs), repository=repository)
+        assert fold_now(store, repository=repository) == 1
+        assert store.open_orders(repository, limit=9) == []
     many = {f"tests/many.py::test_{number}": "." for number in range(1_500)}
-    broken = dict.fromkeys(list(many)[: MOST_RECHECKED + 5], "F")
+    broken = dict.fromkeys(list(many)[: MOST_TESTS + 5], "F")
     told(store, {**many, **broken}, run=2, sha=f"{2:040x}")
     assert fold_now(store) == 0
-    assert len(store.open_orders("shop", limit=99)) == MOST_RECHECKED
+    assert len(store.open_orders("shop", limit=99)) == MOST_TESTS
+
+
+def test_of_a_run_only_some_tests_are_probed(store: ResultsStore) -> None:
+    told(store, dict.fromkeys(BULK, "F"))
+    fold_now(store)
+    # They were not calm any more, so that this is no trouble by the gate.
+    told(store, dict.fromkeys(BULK, "F."), run=2, sha=f"{2:040x}")
+    fold_now(store)
+    assert len({order.test for order in store.open_orders("shop", limit=999)}) == MOST_TESTS
 
 
 def test_probes_follow_a_discordance_until_they_are_worth_it_no_more(store: ResultsStore) -> None:

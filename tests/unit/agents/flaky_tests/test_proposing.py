@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agents.contract import Due, Nothing, RunContext, Wait
 from agents.flaky_tests import watch
+from agents.flaky_tests.causes import Cause, Named
 from agents.flaky_tests.findings import finding
 from agents.flaky_tests.plan import planned
 from agents.flaky_tests.proposing import proposed
@@ -250,6 +251,11 @@ def test_a_finding_says_what_the_history_says() -> None:
         return one
 
     assert (found().kind, found().masks, found().executions) == ("flaky", ("0" * 16,), 15)
+    ordered = Named(Cause.ORDER, "it failed in 3 of 3 jobs in another order and in 0 of 21 others")
+    for cause, words in ((ordered, ordered.why), (Named(Cause.UNKNOWN, ""), "heal it"), (None, "heal it")):
+        named = finding("t", lives.history(), lives.shelf.seen(0), AT, lives.bounds, cause=cause)
+        assert named is not None
+        assert named.evidence.endswith(words)
     before = found().strength
     assert before >= 1_000_000
     lives.run({0: both("0" * 16)})
