@@ -28,6 +28,9 @@ def test_pays():
 def test_adds():
     ITEMS.append("mug")
 
+def test_adds_more():
+    ITEMS.append("cup")
+
 def test_clears():
     ITEMS.clear()
 
