@@ -78,6 +78,7 @@ def commits(git: Git, target: str, limit: int) -> list[LandedCommit]:
                 paths=_paths(git, sha, parents[:1]),
                 change=receipt.change if receipt else None,
                 by_agent=receipt.author.kind == "agent" if receipt else bool(trailer.strip()),
+                first=not parents,
                 run=_run(receipt, brought[0]),
                 author=brought[0].author,
                 authors=_authors(receipt, brought),

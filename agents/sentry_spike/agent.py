@@ -8,7 +8,7 @@ from agents.sentry_spike import detector, report
 from agents.sentry_spike.baseline import DAY
 from agents.sentry_spike.detector import MIN_EXCESS, MIN_RATIO, WINDOW, Reading, Stream, Tuning
 from agents.sentry_spike.origins import lineage, requesters, step_requesters
-from agents.sentry_spike.suspects import Suspects, made_by_agent, rank, short
+from agents.sentry_spike.suspects import Suspects, is_first, made_by_agent, rank, short
 from leverframe.model.facts import ErrorFacts, ErrorFactsRequest, Facts, FactsRequest
 from leverframe.model.frozen import Frozen, Instant
 from leverframe.model.proposals import (
@@ -212,7 +212,7 @@ def _repair(
 ) -> Step | None:
     """The revert of the suspect commit. What an agent made, only a person undoes: agents must not duel."""
     commit = suspects.commit
-    if commit is None or made_by_agent(facts, commit.name):
+    if commit is None or made_by_agent(facts, commit.name) or is_first(facts, commit.name):
         return None
     return Step(
         purpose="repair",
@@ -250,6 +250,11 @@ def _thin(facts: ErrorFacts, suspects: Suspects) -> str:
     commit = suspects.commit
     if commit and made_by_agent(facts, commit.name):
         return f"the suspect commit {commit.name[:12]} was made by an agent: a person should look"
+    if commit and is_first(facts, commit.name):
+        return (
+            f"the suspect commit {commit.name[:12]} is the repository's first, with nothing before it to go "
+            "back to: a person should mend it"
+        )
     best = next(iter(suspects.all), None)
     if best is None:
         return f"none of {facts.sampled} sampled errors names a flag, a release or a commit of ours"

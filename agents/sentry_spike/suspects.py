@@ -186,6 +186,11 @@ def made_by_agent(facts: ErrorFacts, sha: str) -> bool:
     return any(commit.by_agent for commit in facts.commits if commit.sha == sha)
 
 
+def is_first(facts: ErrorFacts, sha: str) -> bool:
+    """Whether a commit is the repository's first one, which nothing stood before."""
+    return any(commit.first for commit in facts.commits if commit.sha == sha)
+
+
 def _names(facts: ErrorFacts, flag: str) -> bool:
     """Whether a path or function on the crash path carries the flag's name, whatever parts its words."""
     wanted = _plain(flag)

@@ -101,6 +101,8 @@ class LandedCommit(Frozen):
     paths: tuple[str, ...]
     change: str | None = None
     by_agent: bool = False
+    first: bool = False
+    """It has no parent: nothing stood before it that a revert could go back to."""
     run: str | None = None
     """The agent run behind it, vouched for by its receipt; None for a person's."""
     author: str = ""

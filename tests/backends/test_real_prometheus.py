@@ -1,6 +1,7 @@
 """The real server: it scrapes small exporters, loses one, sees one restart, and is asked as in production."""
 
 import http.server
+import math
 import os
 import socket
 import subprocess
@@ -95,22 +96,23 @@ class Pods:
         return server
 
     def scraped(self, *names: str) -> None:
-        """Wait until the server has what the exporters show now: it says when it scraped which."""
+        """Wait until the server has what the exporters show now, and a look at a whole second sees it."""
         wanted = time.time()
-
-        def there() -> bool:
-            now = {name: self._scraped_at(name) for name in names or self.of}
-            return all(at > wanted for at in now.values())
-
-        until(there)
+        until(lambda: min(self._scraped_at(name) for name in names or self.of) > wanted)
+        latest = max(self._scraped_at(name) for name in names or self.of)
+        until(lambda: math.floor(time.time()) > latest)
 
     def _scraped_at(self, name: str) -> float:
-        """When the last scrape began that ended as it should: with a page, or failed where it is broken."""
-        up = 0 if self.of[name].broken else 1
-        query = f'timestamp(up{{pod="{name}"}} == {up})'
+        """When the last scrape began, if it ended as it should: with a page, or failed where it is broken."""
+        up = "0" if self.of[name].broken else "1"
+        if self._asked(f'up{{pod="{name}"}}') != up:
+            return 0.0
+        return float(self._asked(f'timestamp(up{{pod="{name}"}})') or 0)
+
+    def _asked(self, query: str) -> str | None:
         answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, trust_env=False)
         found = answer.raise_for_status().json()["data"]["result"]
-        return float(found[0]["value"][1]) if found else 0.0
+        return str(found[0]["value"][1]) if found else None
 
 
 def until(reached: Callable[[], bool]) -> None:

@@ -78,6 +78,7 @@ class TestHistory:
         assert (landed.sha, landed.change, landed.by_agent) == (car.sha, "shop/5", True)
         assert (landed.landed_at, landed.paths) == (AT, ("new.py",))
         assert (first.change, first.by_agent, "app.py" in first.paths) == (None, False, True)
+        assert [commit.first for commit in (newest, landed, first)] == [False, False, True]
         assert first.subject.for_terminal() == "begin"
         assert [commit.sha for commit in track.commits(shop, limit=1)] == [pushed]
 

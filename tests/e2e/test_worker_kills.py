@@ -141,7 +141,7 @@ async def _the_cap_holds(view: View, person: Person) -> None:
         return None
 
     report = await until("the run about the other flag to end", ended, seconds=180, every=1)
-    # Its repair fails before policy is asked: the suspect is the first commit, which nothing can undo.
+    # No repair is proposed: the suspect is the repository's first commit, which nothing can undo.
     assert [step.result for step in report.steps if step.purpose == "mitigate"] == ["denied"]
     assert "done" not in {step.result for step in report.steps}
     [other] = [state for state in view.ports.flags.list() if state.flag == OTHER_FLAG]

@@ -148,10 +148,26 @@ def test_a_commit_made_by_an_agent_is_marked_and_never_reverted() -> None:
     assert levers(facts) == [("mitigate", FlipFlag)]
 
 
+def with_first(**changes: object) -> ErrorFacts:
+    """The suspect commit is the repository's first."""
+    commits = tuple(
+        commit.model_copy(update={"first": commit.sha == SUSPECT}) for commit in error_facts().commits
+    )
+    return changed(commits=commits, **changes)
+
+
+def test_the_first_commit_is_never_reverted_for_nothing_stood_before_it() -> None:
+    assert levers(with_first()) == [("mitigate", FlipFlag)]
+
+
 @pytest.mark.parametrize(
     ("facts", "why"),
     [
         (changed(sampled=2), "only 2 events"),
+        (
+            with_first(flags=(), releases=()),
+            "is the repository's first, with nothing before it to go back to",
+        ),
         (changed(flags=(), frames=(), releases=()), "names a flag, a release or a commit"),
         (changed(flags=(), frames=()), "no suspect is strong enough"),
     ],
