@@ -168,7 +168,9 @@ class RuleTests:
             stretch=plus(held.stretch, harmed) if held.stretch else harmed,
             expected=held.expected + expected,
             trust=held.trust,
-            start=held.start if alone else held.start.plus(exposure.canary.bad, expected, cold=cold),
+            start=held.start
+            if alone or not exposure.compares
+            else held.start.plus(exposure.canary.bad, expected, cold=cold),
             cleared=cleared,
             faultless=held.faultless
             if cold

@@ -99,6 +99,24 @@ def test_a_cold_start_at_every_step_is_no_harm_and_clears_nobody() -> None:
     assert state.signals["errors"].seen.canary.bad == 8 * 15 + 24 * 5
 
 
+def test_what_can_not_be_compared_teaches_nothing_of_how_instances_start() -> None:
+    alone = exposed((50, 1000), (0, 0))
+    state, _ = judged([*errors(GOOD, 20), *errors(alone, 20, weight=25)])
+    start = state.signals["errors"].start
+    assert (start.cold, start.warm) == (8 * 5, 12 * 5)
+    state, _ = judged([*errors(GOOD, 20), *errors(GOOD, 20, weight=100)])
+    assert state.signals["errors"].start == start
+
+
+def test_small_harms_count_in_a_cold_minute_once_the_rollout_knows_its_cold_minutes() -> None:
+    """Twice the errors from the start: silent in the cold minutes of the first step, and not in the next."""
+    twice = exposed((12, 1000), (95, 19_000))
+    state, said = judged([*errors(twice, 14), *errors(twice, 8, weight=25)])
+    assert all(one.evidence <= 1 for one in said[:8])
+    assert state.signals["errors"].trust > 0
+    assert said[-1].evidence > said[13].evidence
+
+
 def test_looks_that_are_told_not_to_count_say_nothing() -> None:
     _, said = judged(errors(CATASTROPHE, 4), rules=GateRules(warm_up=3, cold_seconds=0, burst_seconds=0))
     assert [one.finding for one in said] == [*["warming_up"] * 3, "thin_data"]
