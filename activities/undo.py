@@ -6,6 +6,7 @@ reservation of its own.
 
 from collections.abc import Mapping
 
+from pydantic import Field
 from temporalio import activity
 
 from activities.endings import RECENT_RECEIPTS
@@ -13,11 +14,14 @@ from activities.failures import typed_failures
 from activities.ports import Changes
 from activities.pulse import with_pulse
 from activities.track_port import Track
+from agents.flaky_tests.quarantine_file import read
 from leverframe.model.changes import Receipt
 from leverframe.model.errors import NotFound, Refused
 from leverframe.model.frozen import Frozen, Sha, Slug
-from leverframe.model.proposals import RollBack
+from leverframe.model.proposals import ChangeQuarantine, RollBack
 from leverframe.model.topology import Repository
+from leverframe.model.untrusted import Untrusted
+from leverframe_pytest.quarantine import LARGEST, PLACE
 
 
 class UndoLook(Frozen):
@@ -27,7 +31,9 @@ class UndoLook(Frozen):
     change: str
     """The change that it opened."""
     back_to: Sha | None = None
-    """Of a roll-back: what it put production back to. None for any other change: it is reverted."""
+    """Of a roll-back: what it put production back to. None for any other change."""
+    quarantine: ChangeQuarantine | None = None
+    """Of a change of the quarantine file: what it did. None for any other change: it is reverted."""
 
 
 class Undoable(Frozen):
@@ -37,6 +43,10 @@ class Undoable(Frozen):
     """What the effect landed as."""
     forward: RollBack | None = None
     """Of a roll-back: production on what it was rolled back from."""
+    lifted: tuple[Untrusted, ...] = ()
+    """Of a quarantine: the tests that it let in and that the target's file still names, as it named them."""
+    staying: int = Field(default=0, ge=0)
+    """Entries of that file besides."""
 
 
 class UndoActivities:
@@ -56,10 +66,13 @@ class UndoActivities:
         Raises:
             Refused: it never landed, somebody has changed the same thing since, or it was undone already.
             NotFound: the repository or the change is not known.
+            BadInput: the quarantine file can't be read.
         """
         if look.repository not in self._repositories:
             raise NotFound(f"repository {look.repository!r} is not declared")
         repository = self._repositories[look.repository]
+        if look.quarantine is not None:
+            return self._lifting(repository, look.change, look.quarantine)
         receipt = self._landing(repository, look.change)
         if look.back_to is not None:
             return Undoable(landed=receipt.sha, forward=self._forward(repository, receipt, look.back_to))
@@ -70,13 +83,41 @@ class UndoActivities:
             )
         return Undoable(landed=receipt.sha)
 
-    def _landing(self, repository: Repository, change: str) -> Receipt:
+    def _lifting(self, repository: Repository, change: str, did: ChangeQuarantine) -> Undoable:
+        """The tests that it let in, out again. Those that it released need evidence to enter."""
+        landed = self._landed_as(change)
+        try:
+            text = self._track.read_text(
+                repository, sha=self._track.tip(repository), path=PLACE, most=LARGEST
+            )
+        except NotFound:
+            text = None
+        there = {entry.test: entry for entry in read(text).entries} if text is not None else {}
+        still = [one.entry for one in did.enter if one.entry.test in there]
+        if not still:
+            why = f"{PLACE} names none of them" if did.enter else "it only released some"
+            raise Refused(f"no test that {change} let in is quarantined any more, {why}: nothing to undo")
+        if changed := [entry.test for entry in still if there[entry.test] != entry]:
+            names = ", ".join(test.for_terminal(120) for test in changed[:3])
+            raise Refused(
+                f"somebody has changed what {PLACE} says of {names} since {change} landed"
+                + (f", and of {len(changed) - 3} more" if len(changed) > 3 else "")
+                + ": take them out by a merge request"
+            )
+        lifted = tuple(entry.test for entry in still)
+        return Undoable(landed=landed, lifted=lifted, staying=len(there) - len(lifted))
+
+    def _landed_as(self, change: str) -> str:
         found = self._changes.change(change)
         if found.landed_as is None:
             still = ": close it, and nothing follows from it" if found.state == "open" else ""
             raise Refused(f"{change} never landed, it is {found.state}: there is nothing to undo{still}")
+        return found.landed_as
+
+    def _landing(self, repository: Repository, change: str) -> Receipt:
+        landed = self._landed_as(change)
         recent = self._track.receipts(repository, limit=RECENT_RECEIPTS)
-        receipt = next((one for one in recent if one.sha == found.landed_as), None)
+        receipt = next((one for one in recent if one.sha == landed), None)
         if receipt is None:
             raise Refused(
                 f"{change} landed too long ago: its receipt is not among the {RECENT_RECEIPTS} newest"

@@ -28,21 +28,13 @@ async def change_quarantine(
     levers: Levers, reservation: Reservation, effect: ChangeQuarantine, timings: dict[str, int]
 ) -> Pulled:
     """Open the change, ride the train, and see the file on the target."""
-    change: Change = await workflow.execute_activity_method(
-        QuarantineActivities.change,
-        args=[reservation, QuarantineRequest(at=workflow.now())],
-        task_queue=HANDS,
-        start_to_close_timeout=timedelta(minutes=2),
-        schedule_to_close_timeout=timedelta(minutes=30),
-        heartbeat_timeout=heartbeat_timeout(QuarantineActivities.change),
-        summary=effect_words(effect),
-    )
+    change = await open_change(reservation, effect)
     opened = workflow.now()
     timings["detected_to_opened"] = levers.since_detected(opened)
     ride = await levers.rider.carry(change, Priority.NORMAL)
     if ride.landed_as is None:
         if await _closed(change):
-            await _keep(change.id, effect, "rejected")
+            await keep(change.id, effect, "rejected")
             return Pulled(
                 result="failed",
                 detail=f"a person closed {change.id}: none of its tests is proposed again",
@@ -52,18 +44,9 @@ async def change_quarantine(
         return not_landed(change, ride)
     landed = ride.landed_as
     timings["detected_to_landed"] = levers.since_detected(workflow.now())
-    await _keep(change.id, effect, "over")
-    holds: bool = await workflow.execute_activity_method(
-        QuarantineActivities.holds,
-        args=[effect.repository, landed, effect],
-        task_queue=HANDS,
-        start_to_close_timeout=timedelta(minutes=2),
-        schedule_to_close_timeout=timedelta(minutes=30),
-        heartbeat_timeout=heartbeat_timeout(QuarantineActivities.holds),
-        summary=f"read the quarantine file of {landed[:12]}",
-    )
+    await keep(change.id, effect, "over")
     said = f"{change.id} landed as {landed[:12]}"
-    if not holds:
+    if not await holds(effect, landed):
         detail = f"{said}, but its quarantine file does not name exactly these tests"
         return Pulled(result="failed", detail=detail, outcome=Outcome.FAILED, change=change.id)
     levers.took_effect(effect, timings, opened, workflow.now())
@@ -78,7 +61,47 @@ async def change_quarantine(
 
 async def turned_down(reservation: str, effect: ChangeQuarantine) -> None:
     """People said no before anything was opened: none of these tests is proposed again."""
-    await _keep(reservation, effect, "rejected")
+    await keep(reservation, effect, "rejected")
+
+
+async def open_change(reservation: Reservation, effect: ChangeQuarantine) -> Change:
+    """The merge request that changes the file as it is reserved."""
+    change: Change = await workflow.execute_activity_method(
+        QuarantineActivities.change,
+        args=[reservation, QuarantineRequest(at=workflow.now())],
+        task_queue=HANDS,
+        start_to_close_timeout=timedelta(minutes=2),
+        schedule_to_close_timeout=timedelta(minutes=30),
+        heartbeat_timeout=heartbeat_timeout(QuarantineActivities.change),
+        summary=effect_words(effect),
+    )
+    return change
+
+
+async def holds(effect: ChangeQuarantine, landed: str) -> bool:
+    """Whether the commit's file names every test that entered, and none that left."""
+    held: bool = await workflow.execute_activity_method(
+        QuarantineActivities.holds,
+        args=[effect.repository, landed, effect],
+        task_queue=HANDS,
+        start_to_close_timeout=timedelta(minutes=2),
+        schedule_to_close_timeout=timedelta(minutes=30),
+        heartbeat_timeout=heartbeat_timeout(QuarantineActivities.holds),
+        summary=f"read the quarantine file of {landed[:12]}",
+    )
+    return held
+
+
+async def keep(change: str, effect: ChangeQuarantine, state: Literal["over", "rejected"]) -> None:
+    """Have it remembered how a change ended."""
+    await workflow.execute_activity_method(
+        QuarantineActivities.ended,
+        Ended(repository=effect.repository, change=change, state=state, effect=effect, at=workflow.now()),
+        task_queue=HANDS,
+        start_to_close_timeout=timedelta(seconds=30),
+        schedule_to_close_timeout=timedelta(hours=1),
+        summary=f"remember that {change} is {state}",
+    )
 
 
 async def _closed(change: Change) -> bool:
@@ -97,14 +120,3 @@ async def _closed(change: Change) -> bool:
             raise
         return False
     return found.state == "closed"
-
-
-async def _keep(change: str, effect: ChangeQuarantine, state: Literal["over", "rejected"]) -> None:
-    await workflow.execute_activity_method(
-        QuarantineActivities.ended,
-        Ended(repository=effect.repository, change=change, state=state, effect=effect, at=workflow.now()),
-        task_queue=HANDS,
-        start_to_close_timeout=timedelta(seconds=30),
-        schedule_to_close_timeout=timedelta(hours=1),
-        summary=f"remember that {change} is {state}",
-    )

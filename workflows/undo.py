@@ -1,7 +1,8 @@
 """An effect of a run undone because a person wants it: a roll-back, or a change that landed.
 
-Production is pointed forward again, or what landed is reverted, by policy's and people's leave and by the
-same train. Whoever has changed the same thing in the meantime has decided; then it stays as it is.
+Production is pointed forward again, what landed is reverted, or tests leave the quarantine, by policy's and
+people's leave and by the same train. Whoever has changed the same thing in the meantime has decided; then it
+stays as it is.
 """
 
 import asyncio
@@ -18,17 +19,25 @@ with workflow.unsafe.imports_passed_through():
     from activities.forge import ForgeActivities, RevertRequest, RollBackRequest
     from activities.pulse import heartbeat_timeout
     from activities.undo import Undoable, UndoActivities, UndoLook
-    from leverframe.model.changes import CarOutcome, Change
+    from leverframe.model.changes import CarOutcome, Change, Priority
     from leverframe.model.differences import TreeDifference
     from leverframe.model.errors import LeverframeError
     from leverframe.model.frozen import Frozen, Sha, Slug
     from leverframe.model.outcomes import Outcome
-    from leverframe.model.proposals import MAX_REQUESTERS, Cost, Effect, Measurement, RevertChange, RollBack
+    from leverframe.model.proposals import (
+        MAX_REQUESTERS,
+        ChangeQuarantine,
+        Cost,
+        Effect,
+        Measurement,
+        RevertChange,
+        RollBack,
+    )
     from leverframe.model.releases import ReleaseOutcome
     from leverframe.model.untrusted import Untrusted
     from policies.decision import Escalated, Reservation, ReserveRequest
     from policies.explain import effect_words
-    from workflows import attributes
+    from workflows import attributes, quarantining
     from workflows.messages import ApprovalRequest
     from workflows.permit import Permit
     from workflows.pulled import Mailbox, reversibility
@@ -53,6 +62,8 @@ class UndoRequest(Frozen):
     """The change that it opened."""
     back_to: Sha | None = None
     """Of a roll-back: what it put production back to."""
+    quarantine: ChangeQuarantine | None = None
+    """Of a change of the quarantine file: what it did."""
     by: Order
     """Who wants it undone, and why."""
     barred: tuple[str, ...] = ()
@@ -149,14 +160,25 @@ class UndoWorkflow:
         self._tell(f"doing it: {words}")
         if isinstance(effect, RollBack):
             return await self._point_forward(permit.granted, effect)
+        if isinstance(effect, ChangeQuarantine):
+            return await self._lift(permit.granted, effect)
         return await self._revert(permit.granted)
 
-    def _opposite(self, found: Undoable) -> RollBack | RevertChange:
+    def _opposite(self, found: Undoable) -> RollBack | RevertChange | ChangeQuarantine:
         """What undoes it."""
         if found.forward is not None:
             return found.forward
         request = self._request
         by, why = (Untrusted(text).for_markdown(300) for text in (request.by.person, request.by.reason))
+        if request.quarantine is not None:
+            return ChangeQuarantine(
+                repository=request.repository,
+                leave=found.lifted,
+                staying=found.staying,
+                tests=request.quarantine.tests,
+                title=f"Undo the quarantine of {len(found.lifted)} tests",
+                body=f"{by} wants undone what `{request.run}` quarantined as `{found.landed}`: {why}\n",
+            )
         return RevertChange(
             repository=request.repository,
             commit=found.landed,
@@ -190,6 +212,31 @@ class UndoWorkflow:
         self._took_effect(effect, applied)
         return Outcome.LANDED, f"production runs {effect.to[:12]} again, alone"
 
+    async def _lift(self, reservation: Reservation, effect: ChangeQuarantine) -> End:
+        """The tests out of the quarantine file by the train; nothing of that is released.
+
+        A person has said that they do not belong there: the agent is told, as if the change had been closed.
+        """
+        assert self._request.quarantine is not None  # noqa: S101 - else it is no such effect
+        applied = workflow.now()
+        change = await quarantining.open_change(reservation, effect)
+        self._tell(f"{change.id} rides the train")
+        ride = await self._rider.carry(change, Priority.NORMAL)
+        if ride.landed_as is None:
+            return (Outcome.FAILED if ride.over else None), ride.detail
+        self._took("asked_to_landed", self._asked_at, workflow.now())
+        said = f"{change.id} landed as {ride.landed_as[:12]}"
+        await quarantining.keep(change.id, effect, "over")
+        did = self._request.quarantine
+        entered = tuple(one for one in did.enter if one.entry.test in effect.leave)
+        turned_down = did.model_copy(update={"enter": entered, "leave": ()})
+        await quarantining.keep(self._request.change, turned_down, "rejected")
+        if not await quarantining.holds(effect, ride.landed_as):
+            return Outcome.FAILED, f"{said}, but its quarantine file still names some of the tests"
+        self._took_effect(effect, applied)
+        left = f"{len(effect.leave)} tests have left the quarantine and are not proposed again"
+        return Outcome.LANDED, f"{said}: {left}"
+
     async def _revert(self, reservation: Reservation) -> End:
         """The revert, by the train and its release."""
         applied = workflow.now()
@@ -222,7 +269,12 @@ class UndoWorkflow:
         request = self._request
         return await workflow.execute_activity_method(
             UndoActivities.undoable,
-            UndoLook(repository=request.repository, change=request.change, back_to=request.back_to),
+            UndoLook(
+                repository=request.repository,
+                change=request.change,
+                back_to=request.back_to,
+                quarantine=request.quarantine,
+            ),
             task_queue=HANDS,
             start_to_close_timeout=timedelta(minutes=2),
             schedule_to_close_timeout=timedelta(minutes=10),

@@ -12,7 +12,7 @@ from leverframe.cli.flag_restores import As
 from leverframe.cli.output import AsJson, print_fields, print_json, say
 from leverframe.cli.session import ANSWER, Reason, ask, load, query, span
 from leverframe.model.errors import BadInput, Conflict, NotFound, Refused
-from leverframe.model.proposals import FlipFlag, RollBack
+from leverframe.model.proposals import ChangeQuarantine, FlipFlag, RollBack
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -55,8 +55,9 @@ def undo(
     """Undo what a step did, unless somebody has changed the same thing since. Policy is asked, and people.
 
     A flag is switched back. After a roll-back production is pointed forward again to what it was rolled back
-    from. What a merge request landed is reverted. The latter two go by the train. Without a step it is the
-    flag that the run switched last, or, when it switched none, the last change that it opened.
+    from. What a merge request landed is reverted; tests that it quarantined leave the quarantine, and are not
+    proposed again. All but flags go by the train. Without a step it is the flag that the run switched last,
+    or, when it switched none, the last change that it opened.
     """
     settings = load()
     found = reported(settings, run)
@@ -180,6 +181,7 @@ def _begin(
             "run": found.run,
             "change": report.change,
             "back_to": step.effect.to if isinstance(step.effect, RollBack) else None,
+            "quarantine": step.effect if isinstance(step.effect, ChangeQuarantine) else None,
             "barred": found.proposal.barred(step),
             "ui_url": settings.temporal.ui_url,
             **given,

@@ -20,6 +20,7 @@ from activities.ports import Health
 from activities.quarantining import PATIENCE, Ended, QuarantineActivities, QuarantineRequest
 from activities.results_port import QuarantineNote
 from activities.test_results import Keeping, ResultActivities
+from activities.undo import Undoable, UndoActivities, UndoLook
 from agents.flaky_tests import tracking
 from agents.flaky_tests.quarantine_file import read, rendered
 from leverframe.model.errors import LeverframeError, Refused, Unavailable
@@ -318,6 +319,42 @@ def test_a_forge_that_is_away_is_asked_again_for_a_while(yard: Yard, attempt: in
     environment.info = replace(environment.info, attempt=attempt)
     with pytest.raises(ApplicationError, match="no answer") if raised else nullcontext():
         environment.run(yard.acts.ended, ended(change(entering("a"))))
+
+
+def undoable(yard: Yard, made: str, did: ChangeQuarantine) -> Undoable:
+    acts = UndoActivities(yard.world.changes, yard.world.track, {"shop": yard.world.repository})
+    return acts.undoable(UndoLook(repository="shop", change=made, quarantine=did))
+
+
+def test_an_undone_quarantine_takes_out_what_it_let_in_and_nothing_else(yard: Yard) -> None:
+    old = "tests/test_a.py::old"
+    yard.git.commit("main", {PLACE: rendered(QuarantineFile(entries=(entry("old"), entry("stays"))))})
+    did = change(entering("a"), entering("b"), entering("c"), leave=(old,), staying=1)
+    made = yard.acts.change(yard.reserved(did), REQUEST)
+    words = "shop/1 never landed, it is open: there is nothing to undo"
+    assert failure(lambda: undoable(yard, made.id, did), words) == "Refused"
+    yard.world.land(made)
+    # Others have gone on: one has left since, and one was added.
+    since = (*(one.entry for one in did.enter[:2]), entry("stays"), entry("theirs"))
+    yard.git.commit("main", {PLACE: rendered(QuarantineFile(entries=since))})
+    found = undoable(yard, made.id, did)
+    assert [test.stored()[-1] for test in found.lifted] == ["a", "b"]
+    effect = change(leave=tuple(test.stored() for test in found.lifted), staying=found.staying)
+    undone = yard.acts.change(yard.reserved(effect, step=1), REQUEST)
+    assert yard.on(undone.head) == ["stays", "theirs"]
+    yard.world.land(undone)
+    words = "no test that shop/1 let in is quarantined any more"
+    assert failure(lambda: undoable(yard, made.id, did), words) == "Refused"
+
+
+def test_an_entry_that_somebody_has_changed_since_is_theirs_and_is_named(yard: Yard) -> None:
+    did = change(entering("a"), entering("b"))
+    made = yard.acts.change(yard.reserved(did), REQUEST)
+    yard.world.land(made)
+    theirs = did.enter[0].entry.model_copy(update={"owner": "@shop/others"})
+    yard.git.commit("main", {PLACE: rendered(QuarantineFile(entries=(theirs, did.enter[1].entry)))})
+    words = "somebody has changed what .* says of tests/test_a.py::a since shop/1 landed: take them out"
+    assert failure(lambda: undoable(yard, made.id, did), words) == "Refused"
 
 
 def test_a_hostile_name_is_only_text_in_the_issue() -> None:

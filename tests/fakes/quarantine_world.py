@@ -8,6 +8,7 @@ from typing import Any
 from temporalio import activity
 
 from activities.quarantining import Ended, QuarantineRequest
+from activities.undo import Undoable, UndoLook
 from leverframe.model.changes import CarEjected, Change, Enqueue, Priority
 from leverframe.model.differences import TreeDifference
 from leverframe.model.facts import FactsRequest, FlakyFactsRequest
@@ -34,7 +35,8 @@ class QuarantineWorld(World):
     @property
     def hands(self) -> Sequence[Callable[..., Any]]:
         """The activities of the hands queue."""
-        return (*super().hands, self.change_quarantine, self.quarantine_holds, self.quarantine_ended)
+        ours = (self.change_quarantine, self.quarantine_holds, self.quarantine_ended, self.undoable)
+        return (*super().hands, *ours)
 
     @activity.defn
     async def gather(self, request: FactsRequest) -> FlakyFacts:
@@ -66,6 +68,12 @@ class QuarantineWorld(World):
         if ended.state == "rejected":
             tests = tuple(one.entry.test for one in ended.effect.enter)
             self.suite = self.suite.model_copy(update={"rejected": (*self.suite.rejected, *tests)})
+
+    @activity.defn
+    async def undoable(self, look: UndoLook) -> Undoable:
+        """As it is when nobody has touched the file since."""
+        assert look.quarantine is not None
+        return Undoable(landed=LANDED, lifted=tuple(one.entry.test for one in look.quarantine.enter))
 
     @activity.defn
     async def get_change(self, change: str) -> Change:

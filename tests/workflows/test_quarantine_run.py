@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -18,19 +19,26 @@ from leverframe.model.ids import run_id, watch_id
 from leverframe.model.outcomes import Outcome, RunReport
 from leverframe.model.signals import SUITE, ReportArrived
 from leverframe.model.untrusted import Untrusted
+from policies.documents import parse
+from tests.fakes.desk import Desk
 from tests.fakes.quarantine_world import QuarantineWorld
-from tests.fakes.quarantines import ruled
+from tests.fakes.quarantines import policy_files, ruled
+from tests.fakes.remediation_world import SHOP
 from tests.fakes.workers import unversioned
 from tests.unit.agents.flaky_tests.proposals import facts, flaky
 from workflows.approval import ApprovalWorkflow
 from workflows.messages import WatchStart
 from workflows.queues import HANDS
 from workflows.remediation import RemediationWorkflow
+from workflows.undo import UndoReport, UndoWorkflow
 from workflows.watch import WatchWorkflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WEAK = flaky("pays", strength=20_000)
+_UNDO = Path(__file__).parents[2] / "policies" / "defaults" / "agents" / "undo.yaml"
+RULES = {**policy_files(), "agents/undo.yaml": _UNDO.read_text()}
+"""What a person wants undone is as the product ships it."""
 
 
 @asynccontextmanager
@@ -38,7 +46,7 @@ async def working(world: QuarantineWorld) -> AsyncIterator[None]:
     async with Worker(
         world.client,
         task_queue=HANDS,
-        workflows=[WatchWorkflow, RemediationWorkflow, ApprovalWorkflow],
+        workflows=[WatchWorkflow, RemediationWorkflow, ApprovalWorkflow, UndoWorkflow],
         activities=world.hands,
         workflow_runner=unversioned(),
         workflow_failure_exception_types=[LeverframeError],
@@ -121,6 +129,30 @@ async def test_what_a_person_turned_down_is_never_proposed_again(
     assert again.detail.startswith("no action: 1 flaky test may not enter")
     assert "a person turned it down" in again.detail
     assert len(world.questions) == 1
+
+
+async def test_an_undone_quarantine_lands_by_a_persons_leave_and_is_not_proposed_again(
+    env: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = QuarantineWorld(env.client, parse(RULES))
+    report = await ran(world)
+    assert report.outcome is Outcome.LANDED
+    desk = Desk(monkeypatch, tmp_path, SHOP, noun="runs")
+    desk.at(env.client)
+    async with working(world):
+        begun = await desk.told("undo", report.run, "--reason", "it is a real bug", "--as", "eve")
+        ended = await env.client.get_workflow_handle(begun["id"], result_type=UndoReport).result()
+    assert (ended.outcome, begun["doing"]) == (
+        Outcome.LANDED,
+        "open a merge request in shop that releases 1 test",
+    )
+    assert "1 tests have left the quarantine and are not proposed again" in ended.detail
+    assert [test.stored() for test in world.opened[-1].leave] == ["tests/test_a.py::pays"]
+    assert world.opened[-1].enter == ()
+    assert [question.requesters for question in world.questions] == [("eve",)]
+    assert not world.open_reservations()
+    again = await ran(world)
+    assert again.detail.endswith("a person turned it down"), again.detail
 
 
 async def test_a_file_that_does_not_name_the_tests_after_the_landing_is_a_failure(

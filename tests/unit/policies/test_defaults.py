@@ -137,6 +137,8 @@ def test_a_roll_back_takes_two_people_and_waits_for_the_backup(staffed: PolicySn
 
 def test_what_a_person_wants_undone_takes_others_and_a_roll_back_two(staffed: PolicySnapshot) -> None:
     forward = asked(staffed, ask(agent="undo", effect=BACK, cost=Cost(), requesters=["ada"]))
+    lifted = asked(staffed, ask(agent="undo", effect=change(leave=("a",)), cost=Cost(), requesters=["eve"]))
+    assert (lifted.verdict, lifted.terms.quorum) == (Verdict.ESCALATE, 1)
     landed = revert(agent="undo", difference=difference(*bulk_pricing_undone()), requesters=["eve"])
     reverted = asked(staffed, landed)
     assert reverted.verdict is Verdict.ESCALATE
