@@ -5,7 +5,15 @@ from datetime import UTC, date, datetime, timedelta
 from statistics import median_low
 from urllib.parse import quote
 
-from activities.records_port import SignatureCount, SuiteFigures, SuiteWeek, TestCost, TestLine
+from activities.records_port import (
+    ExecutionTotals,
+    SignatureCount,
+    SuiteFigures,
+    SuiteWeek,
+    TestCost,
+    TestLine,
+)
+from agents.flaky_tests.words import CAUSES
 from leverframe.gateway.dora_html import BAR, GAP, HEIGHT
 from leverframe.gateway.flaky_report import FlakyReport, InQuarantine
 from leverframe.gateway.html import Content, Html, el, page
@@ -101,9 +109,18 @@ def _facts(figures: SuiteFigures, days: int) -> Html:
         if ages
         else "none",
     }
+    if figures.fresh:
+        told["Executed again"] = "; ".join(_again(one) for one in figures.fresh)
+    if figures.causes:
+        told["Likely causes"] = "; ".join(f"{CAUSES[one.cause]}: {one.tests:,}" for one in figures.causes)
     return el(
         "dl", (el("div", el("dt", name), el("dd", said)) for name, said in told.items()), class_="facts"
     )
+
+
+def _again(one: ExecutionTotals) -> str:
+    """What the fresh jobs for one purpose came to."""
+    return f"{one.purpose}: {one.passes:,} passed and {one.failures:,} failed, in {one.jobs:,} jobs"
 
 
 def _quarantined(report: FlakyReport) -> Html:

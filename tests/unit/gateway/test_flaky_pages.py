@@ -3,6 +3,7 @@
 import asyncio
 import html
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from starlette.applications import Starlette
 
 from activities.backends.results_store import ResultsStore
-from activities.records_port import QuarantineSeen, SuiteFigures
+from activities.records_port import CauseCount, ExecutionTotals, QuarantineSeen, SuiteFigures
+from agents.flaky_tests.causes import Cause
 from leverframe.gateway.counters import Counters
 from leverframe.gateway.flaky_html import flaky
 from leverframe.gateway.flaky_pages import FlakyPages
@@ -150,3 +152,13 @@ async def test_many_who_ask_at_once_share_one_look_into_the_store(
         found = await asyncio.gather(*map(http.get, addresses))
     assert [one.status_code for one in found] == [200, 200, 200]
     assert looks == ["shop"]
+
+
+def test_fresh_executions_and_likely_causes_are_told_where_there_are_some(store: ResultsStore) -> None:
+    report = flaky_report(store, "shop", days=30, now=NOW)
+    assert "Likely causes" not in words(flaky(report, days=30))
+    fresh = ExecutionTotals(purpose="probe", jobs=8, passes=20, failures=4, silent=0, milliseconds=900)
+    figures = replace(report.figures, fresh=(fresh,), causes=(CauseCount(cause=Cause.ORDER, tests=3),))
+    told = words(flaky(replace(report, figures=figures), days=30))
+    assert "Executed again probe: 20 passed and 4 failed, in 8 jobs" in told
+    assert "Likely causes the order of tests, or what others leave behind: 3" in told
