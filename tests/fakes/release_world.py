@@ -318,7 +318,7 @@ class FakeEnvironments:
 
 
 class FakeTraffic:
-    """The port Metrics: between two looks ten seconds pass and a thousand requests come."""
+    """The port Metrics: between two looks ten seconds pass and ten thousand requests come."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -337,9 +337,9 @@ class FakeTraffic:
             raise Unavailable("the metrics are gone")
         assert arms.stable is not None
         if arms.percent < world.quiet_from:
-            self._add(arms.stable, 10 * (100 - arms.percent), arms.percent)
+            self._add(arms.stable, 100 * (100 - arms.percent), arms.percent)
             if arms.canary:
-                self._add(arms.canary, 10 * arms.percent, arms.percent)
+                self._add(arms.canary, 100 * arms.percent, arms.percent)
         counts = {
             sha: Count(bad=millionths // 1_000_000, total=requests)
             for sha, (requests, millionths) in self._counts.items()
