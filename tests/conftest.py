@@ -6,10 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Generator, Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+import typer.testing
 from hypothesis import Phase, settings
+from typer.main import get_command
 
 if TYPE_CHECKING:
     from tests.fakes.servers import SharedServers
@@ -28,6 +31,9 @@ os.environ.setdefault("GOGC", "400")
 # What is imported and collected lives until the end. Looking at all of it again and again took a fifth of the
 # start and a tenth of the unit tests.
 gc.disable()
+
+# Otherwise each call of a `CliRunner` makes all commands of the program anew, most of what such a test takes.
+typer.testing._get_command = cache(get_command)
 
 # `make mutation` asks each change the same examples, and wants to know only that one of them fails.
 settings.register_profile(
