@@ -74,7 +74,7 @@ tests = Table(
     Column("test", Text, nullable=False, comment="The full identity; data from outside"),
     Column("path", Text, nullable=False),
     Column("markers", Text, comment="JSON list, sorted; NULL while no report told them"),
-    Column("first_at", BigInteger, nullable=False, comment="Of its first report's first attempt"),
+    Column("first_at", BigInteger, nullable=False),
     UniqueConstraint("repository", "key"),
 )
 

@@ -103,13 +103,14 @@ def test_a_story_tells_causes_attempts_weeks_and_quarantines(store: ResultsStore
 
 
 def test_first_and_last_are_the_times_of_a_tests_attempts_whenever_their_reports_came(
-    engine: Engine,
+    store: ResultsStore,
 ) -> None:
-    store, before = ResultsStore(engine), BEGAN - 9 * DAY
+    before = BEGAN - 9 * DAY
     for run, at in (("new", BEGAN), ("old", before)):
-        store.keep(report({FLAKY: "F."}, run=run, sha=run, at=at), at=LATER)
-        fold_all(store, now=LATER + DAY)
-    story = store.story("shop", FLAKY)
+        told = report({FLAKY: "F."}, run=run, sha=run, at=at, repository="moved")
+        store.keep(told, at=LATER)
+        fold_all(store, now=LATER + DAY, repository="moved")
+    story = store.story("moved", FLAKY)
     assert story is not None
     assert (story.first_at, story.last_at) == (before, BEGAN)
 
