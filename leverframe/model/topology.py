@@ -114,7 +114,8 @@ class GateRules(Frozen):
     """Looks that don't count at all after each change of the weight."""
     cold_seconds: float = Field(default=120, ge=0, le=86_400)
     """How long instances get warm after each change of the weight: what they show in that time clears nobody,
-    and of harms that a cold start looks like it says but a little."""
+    and of harms that a cold start looks like it says nothing, until the rollout has shown that there is none.
+    """
     burst_seconds: float = Field(default=60, ge=0, le=86_400)
     """How long one bad moment of a good release may last: such a stretch never decides alone. 0: one look."""
     levels: tuple[Annotated[float, Field(gt=1, le=10)], ...] = Field(default=HARMS, min_length=1)

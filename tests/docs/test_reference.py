@@ -14,6 +14,7 @@ from leverframe.model.checks import Build, Check
 from leverframe.model.topology import (
     CanaryPlan,
     CanaryStep,
+    GateRules,
     Infrastructure,
     Probe,
     Repository,
@@ -88,6 +89,11 @@ def test_the_example_declares_a_repository_that_can_be_used(
     config.write_text(_uncommented(EXAMPLE.read_text()))
     clean.setenv("LEVERFRAME_CONFIG", str(config))
     assert load().repository("shop").service.canary.steps[-1].percent == 100
+
+
+def test_the_example_shows_what_the_gate_promises_unless_told() -> None:
+    [repository] = tomllib.loads(_uncommented(EXAMPLE.read_text()))["repositories"]
+    assert GateRules.model_validate(repository["service"]["canary"]["gate"]) == GateRules()
 
 
 @pytest.mark.parametrize(
