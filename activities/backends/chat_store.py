@@ -16,7 +16,8 @@ from policies.people import Person
 from policies.question import Ending, Question
 
 _LINE = 400
-_NOTICE = 2000
+_NOTICE = 4000
+_PARAGRAPHS = 100
 
 
 class StoreChat:
@@ -71,10 +72,13 @@ class StoreChat:
         return len(held)
 
     def tell(self, key: str, *, text: str) -> None:
-        """Log a notice; the same key is told once."""
-        if self._cards.note_told(f"notice/{key}"):
-            said = Untrusted(" · ".join(text.splitlines())).for_terminal(_NOTICE)
-            self._log.warning("notice", key=key, text=said)
+        """Log a notice, a line for each of its paragraphs; the same key is told once."""
+        if not self._cards.note_told(f"notice/{key}"):
+            return
+        paragraphs = [part for part in text.split("\n\n") if part.strip()]
+        for number, part in enumerate(paragraphs[:_PARAGRAPHS], start=1):
+            said = Untrusted(" · ".join(part.splitlines())).for_terminal(_NOTICE)
+            self._log.warning("notice", key=key, part=f"{number} of {len(paragraphs)}", text=said)
 
     def posted(self, *, open_only: bool = True) -> list[Card]:
         """What was asked here, oldest first."""

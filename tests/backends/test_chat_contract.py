@@ -120,3 +120,11 @@ def test_a_notice_is_told_once_by_its_key(room: Room) -> None:
 
 def test_a_chat_that_works_says_so(room: Room) -> None:
     assert room.chat.health().ok
+
+
+def test_the_terminal_tells_a_long_notice_whole_a_line_for_each_paragraph(engine: Engine) -> None:
+    paragraphs = [f"repository {number}\n" + "\n".join(["x" * 70] * 20) for number in range(6)]
+    with structlog.testing.capture_logs() as logged:
+        StoreChat(engine).tell("report/2026-W09", text="\n\n".join(paragraphs))
+    assert [line["part"] for line in logged] == [f"{number} of 6" for number in range(1, 7)]
+    assert all(line["text"].endswith("x" * 70) for line in logged)

@@ -21,6 +21,7 @@ from activities.backends.flags_flagd import FlagdFlags
 from activities.backends.results_store import ResultsStore
 from activities.chat import ChatActivities
 from activities.executing import ExecutionActivities
+from activities.flaky_digest import FlakyDigest
 from activities.ledger import LedgerActivities, LedgerDoor
 from activities.look import LookActivities
 from activities.missed_reports import MissedReports
@@ -164,7 +165,7 @@ async def house(
                 look.look,
                 reconcile.stranded,
                 reconcile.unscored,
-                ReportActivities(audit, organisation).weekly,
+                ReportActivities(audit, organisation, FlakyDigest(results, ["shop"]).sections).weekly,
                 MissedReports(None, {}, client).begin_fetches,
                 tests.tend_results,
                 executing.begin_executions,

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from activities.backends.results_store import ResultsStore
 from activities.look import Sighted
 from activities.policy_files import snapshot_of
 from activities.reconcile import AT_ONCE
@@ -15,13 +16,16 @@ from leverframe.model.errors import Unavailable
 from leverframe.model.ids import housekeeping_id
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import FlipFlag
+from leverframe.model.untrusted import Untrusted
 from policies.decision import Allowed, Denied
 from policies.ledger import Ledger
 from policies.reservations import LedgerState, Settlement
 from tests.fakes.asks import OFF, ask
 from tests.fakes.house_world import House, house, policy_files
-from workflows.housekeeping import CERTAIN, RECONCILER, settled_as
-from workflows.timetable import Chore
+from tests.fakes.result_reports import tell
+from tests.fakes.stores import store_at
+from workflows.housekeeping import CERTAIN, HOUSEKEEPING, RECONCILER, HousekeepingStart, settled_as
+from workflows.timetable import Chore, Done
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -196,6 +200,28 @@ async def test_todays_digest_is_asked_for_once_however_often_one_tidies(
         for _ in range(3):
             await home.tidy()
     assert len(home.notices.digests) == 1
+
+
+async def test_the_weekly_report_tells_people_of_flaky_tests_once(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    """From reports in the store to the chat, on the first Monday after the last report."""
+    flaky, store = "tests/test_pay.py::test_<!channel>_pays", store_at(tmp_path / "store.db")
+    tell(ResultsStore(store), [{flaky: "F." if number % 2 else "."} for number in range(8)])
+    store.dispose()
+    name = f"org-{uuid4().hex[:8]}"
+    last = Done(at=datetime.now(UTC) - timedelta(days=8), said="nothing to report")
+    async with house(env.client, tmp_path, name=name) as home:
+        start = HousekeepingStart(organisation=name, done={Chore.REPORT: last})
+        await env.client.start_workflow(HOUSEKEEPING, start, id=housekeeping_id(name), task_queue=name)
+        done = (await home.tidy()).done[Chore.REPORT]
+        assert not done.failed
+        assert done.said.startswith("told people about week")
+        await home.tidy()
+        ((key, text),) = home.notices.told.items()
+    assert key.startswith("report/")
+    assert "flaky tests of shop, this week" in text
+    assert f"oldest quarantine: {Untrusted(flaky).for_terminal(160)}" in text
 
 
 async def test_a_fresh_run_remembers_what_was_done_told_and_looked_at(
