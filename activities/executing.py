@@ -38,6 +38,7 @@ class ExecutionsStart(Frozen):
     """Input of the workflow, and what it carries into its next run."""
 
     repository: Slug
+    service: Slug
     rounds: int = Field(default=0, ge=0)
     executed: int = Field(default=0, ge=0)
     """Orders that were answered."""
@@ -95,7 +96,7 @@ class ExecutionActivities:
             for name in names:
                 await self._client.start_workflow(
                     EXECUTIONS,
-                    ExecutionsStart(repository=name),
+                    ExecutionsStart(repository=name, service=self._repositories[name].service.name),
                     id=executions_id(name),
                     task_queue=activity.info().task_queue,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

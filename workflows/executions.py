@@ -1,7 +1,8 @@
 """Fresh executions of single tests of one repository: plan, execute in the sandbox, fold, and plan again.
 
-One run at a time for each repository, which ends when nothing is worth it. What is asked and what came of it
-is in the store: a run that dies, or finds no sandbox, loses nothing, and the next one goes on.
+One run at a time for each repository, which ends when nothing is worth it; then the watch of its tests looks
+at what came of it. What is asked and answered is in the store: a run that dies, or finds no sandbox, loses
+nothing, and the next one goes on.
 """
 
 import asyncio
@@ -10,7 +11,13 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy, VersioningBehavior
-from temporalio.exceptions import ActivityError, TimeoutError, TimeoutType, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    TemporalError,
+    TimeoutError,
+    TimeoutType,
+    is_cancelled_exception,
+)
 
 with workflow.unsafe.imports_passed_through():
     from activities.executing import (
@@ -22,8 +29,12 @@ with workflow.unsafe.imports_passed_through():
     )
     from activities.pulse import MISSED_AFTER
     from activities.sandbox import SandboxActivities
+    from agents.registry import agent, registered
     from leverframe.model.executions import Executed, ExecutionOrder
+    from leverframe.model.ids import watch_id
     from leverframe.model.releases import Artifact
+    from leverframe.model.signals import SUITE, ReportArrived
+    from leverframe.model.untrusted import Untrusted
     from workflows import attributes
     from workflows.queues import SANDBOX
 
@@ -50,6 +61,7 @@ class ExecutionsWorkflow:
 
     @workflow.init
     def __init__(self, start: ExecutionsStart) -> None:
+        self._start = start
         self._repository = start.repository
         self._rounds = start.rounds
         self._executed = start.executed
@@ -63,7 +75,7 @@ class ExecutionsWorkflow:
         while orders := await self._plan():
             if self._rounds - start.rounds >= ROUNDS:
                 workflow.continue_as_new(
-                    ExecutionsStart(repository=self._repository, rounds=self._rounds, executed=self._executed)
+                    start.model_copy(update={"rounds": self._rounds, "executed": self._executed})
                 )
             answers = await self._execute(orders)
             answered = len(answers.done) + len(answers.unfit)
@@ -71,8 +83,13 @@ class ExecutionsWorkflow:
             took = await self._take_in(answers)
             workflow.set_current_details(_details(orders, answers, took, self._rounds))
             if answered < len(orders):
-                return self._said(f"no sandbox began {len(orders) - answered} more in time; they wait")
-        return self._said("nothing more is worth an execution, or allowed today")
+                why = f"no sandbox began {len(orders) - answered} more in time; they wait"
+                break
+        else:
+            why = "nothing more is worth an execution, or allowed today"
+        if self._executed:
+            await self._tell_watches()
+        return f"{self._executed:,} orders in {self._rounds:,} rounds; {why}"
 
     async def _plan(self) -> list[ExecutionOrder]:
         return await workflow.execute_activity_method(
@@ -141,8 +158,24 @@ class ExecutionsWorkflow:
             summary=f"Fold what {len(answers.done)} orders came to",
         )
 
-    def _said(self, why: str) -> str:
-        return f"{self._executed:,} orders in {self._rounds:,} rounds; {why}"
+    async def _tell_watches(self) -> None:
+        """What came of it is worth a look even if no report comes for days. Always told, since what an answer
+        changed is not known when its worker was killed right after; one look too many costs little.
+        """
+        info = workflow.info()
+        arrived = ReportArrived(
+            id=f"executions/{info.first_execution_run_id}",
+            repository=self._repository,
+            service=self._start.service,
+            title=Untrusted(f"fresh executions of tests of {self._repository}: {self._executed} jobs"),
+            received_at=workflow.now(),
+        )
+        for name in (one for one in registered() if agent(one).watches is ReportArrived):
+            watch = workflow.get_external_workflow_handle(watch_id(name, self._start.service, SUITE))
+            try:
+                await watch.signal("observe", arrived)
+            except TemporalError as error:
+                workflow.logger.info("the watch of %s was not told: %s", name, error)
 
 
 def _believed(order: ExecutionOrder, made: Executed) -> Executed:

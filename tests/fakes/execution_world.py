@@ -10,7 +10,7 @@ from typing import cast
 from uuid import uuid4
 
 from temporalio import activity
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
@@ -23,8 +23,9 @@ from activities.test_results import Keeping, ResultActivities
 from activities.track_port import Track
 from leverframe.model.errors import LeverframeError, NotFound
 from leverframe.model.executions import Executed, ExecutionOrder, Kind
-from leverframe.model.ids import executions_id
+from leverframe.model.ids import executions_id, watch_id
 from leverframe.model.releases import Artifact
+from leverframe.model.signals import SUITE
 from leverframe.model.topology import Check, Repository
 from tests.fakes.github_setup import declared
 from tests.fakes.quarantines import RULE, policy_files
@@ -32,11 +33,14 @@ from tests.fakes.result_reports import SIGNATURE, report
 from tests.fakes.stores import store_at
 from tests.fakes.workers import unversioned
 from workflows.executions import ExecutionsWorkflow
+from workflows.messages import WatchStart
 from workflows.queues import SANDBOX
+from workflows.watch import WatchWorkflow
 
 TIP = "a" * 40
 CHECK = Check(name="unit", command=("run", "{results}"), selects_tests=True)
 
+WatchHandle = WorkflowHandle[WatchWorkflow, None]
 Sandbox = Callable[[ExecutionOrder], Executed]
 
 
@@ -147,11 +151,24 @@ class ExecutionWorld:
         """Runs that could be folded."""
         return self.folding.fold(self.repositories[self.name], timedelta(seconds=10)).runs
 
+    @property
+    def service(self) -> str:
+        return self.repositories[self.name].service.name
+
+    async def watched(self) -> WatchHandle:
+        """The watch of the repository's tests; it has been told nothing yet."""
+        return await self.client.start_workflow(
+            WatchWorkflow.run,
+            WatchStart(agent="flaky_tests", repository=self.name, service=self.service, subject=SUITE),
+            id=watch_id("flaky_tests", self.service, SUITE),
+            task_queue=self.queue,
+        )
+
     async def executed(self) -> str:
         """What the workflow says at its end."""
         said: str = await self.client.execute_workflow(
             ExecutionsWorkflow.run,
-            ExecutionsStart(repository=self.name),
+            ExecutionsStart(repository=self.name, service=self.service),
             id=executions_id(self.name),
             task_queue=self.queue,
         )
@@ -180,7 +197,7 @@ class ExecutionWorld:
             hands = Worker(
                 self.client,
                 task_queue=self.queue,
-                workflows=[ExecutionsWorkflow],
+                workflows=[ExecutionsWorkflow, WatchWorkflow],
                 activities=[
                     self.executing.begin_executions,
                     self.executing.plan_executions,

@@ -15,6 +15,7 @@ from leverframe.model.ids import executions_id
 from leverframe.model.untrusted import Untrusted
 from tests.fakes.execution_world import ExecutionWorld, by_order, failing, passing
 from workflows import executions
+from workflows.watch import WatchWorkflow
 
 FLAKY, BROKEN = "tests/test_a.py::test_flaky", "tests/test_a.py::test_broken"
 
@@ -42,8 +43,13 @@ async def test_rechecks_and_probes_quarantine_what_is_flaky_and_never_what_is_br
     world.told({BROKEN: "F."}, run=2)
     assert world.fold() == 1
     async with world.working():
+        watch = await world.watched()
         said = await world.executed()
+        told = await watch.query(WatchWorkflow.snapshot)
+        await watch.terminate()
     assert said.endswith("nothing more is worth an execution, or allowed today")
+    assert told.batches == 1
+    assert told.title.stored() == f"fresh executions of tests of {world.name}: {len(world.orders)} jobs"
     assert history(world, FLAKY).quarantine is not None
     assert history(world, BROKEN).quarantine is None
     # What was committed before the worker died was not counted again.
