@@ -89,7 +89,8 @@ def _after(before: Known, told: Told, target: bool) -> Known:
     if markers is None or (target and told[1] is not None):
         markers = told[1]
     elif told[1] is not None and told[1] != markers:
-        markers = _written([*json.loads(markers), *json.loads(told[1])])
+        # Where both are too many, what was known stays: else the next report could leave a forbidden one out.
+        markers = _written([*json.loads(markers), *json.loads(told[1])]) or markers
     return number, told[0] or path, markers
 
 

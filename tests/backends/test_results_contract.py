@@ -32,7 +32,7 @@ from agents.flaky_tests.history import Verdict
 from agents.flaky_tests.replay import Replay, Row
 from agents.flaky_tests.stored_form import restored_suite
 from leverframe.model.errors import BadInput
-from leverframe.model.test_reports import Attempt
+from leverframe.model.test_reports import MOST_MARKERS, Attempt
 from tests.fakes.result_reports import (
     BEGAN,
     SENSITIVE,
@@ -117,6 +117,9 @@ def test_marks_are_known_once_told_and_only_the_target_takes_them_away(engine: E
     assert known_after("4", "main", None) == ("security", "slow")
     assert known_after("5", "old", ("web",)) == ("security", "slow", "web")
     assert known_after("6", "main", ("slow",)) == ("slow",)
+    many = tuple(f"mark{number:02}" for number in range(MOST_MARKERS))
+    assert known_after("7", "old", many) == ("slow",)
+    assert known_after("8", "old", ()) == ("slow",)
 
 
 def test_reports_are_announced_once_the_oldest_first(store: ResultsStore) -> None:
