@@ -34,6 +34,7 @@ ANOTHER_FLAKE = timedelta(days=90)
 CAUSE = "cause"
 """The series of jobs that only look for a cause."""
 GIVEN_UP = "no sandbox executed it in time"
+FIX_CLAIMED = "not counted: a commit claims to fix the test"
 
 _SHA = re.compile(r"[0-9a-f]{40}")
 _e = test_executions.c
@@ -93,9 +94,13 @@ class Asker:
         unfit = select(_e.id).where(_e.repository == self.repository, _e.sha == sha, _e.outcome == "unfit")
         return self.connection.execute(unfit.limit(1)).first() is None
 
+    def is_check(self, job: str) -> bool:
+        """Whether the job was a check that selects tests: what passes there passes where it failed."""
+        return job in self._asking.checks
+
     def check_of(self, job: str) -> str:
         """The check that the job was, or the first one that selects tests."""
-        return job if job in self._asking.checks else self._asking.checks[0]
+        return job if self.is_check(job) else self._asking.checks[0]
 
     def ask(self, wish: Wish) -> None:
         """Put its jobs down; the caller has looked at what is left."""
@@ -171,6 +176,18 @@ def give_up(connection: Connection, repository: str, at: datetime) -> None:
     )
 
 
+def end_night(connection: Connection, repository: str, number: int) -> None:
+    """Count no more of a test's night that is under way: its commit is out of date."""
+    under_way = (
+        _e.repository == repository,
+        _e.number == number,
+        _e.purpose == "night",
+        _e.folded_at.is_(None),
+    )
+    ended = {"outcome": func.coalesce(_e.outcome, "expired"), "folded_at": _e.asked_at, "why": FIX_CLAIMED}
+    connection.execute(update(test_executions).where(*under_way).values(**ended))
+
+
 def waits(run: Any, sha: Any, repository: str) -> ColumnElement[bool]:
     """Whether rechecks of a run have no answer yet."""
     return (
@@ -202,12 +219,15 @@ def ask_rechecks(asker: Asker, settled: Settled, suite: Suite) -> bool:
     """Ask for executions of calm tests that only failed in the run; whether there are any.
 
     A run in trouble says nothing of them, one is asked for once, and nobody waits for more of a late part.
+    Only a check is executed again: a pass of the sandbox says nothing of what fails on another machine.
     """
     run, shelf, name = settled.run, settled.shelf, (settled.name, settled.run.sha)
     if settled.late or not asker.may_ask(run.sha) or rechecks(asker.connection, asker.repository, name):
         return False
     failed = [
-        test for test, one in sorted(run.others.items()) if one.only_failed and test not in run.passed_before
+        test
+        for test, one in sorted(run.others.items())
+        if one.only_failed and test not in run.passed_before and asker.is_check(settled.gathered.job_of(test))
     ]
     if not failed or in_trouble(suite, run, shelf):
         return False

@@ -205,7 +205,7 @@ class _Taking:
         series = first.series
         if history.quarantine is not None:
             kinds, series = kinds_to_name(self.asker, first.number), CAUSE
-        elif _fresh(history, seen) and not self.asker.open_series(first.number):
+        elif series != CAUSE and _fresh(history, seen) and not self.asker.open_series(first.number):
             wanted = probe(history, (history.last or 0) + 1, self.bounds, self.asker.left)
             kinds = wanted.kinds if wanted else ()
         if kinds:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, select, update
 
-from activities.backends.results_asking import Asker, Wish
+from activities.backends.results_asking import Asker, Wish, tally_of
 from activities.backends.results_fold import Standing
 from activities.backends.results_shelf import StoreShelf
 from activities.backends.results_tables import execution_states, test_fixes, test_nights
@@ -40,7 +40,10 @@ def plan_tests(asker: Asker, standing: Standing, tip: str, day: int, wanted: Map
 def wanted_tonight(
     asker: Asker, tip: str, day: int, contains: Callable[[str, str], bool], budget: int
 ) -> dict[int, int]:
-    """Executions of this night by test, without those whose fix the tip lacks."""
+    """Executions of this night by test, without those whose fix the tip lacks.
+
+    Nor those that ran elsewhere and never failed in the sandbox: there they may pass however flaky they are.
+    """
     connection, repository = asker.connection, asker.repository
     shelf = StoreShelf(connection, repository, ())
     fixes = select(test_fixes.c.number, test_fixes.c.sha).where(test_fixes.c.repository == repository)
@@ -48,9 +51,18 @@ def wanted_tonight(
     quarantines = {
         test: caught_up(history.quarantine, shelf.seen(test))
         for test in shelf.attentive()
-        if (history := shelf.history(test)) and history.quarantine is not None and test not in lacking
+        if (history := shelf.history(test))
+        and history.quarantine is not None
+        and test not in lacking
+        and (asker.is_check(asker.last_job(test)) or _fails_here(asker, test))
     }
     return planned(quarantines, budget, day)
+
+
+def _fails_here(asker: Asker, test: int) -> bool:
+    """Whether a fresh job has seen the test fail."""
+    tally = tally_of(asker.connection, asker.repository, test, asker.at)
+    return any(jobs.failed for jobs in tally.values())
 
 
 def state_of(connection: Connection, repository: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Delete, Engine, Row, delete, func, select, update
 
-from activities.backends.results_asking import Asker, ask_rechecks, give_up
+from activities.backends.results_asking import Asker, ask_rechecks, end_night, give_up
 from activities.backends.results_executed import causes_of
 from activities.backends.results_executions import ResultExecutions
 from activities.backends.results_fold import (
@@ -284,6 +284,8 @@ class ResultsStore(ResultRecords, ResultExecutions):
                 return True
             quarantine = claim_fix(caught_up(history.quarantine, shelf.seen(row.number)))
             replace_rows(connection, test_fixes, [claim], ("repository", "number"))
+            # Of a commit without the fix; its failures would take the claim back.
+            end_night(connection, repository, row.number)
             claimed = {row.number: history._replace(quarantine=quarantine)}
             keep_histories(connection, repository, claimed, shelf.seen, row.changed_at)
         return True

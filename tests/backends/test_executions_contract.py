@@ -156,7 +156,7 @@ def test_what_policy_does_not_allow_is_not_asked(store: ResultsStore) -> None:
 
 
 def test_the_budget_of_a_day_is_spent_when_it_is_asked_for(store: ResultsStore) -> None:
-    asking = Asking(a_day=8, checks=("unit",))
+    asking = Asking(a_day=8, checks=("slow",))
     told(store, {FLAKY: "F", CALM: "F", "tests/test_c.py::test_c": "F", "tests/test_d.py::test_d": "F"})
     assert fold_now(store, asking=asking) == 0
     orders = store.open_orders("shop", limit=99)
@@ -341,7 +341,48 @@ def test_a_test_whose_fix_the_tip_lacks_is_not_executed_there(store: ResultsStor
 
 def test_a_night_takes_half_of_the_day_at_most(store: ResultsStore) -> None:
     now = quarantined(store)
-    assert night(store, now, Asking(a_day=6, checks=("unit",))) == 3
+    assert night(store, now, Asking(a_day=6, checks=("slow",))) == 3
+
+
+def test_what_a_night_began_without_the_claimed_fix_counts_neither_for_nor_against_it(
+    store: ResultsStore,
+) -> None:
+    now = quarantined(store)
+    assert night(store, now) == 5
+    first, *others = store.open_orders("shop", limit=99)
+    take_in(store, [came_to(first)], at=now, bounds=SENSITIVE)
+    assert store.claim_fix("shop", FLAKY, SHA)
+    claimed = history_of(store, FLAKY).quarantine
+    assert take_in(store, [came_to(one, 1) for one in others], at=now, bounds=SENSITIVE).answered == 0
+    assert history_of(store, FLAKY).quarantine == claimed
+    assert not store.open_orders("shop", limit=99)
+    assert night(store, now + timedelta(days=1)) == 5
+
+
+ELSEWHERE = Asking(a_day=5_000, checks=("unit",))
+"""No check is the job in which the tests failed."""
+
+
+def test_what_fails_elsewhere_is_not_rechecked_where_it_may_pass(store: ResultsStore) -> None:
+    told(store, {FLAKY: "F"})
+    assert fold_now(store, asking=ELSEWHERE) == 1
+    assert not store.open_orders("shop", limit=9)
+
+
+def test_the_nights_of_a_test_that_ran_elsewhere_count_once_it_failed_in_the_sandbox(
+    store: ResultsStore,
+) -> None:
+    now = quarantined(store)
+    assert night(store, now, ELSEWHERE) == 0
+    told(store, {CALM: "F."}, run=99, sha=f"{99:040x}", at=now)
+    told(store, {CALM: "F."}, run=100, sha=f"{100:040x}", at=now)
+    now += timedelta(days=1)
+    fold_now(store, now=now, asking=ELSEWHERE, bounds=SENSITIVE)
+    orders = store.open_orders("shop", limit=99)
+    take_in(store, [came_to(one, 1) for one in orders], at=now, asking=ELSEWHERE, bounds=SENSITIVE)
+    assert history_of(store, CALM).quarantine is not None
+    night(store, now, ELSEWHERE)
+    assert {one.test.stored() for one in store.open_orders("shop", limit=99) if one.executions == 1} == {CALM}
 
 
 # The same as the bench's fold, given the same executions.
@@ -445,7 +486,7 @@ def test_live_executions_lead_to_exactly_what_the_fold_in_memory_says(
     shared: Engine, runs: list[list[str]], seed: int
 ) -> None:
     store, reference = ResultsStore(shared), Reference(seed, SENSITIVE)
-    repository, asking = f"r{next(REPOSITORIES)}", Asking(a_day=10**9, checks=("unit",))
+    repository, asking = f"r{next(REPOSITORIES)}", Asking(a_day=10**9, checks=("slow",))
     names = [*BULK, "a", "b", "c"]
     for number, signs in enumerate(runs, 1):
         at = BEGAN + timedelta(hours=3 * number)
