@@ -66,9 +66,9 @@ class Start(Frozen):
         """
         if not self.cold_expected or not self.warm_expected:
             return 0.0
-        none = self.cold_expected / (self.cold_expected + self.warm_expected)
-        some = STARTS * self.cold_expected / (STARTS * self.cold_expected + self.warm_expected)
-        log = self.cold * math.log(none / some) + self.warm * (math.log1p(-none) - math.log1p(-some))
+        as_started = STARTS * self.cold_expected + self.warm_expected
+        as_good = self.cold_expected + self.warm_expected
+        log = (self.cold + self.warm) * math.log(as_started / as_good) - self.cold * math.log(STARTS)
         return round(min(1.0, max(0.0, (log - NO_COLD_START) / (SURELY - NO_COLD_START))), 9)
 
 

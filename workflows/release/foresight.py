@@ -35,6 +35,9 @@ MOST = 1e12
 """Canary requests, or minutes, beyond which nothing is promised."""
 
 
+PLENTY = 5e7
+"""Bad events in one stretch from which on more say no more: each alternative is at its ceiling."""
+
 ROUGHLY = 12.0
 """Bad events of stable in one stretch from which on their spread is taken for two numbers."""
 
@@ -178,7 +181,9 @@ def _stretch(
 ) -> list[_Said]:
     """Of every alternative, for the mean numbers of bad events of both arms in a stretch."""
     nothing = tests.harm.nothing
-    total = 10 * MOST
+    fewer = min(1.0, PLENTY / (canary + stable))
+    canary, stable = canary * fewer, stable * fewer
+    total = (1e6 + 10 * (canary + stable)) / max(min(share, 1 - share), 1e-6)  # only the split counts
     means, squares = [0.0] * len(nothing), [0.0] * len(nothing)
     for (bad, one), (other, part) in itertools.product(_poisson(canary), _either(stable)):
         seen = Exposure(

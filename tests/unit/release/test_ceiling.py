@@ -125,6 +125,8 @@ def test_a_cold_start_that_is_tolerated_says_nothing_for_harm() -> None:
         ((20, 10.0), (80, 40.0), 1.0),  # twice stable's rate, cold and warm
         ((30, 10.0), (40, 40.0), 0.0),  # three times while cold, and as good as stable afterwards
         ((2, 3.0), (9, 12.0), 0.0),  # as good, but of too few events
+        ((10**9, 1e9), (1, 1e-18), 0.0),  # next to nothing was expected of one of them
+        ((1, 1e-18), (10**9, 1e9), 0.0),
     ],
 )
 def test_small_harms_count_while_cold_once_it_is_known_that_there_is_no_cold_start(

@@ -100,6 +100,12 @@ def test_thin_traffic_is_told_before_anybody_waits_for_it() -> None:
     assert outlook(RULES, Traffic(rps=5000, base_error=0.01), excludes=2.0).advice == ()
 
 
+def test_the_largest_traffic_and_the_smallest_can_be_asked_for() -> None:
+    for rps, base, weight, poll in ((1e9, 0.99, 1, 86_400), (1e-6, 1e-12, 0.001, 0.1), (1e9, 1e-9, 99.9, 1)):
+        traffic = Traffic(rps=rps, base_error=base, weights=(weight,), poll_seconds=poll)
+        assert len(outlook(RULES, traffic, excludes=2.0).steps[0].red) == 4
+
+
 def test_a_ratio_that_is_tolerated_is_never_found() -> None:
     plan = outlook(GateRules(r0=2.0), Traffic(rps=100, base_error=0.01), excludes=2.0)
     assert plan.steps[0].red[1].minutes is None
