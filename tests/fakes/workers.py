@@ -8,7 +8,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from workflows.unversioned import UnversionedRunner
 
-# Otherwise the first worker of each process reads all loaded modules again, to make a name of them.
+# Otherwise the first worker of each process reads all loaded modules again, to make a name of them. The SDK
+# takes a name for each worker alone, so this place, and no other, reaches into it: if that variable goes,
+# tests only take longer.
 temporalio.worker._worker._default_build_id = "tests"
 
 PURE = ("leverframe", "agents", "policies", "activities")

@@ -17,7 +17,8 @@ from leverframe.model.releases import ReleaseOutcome
 from policies.decision import Decision, Reservation, ReserveRequest
 from policies.reservations import LEASE, CommitAnswer, PauseRequest, Phase, Settlement, Standing
 from tests.fakes.asks import policy
-from tests.fakes.remediation_world import LANDED, MemoryLedger, World
+from tests.fakes.memory_ledger import MemoryLedger
+from tests.fakes.remediation_world import LANDED, World
 from tests.workflows.test_remediation import begin, ended, leaving_nothing, workers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

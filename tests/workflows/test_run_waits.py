@@ -17,7 +17,8 @@ from policies.reservations import PauseRequest
 from policies.rules import MAX_WINDOW
 from tests.fakes.approval_world import question
 from tests.fakes.asks import policy
-from tests.fakes.remediation_world import MemoryLedger, World, error_facts
+from tests.fakes.memory_ledger import MemoryLedger
+from tests.fakes.remediation_world import World, error_facts
 from tests.fakes.workers import unversioned
 from tests.workflows.test_remediation import begin, ended, leaving_nothing, workers
 from workflows.approval import ApprovalWorkflow
