@@ -6,6 +6,7 @@ stays as it is.
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
@@ -176,7 +177,7 @@ class UndoWorkflow:
                 leave=found.lifted,
                 staying=found.staying,
                 tests=request.quarantine.tests,
-                title=f"Undo the quarantine of {len(found.lifted)} tests",
+                title=f"Undo the quarantine of {_tests(found.lifted)}",
                 body=f"{by} wants undone what `{request.run}` quarantined as `{found.landed}`: {why}\n",
             )
         return RevertChange(
@@ -230,12 +231,12 @@ class UndoWorkflow:
         did = self._request.quarantine
         entered = tuple(one for one in did.enter if one.entry.test in effect.leave)
         turned_down = did.model_copy(update={"enter": entered, "leave": ()})
-        await quarantining.keep(self._request.change, turned_down, "rejected")
+        # By a name of its own: the merge request that quarantined them stays what it was, landed.
+        await quarantining.keep(self._key, turned_down, "rejected")
         if not await quarantining.holds(effect, ride.landed_as):
             return Outcome.FAILED, f"{said}, but its quarantine file still names some of the tests"
         self._took_effect(effect, applied)
-        left = f"{len(effect.leave)} tests have left the quarantine and are not proposed again"
-        return Outcome.LANDED, f"{said}: {left}"
+        return Outcome.LANDED, f"{said}; out of quarantine, not to be proposed again: {_tests(effect.leave)}"
 
     async def _revert(self, reservation: Reservation) -> End:
         """The revert, by the train and its release."""
@@ -369,3 +370,7 @@ class UndoWorkflow:
             )
         except ActivityError as error:
             workflow.logger.warning("people could not be told: %s", error.cause)
+
+
+def _tests(tests: Sequence[Untrusted]) -> str:
+    return "1 test" if len(tests) == 1 else f"{len(tests)} tests"

@@ -81,7 +81,8 @@ class ResultsStore(ResultRecords, ResultExecutions):
         moment = to_micros(at)
         told, target = told_of(report.attempts), report.branch == self._targets.get(report.repository)
         with answering():
-            first = to_micros(min(at, *(attempt.at for attempt in report.attempts)))
+            earliest = min(attempt.at for attempt in report.attempts)
+            first = to_micros(min(at, earliest))
             numbers = numbered(self._engine, report.repository, told, first, target=target)
             body = packed(gathered(report.attempts, numbers))
             payload = compressed(body)

@@ -28,7 +28,9 @@ from workflows.merge_train.car import CarWorkflow
 from workflows.merge_train.workflow import MergeTrainWorkflow
 from workflows.messages import WatchStart
 from workflows.queues import HANDS, SANDBOX
+from workflows.release.helm import Order
 from workflows.remediation import RemediationWorkflow
+from workflows.undo import UndoRequest, UndoWorkflow
 from workflows.watch import WatchWorkflow
 
 PAYS, SIGNS = "tests/test_cart.py::test_pays", "tests/test_cart.py::test_signs"
@@ -43,7 +45,7 @@ async def working(house: FlakyHouse) -> AsyncIterator[None]:
             task_queue=HANDS,
             workflows=[
                 WatchWorkflow, RemediationWorkflow, ApprovalWorkflow, MergeTrainWorkflow, CarWorkflow,
-                CarReceiver, InstantRelease,
+                CarReceiver, InstantRelease, UndoWorkflow,
             ],
             activities=house.hands,
             activity_executor=threads,
@@ -130,4 +132,36 @@ async def test_only_the_flaky_test_is_quarantined_and_it_is_released_once_it_is_
             assert last.outcome is Outcome.LANDED, last.detail
             assert house.quarantined() == []
             assert await released(env) == 0
+        await house.yard.close()
+
+
+@pytest.mark.slow
+async def test_a_quarantine_that_a_person_undoes_leaves_by_the_train_and_is_not_proposed_again(
+    tmp_path: Path,
+) -> None:
+    async with await running_server() as env:
+        house = FlakyHouse(env.client, tmp_path)
+        house.ci_runs(house.tip(), "main", [OneRun(f"m{number}", str(number)) for number in range(12)])
+        async with working(house):
+            report = await agent_looks(env)
+            assert house.quarantined() == [PAYS]
+            assert report.proposal is not None
+            house.car_order = "0"  # without its entry the test has to pass
+            wanted = UndoRequest.model_validate(
+                {
+                    "repository": "shop", "service": "shop", "subject": SUITE, "run": report.run,
+                    "change": report.steps[0].change, "quarantine": report.proposal.steps[0].effect,
+                    "by": Order(person="eve", reason="it is a real bug"),
+                }
+            )  # fmt: skip
+            ended = await env.client.execute_workflow(
+                UndoWorkflow.run, wanted, id=f"undo/{report.run}/0", task_queue=HANDS
+            )
+            assert ended.outcome is Outcome.LANDED, ended.detail
+            assert house.quarantined() == []
+            assert [question.agent for question in house.people.questions] == ["undo"]
+            assert await released(env) == 0
+            for _ in range(2):  # it is remembered, whatever the agent's own notes say of the landed request
+                again = await agent_looks(env)
+                assert "a person turned it down" in again.detail
         await house.yard.close()

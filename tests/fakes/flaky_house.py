@@ -32,6 +32,7 @@ from activities.quarantining import QuarantineActivities
 from activities.sandbox import CheckRequest
 from activities.test_results import Keeping, ResultActivities
 from activities.train import TrainActivities
+from activities.undo import UndoActivities
 from agents.flaky_tests.quarantine_file import read as entries_of
 from leverframe.model.changes import CheckResult
 from leverframe.reports.facts import Facts
@@ -95,8 +96,12 @@ BROKEN = str(FILES["cart.py"]).replace("sum(prices)", "max(prices)")
 BAD_ORDER = "2"
 """`test_adds` comes before `test_pays`."""
 
-RULES = policy_files(agent=f"{RULE.replace('20000', '500000')}, deny_markers: [security]")
-"""Half of a suite so small may be quarantined."""
+_UNDO = Path(__file__).parents[2] / "policies" / "defaults" / "agents" / "undo.yaml"
+RULES = {
+    **policy_files(agent=f"{RULE.replace('20000', '500000')}, deny_markers: [security]"),
+    "agents/undo.yaml": _UNDO.read_text(),
+}
+"""Half of a suite so small may be quarantined; what people want undone is as the product ships it."""
 
 _RUNS = """\
 import json, os, sys
@@ -130,6 +135,7 @@ class FlakyHouse:
         self.root, self.git = root, self.yard.world
         self.people = People(client, parse(RULES))
         self.results = ResultsStore(self.yard.engine)
+        self.car_order = BAD_ORDER
         self.checked: dict[str, str] = {}
         """Commit → how its check ended."""
         self._clone = root / "ci"
@@ -157,8 +163,8 @@ class FlakyHouse:
 
     @activity.defn(name="run_check")
     def run_check(self, request: CheckRequest) -> CheckResult:
-        """The car's tests, once each, in the order that the flaky one can't bear."""
-        code = self._pytest(request.sha, "train/main", [OneRun(f"car-{request.sha[:12]}", BAD_ORDER)])
+        """The car's tests, once each, at first in the order that the flaky one can't bear."""
+        code = self._pytest(request.sha, "train/main", [OneRun(f"car-{request.sha[:12]}", self.car_order)])
         outcome = "passed" if code == 0 else "failed"
         self.checked[request.sha] = outcome
         told = {"check": request.check, "sha": request.sha, "outcome": outcome, "seconds": 1, "summary": ""}
@@ -179,6 +185,7 @@ class FlakyHouse:
         )  # fmt: skip
         acts = QuarantineActivities(yard.changes, yard.track, declared, self.results, NoIssues())
         reports = CarReportActivities(yard.reports, declared, yard.left_reports)
+        undoing = UndoActivities(yard.changes, yard.track, declared)
         book, people = self.people.ledger, self.people
         return [
             forge.describe, forge.export, forge.record_check, forge.settle_change, forge.get_change,
@@ -186,7 +193,8 @@ class FlakyHouse:
             native.capability, native.enqueue, native.dequeue, native.look, native.receive,
             EngineActivities(yard.client).enqueue, gathering.gather, acts.change, acts.holds, acts.ended,
             reports.take_in_reports, book.reserve, book.commit, book.release, book.settle, book.attend,
-            book.answered, people.ask, people.remind, people.hold, people.tell, people.close,
+            book.answered, undoing.undoable, people.ask, people.remind, people.hold, people.tell,
+            people.close,
         ]  # fmt: skip
 
     def _pytest(self, sha: str, branch: str, runs: Sequence[OneRun], *options: str) -> int:

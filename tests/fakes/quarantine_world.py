@@ -31,6 +31,8 @@ class QuarantineWorld(World):
     holds: bool = True
     """Whether the landed file is as it should be."""
     opened: list[ChangeQuarantine] = field(default_factory=list)
+    ended: list[tuple[str, str]] = field(default_factory=list)
+    """Changes, and what is remembered of them."""
 
     @property
     def hands(self) -> Sequence[Callable[..., Any]]:
@@ -65,6 +67,7 @@ class QuarantineWorld(World):
     @activity.defn
     async def quarantine_ended(self, ended: Ended) -> None:
         """What a store remembers: it is in the facts of the next run."""
+        self.ended.append((ended.change, ended.state))
         if ended.state == "rejected":
             tests = tuple(one.entry.test for one in ended.effect.enter)
             self.suite = self.suite.model_copy(update={"rejected": (*self.suite.rejected, *tests)})

@@ -146,10 +146,12 @@ async def test_an_undone_quarantine_lands_by_a_persons_leave_and_is_not_proposed
         Outcome.LANDED,
         "open a merge request in shop that releases 1 test",
     )
-    assert "1 tests have left the quarantine and are not proposed again" in ended.detail
+    assert ended.detail.endswith("out of quarantine, not to be proposed again: 1 test")
     assert [test.stored() for test in world.opened[-1].leave] == ["tests/test_a.py::pays"]
     assert world.opened[-1].enter == ()
     assert [question.requesters for question in world.questions] == [("eve",)]
+    assert [state for _, state in world.ended] == ["over", "over", "rejected"]
+    assert world.ended[-1][0].startswith(f"{begun['id']}/"), "the landed request would be taken for over"
     assert not world.open_reservations()
     again = await ran(world)
     assert again.detail.endswith("a person turned it down"), again.detail
