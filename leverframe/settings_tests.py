@@ -10,7 +10,7 @@ class TestSettings(Section):
 
     settle_minutes: int = Field(default=10, ge=1, le=1_440)
     """A run is folded when its newest report is so old: longer than its slowest job takes after the others.
-    A report that comes later changes nothing."""
+    A report that comes later adds the tests that the run did not have."""
     detail_days: int = Field(default=90, ge=1, le=3_650)
     """Of single attempts of tests that failed, and of what reports there were."""
     rollup_days: int = Field(default=400, ge=1, le=3_650)

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, case, delete, exists, select, update
+from sqlalchemy import Connection, Engine, Row, case, delete, select, update
 
 from activities.backends.results_asking import CAUSE, Asker, Wish, give_up, kinds_to_name, tally_of
 from activities.backends.results_fold import Standing, lock
@@ -327,22 +327,14 @@ def _answered(
 
 def _complete(connection: Connection, repository: str) -> list[Sequence[Row[Any]]]:
     """The series of probes and nights that wait for no answer and are not folded, each in its own order."""
-    other = test_executions.alias()
-    open_one = exists().where(
-        other.c.repository == _e.repository,
-        other.c.purpose == _e.purpose,
-        other.c.series == _e.series,
-        other.c.number == _e.number,
-        other.c.folded_at.is_(None),
-        other.c.outcome.is_(None),
-    )
     query = (
         select(test_executions)
-        .where(_e.repository == repository, _e.folded_at.is_(None), _e.purpose != "recheck", ~open_one)
+        .where(_e.repository == repository, _e.folded_at.is_(None), _e.purpose != "recheck")
         .order_by(_e.purpose, _e.series, _e.number, _e.place)
     )
     rows = connection.execute(query).all()
-    return [list(some) for _, some in groupby(rows, key=lambda row: (row.purpose, row.series, row.number))]
+    every = [list(some) for _, some in groupby(rows, key=lambda row: (row.purpose, row.series, row.number))]
+    return [series for series in every if all(row.outcome is not None for row in series)]
 
 
 def _mark(asker: Asker, rows: Sequence[Row[Any]]) -> None:

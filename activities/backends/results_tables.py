@@ -255,6 +255,7 @@ test_executions = Table(
     Index(None, "repository", "day"),
     Index(None, "repository", "folded_at", "outcome"),
     Index(None, "repository", "number", "asked_at"),
+    Index(None, "repository", "sha"),
     Index(None, "asked_at"),
 )
 
