@@ -146,7 +146,8 @@ class LookActivities:
 
     def _quarantine(self, look: Look) -> Sighted:
         if look.reservation is None:
-            return _nothing("a change of the quarantine that was only thought of is compared with nothing")
+            # The ledger keeps no name of a test, so that a no would be as untrue as a yes.
+            return _unknown("which tests an observing agent would have quarantined is not kept")
         repository = self._repository(look.repository)
         change = self._change(repository, quarantine_branch(look.reservation))
         return (

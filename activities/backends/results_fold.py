@@ -187,11 +187,12 @@ def fold_run(
             "part_of": settled.late.number if settled.late else None,
         },
     )
+    # Of a run in trouble a late part says as little, and is too small to show it.
     if settled.late is None:
-        keep_present(connection, repository, number, gathered.marked())
+        keep_present(connection, repository, number, None if folded.in_trouble else gathered.marked())
     else:
         leave_out(connection, repository, settled.late.number, gathered.left_out)
-        now = added(settled.late.present, gathered.marked())
+        now = None if folded.in_trouble else added(settled.late.present, gathered.marked())
         keep_present(connection, repository, settled.late.number, now)
     _mark_folded(connection, [row.id for row in settled.reports], to_micros(at))
     mark_rechecked(connection, repository, (settled.name, run.sha), to_micros(at))

@@ -54,7 +54,7 @@ def late(connection: Connection, repository: str, name: tuple[str, str]) -> Late
 
 
 def too_late(connection: Connection, repository: str) -> list[tuple[str, int, int]]:
-    """Reports of runs so old that nothing can be added: id, attempts, and the number of the run."""
+    """Reports of runs in trouble, and of those too old to add to: id, attempts, and the number of the run."""
     r = test_reports.c
     query = (
         select(r.id, r.attempts, _c.number)
@@ -83,9 +83,10 @@ def part_name(connection: Connection, repository: str, name: tuple[str, str], nu
     return part
 
 
-def keep_present(connection: Connection, repository: str, number: int, present: bytes) -> None:
-    """Which tests the run had, for reports that are late; that of an old run is forgotten."""
-    for run, kept in ((number, zlib.compress(present, 1)), (number - KEPT, None)):
+def keep_present(connection: Connection, repository: str, number: int, present: bytes | None) -> None:
+    """Which tests the run had, for reports that are late; None: they add nothing. Old ones are forgotten."""
+    kept_now = None if present is None else zlib.compress(present, 1)
+    for run, kept in ((number, kept_now), (number - KEPT, None)):
         connection.execute(
             update(test_runs).where(_c.repository == repository, _c.number == run).values(present=kept)
         )

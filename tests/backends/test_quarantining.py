@@ -213,7 +213,7 @@ def test_what_landed_is_seen_in_the_file_and_nothing_of_it_is_released(yard: Yar
 def test_a_change_that_was_never_opened_or_did_not_land_is_found_so(yard: Yard) -> None:
     look = Look(repository="shop", effect=None, reservation=f"{RUN}/0", since=AT)
     assert looking(yard.world).look(look).happened == "no"
-    assert looking(yard.world).look(look.model_copy(update={"reservation": None})).happened == "no"
+    assert looking(yard.world).look(look.model_copy(update={"reservation": None})).happened == "unknown"
     made = yard.acts.change(yard.reserved(change(entering("a"))), REQUEST)
     assert looking(yard.world).look(look).happened == "unknown"
     yard.world.changes.mark_ejected(made.id, "red")

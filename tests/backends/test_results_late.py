@@ -52,6 +52,14 @@ def test_a_shard_that_comes_after_its_run_was_folded_says_the_same_as_one_in_tim
         assert connection.execute(query).all() == [("3", 3), ("3 (late, 7)", 0)]
 
 
+def test_a_late_part_of_a_run_in_trouble_is_only_counted(store: ResultsStore) -> None:
+    store.keep(report({f"tests/test_c.py::test_{n}": "F." for n in range(9)}), at=BEGAN)
+    (folded,) = fold_all(store, now=BEGAN + HOUR)
+    assert folded.in_trouble
+    store.keep(report({FLAKY: "F."}, job="slow"), at=BEGAN + HOUR)
+    assert fold_all(store, now=BEGAN + DAY) == []
+
+
 @pytest.mark.parametrize("fetched_first", [True, False])
 @pytest.mark.parametrize("wait", [HOUR, timedelta(0)])
 def test_a_run_that_is_uploaded_and_fetched_is_one_in_whatever_order(
