@@ -10,7 +10,8 @@ served. The worlds are ours, not production's.
 The peers are tried on `--rollouts` (200). Where something is promised of our gate, that is too few: 1 % of
 them is two, and two more or less are chance. So good releases are tried on `--good` (1,000), and twice as
 many, and again, as long as the interval has 1 % in it, up to `--most` (8,000); harm on `--most`. Ends with
-each target, the exact interval of what was measured, and whether it was met by the rule in `canary_odds`.
+each target, the exact interval of what was measured (a little too narrow where it was looked at several
+times), and whether it was met by the rule in `canary_odds`.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """What the gate will be able to see at a given traffic, before a rollout begins. Pure.
 
-What is said is when nine of ten rollouts are decided, half of them much sooner. The events of both arms are
+What is said is when nine of ten rollouts are decided, half of them sooner. The events of both arms are
 Poisson, and the logarithm of the evidence is taken for normal: its mean less 1.2816 deviations (the quantile
 of nine in ten) is that of the unlucky rollout.
 
