@@ -7,7 +7,7 @@ import typer
 from pydantic import BaseModel
 
 from leverframe.cli.output import AsJson, print_fields, print_json, say
-from leverframe.cli.session import ANSWER, OfService, Reason, ask, given, load, of_service, query
+from leverframe.cli.session import ANSWER, OfService, Reason, ask, given, load, of_service, query, start_once
 from leverframe.login import me
 from leverframe.model.errors import Conflict
 
@@ -107,31 +107,21 @@ def begin(settings: "Settings", *, after: timedelta, **fields: object) -> Begun:
 
 
 async def _started(client: "Client", request: "RestoreRequest") -> str:
-    from temporalio.common import WorkflowIDConflictPolicy  # noqa: PLC0415 - loads when it is used
-    from temporalio.exceptions import WorkflowAlreadyStartedError  # noqa: PLC0415
+    from leverframe.model.ids import restore_id  # noqa: PLC0415 - loads when it is used
 
-    from leverframe.model.ids import restore_id  # noqa: PLC0415
-    from workflows import attributes  # noqa: PLC0415
-    from workflows.queues import HANDS  # noqa: PLC0415
-
-    id_ = restore_id(request.service, request.flag)
-    try:
-        await client.start_workflow(
-            "FlagRestoreWorkflow",
-            request,
-            id=id_,
-            task_queue=HANDS,
-            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            search_attributes=attributes.about(repository=request.repository, subject=request.flag),
-            static_summary=f"Switch {request.flag} of {request.service} back",
-            rpc_timeout=ANSWER,
-        )
-    except WorkflowAlreadyStartedError as error:
-        raise Conflict(
+    return await start_once(
+        client,
+        "FlagRestoreWorkflow",
+        request,
+        id_=restore_id(request.service, request.flag),
+        summary=f"Switch {request.flag} of {request.service} back",
+        otherwise=Conflict(
             f"{request.flag} is to be switched back already: leverframe flags restore-status {request.flag}; "
             "`leverframe flags keep` ends that"
-        ) from error
-    return id_
+        ),
+        repository=request.repository,
+        subject=request.flag,
+    )
 
 
 def word(person: str, reason: str) -> "Order":

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from leverframe.cli.output import AsJson, print_json, say
 from leverframe.cli.release_steering import As, AService
-from leverframe.cli.session import ANSWER, Reason, ask, given, load
+from leverframe.cli.session import ANSWER, Reason, ask, given, load, start_once
 from leverframe.login import me
 from leverframe.model.errors import NotFound, Refused
 from leverframe.model.releases import ReleaseOutcome, ReleaseRequest
@@ -48,30 +48,20 @@ def again(
     receipt = _receipt(settings, repository, sha)
 
     async def begun(client: "Client") -> str:
-        from temporalio.common import WorkflowIDConflictPolicy  # noqa: PLC0415 - load when they are used
-        from temporalio.exceptions import WorkflowAlreadyStartedError  # noqa: PLC0415
-
-        from leverframe.model.ids import release_id  # noqa: PLC0415
-        from workflows import attributes  # noqa: PLC0415
-        from workflows.queues import HANDS  # noqa: PLC0415
+        from leverframe.model.ids import release_id  # noqa: PLC0415 - loads when it is used
 
         id_ = release_id(service, sha)
         if (why := await _refusal(client, id_)) is not None:
             raise Refused(f"{sha[:12]} can't be released again: {why}")
-        try:
-            await client.start_workflow(
-                "ReleaseWorkflow",
-                ReleaseRequest(receipt=receipt),
-                id=id_,
-                task_queue=HANDS,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                search_attributes=attributes.about(repository=repository.name),
-                static_summary=f"Release {service} {sha[:12]} again ({order.person}: {order.reason})"[:200],
-                rpc_timeout=ANSWER,
-            )
-        except WorkflowAlreadyStartedError as error:
-            raise Refused(f"{sha[:12]} can't be released again: it is on its way") from error
-        return id_
+        return await start_once(
+            client,
+            "ReleaseWorkflow",
+            ReleaseRequest(receipt=receipt),
+            id_=id_,
+            summary=f"Release {service} {sha[:12]} again ({order.person}: {order.reason})"[:200],
+            otherwise=Refused(f"{sha[:12]} can't be released again: it is on its way"),
+            repository=repository.name,
+        )
 
     id_ = ask(settings, begun)
     if as_json:

@@ -7,7 +7,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from leverframe.cli.output import AsJson, print_fields, print_json, print_table, say
-from leverframe.cli.session import ANSWER, OfService, Reason, ask, given, load, of_service, query
+from leverframe.cli.session import ANSWER, OfService, Reason, ask, given, load, of_service, query, start_once
 from leverframe.login import me
 from leverframe.model.errors import BadInput, Conflict
 
@@ -70,30 +70,18 @@ def start(
     )
 
     async def started(client: "Client") -> str:
-        from temporalio.common import WorkflowIDConflictPolicy  # noqa: PLC0415 - loads when it is used
-        from temporalio.exceptions import WorkflowAlreadyStartedError  # noqa: PLC0415
+        from leverframe.model.ids import rollout_id  # noqa: PLC0415 - loads when it is used
 
-        from leverframe.model.ids import rollout_id  # noqa: PLC0415
-        from workflows import attributes  # noqa: PLC0415
-        from workflows.queues import HANDS  # noqa: PLC0415
-
-        id_ = rollout_id(begun.service, flag)
-        try:
-            await client.start_workflow(
-                "FlagRolloutWorkflow",
-                begun,
-                id=id_,
-                task_queue=HANDS,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                search_attributes=attributes.about(repository=begun.repository, subject=flag),
-                static_summary=f"Roll {flag} out to the users of {begun.service}",
-                rpc_timeout=ANSWER,
-            )
-        except WorkflowAlreadyStartedError as error:
-            raise Conflict(
-                f"a rollout of {flag} goes on already: leverframe rollout explain {flag}"
-            ) from error
-        return id_
+        return await start_once(
+            client,
+            "FlagRolloutWorkflow",
+            begun,
+            id_=rollout_id(begun.service, flag),
+            summary=f"Roll {flag} out to the users of {begun.service}",
+            otherwise=Conflict(f"a rollout of {flag} goes on already: leverframe rollout explain {flag}"),
+            repository=begun.repository,
+            subject=flag,
+        )
 
     id_ = ask(settings, started)
     if as_json:

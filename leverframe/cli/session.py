@@ -15,7 +15,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from leverframe import settings as settings_file
-from leverframe.model.errors import BadConfiguration, BadInput, NotFound
+from leverframe.model.errors import BadConfiguration, BadInput, LeverframeError, NotFound
 from leverframe.model.topology import Repository
 from leverframe.settings import Settings
 
@@ -143,6 +143,42 @@ async def query(client: "Client", workflow: str, name: str, answer: type[T]) -> 
     """A workflow's answer, of the type that it declares."""
     reply: T = await client.get_workflow_handle(workflow).query(name, result_type=answer, rpc_timeout=ANSWER)
     return reply
+
+
+async def start_once(
+    client: "Client",
+    workflow: str,
+    request: BaseModel,
+    *,
+    id_: str,
+    summary: str,
+    otherwise: LeverframeError,
+    **about: str,
+) -> str:
+    """Start a workflow by its name, findable by what it is `about`; returns its id.
+
+    Raises `otherwise` when one of that id goes on already.
+    """
+    from temporalio.common import WorkflowIDConflictPolicy  # noqa: PLC0415 - the SDK loads when it is used
+    from temporalio.exceptions import WorkflowAlreadyStartedError  # noqa: PLC0415
+
+    from workflows import attributes  # noqa: PLC0415
+    from workflows.queues import HANDS  # noqa: PLC0415
+
+    try:
+        await client.start_workflow(
+            workflow,
+            request,
+            id=id_,
+            task_queue=HANDS,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            search_attributes=attributes.about(**about),
+            static_summary=summary,
+            rpc_timeout=ANSWER,
+        )
+    except WorkflowAlreadyStartedError as error:
+        raise otherwise from error
+    return id_
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from leverframe.cli import flag_restores
 from leverframe.cli.flag_restores import As
 from leverframe.cli.output import AsJson, print_fields, print_json, say
-from leverframe.cli.session import ANSWER, Reason, ask, load, query, span
+from leverframe.cli.session import ANSWER, Reason, ask, load, query, span, start_once
 from leverframe.model.errors import BadInput, Conflict, NotFound, Refused
 from leverframe.model.proposals import ChangeQuarantine, FlipFlag, RollBack
 
@@ -199,29 +199,20 @@ def _begin(
 
 async def _looked(client: "Client", request: "UndoRequest", place: int) -> "tuple[str, UndoReport]":
     """Start it, and what it says once it has looked, or as soon as one can't wait for that any longer."""
-    from temporalio.common import WorkflowIDConflictPolicy  # noqa: PLC0415 - loads when it is used
-    from temporalio.exceptions import WorkflowAlreadyStartedError  # noqa: PLC0415
-
-    from leverframe.model.ids import undo_id  # noqa: PLC0415
-    from workflows import attributes  # noqa: PLC0415
-    from workflows.queues import HANDS  # noqa: PLC0415
+    from leverframe.model.ids import undo_id  # noqa: PLC0415 - loads when it is used
     from workflows.undo import UndoReport  # noqa: PLC0415
 
-    id_ = undo_id(f"{request.run}/{place}")
-    try:
-        await client.start_workflow(
-            "UndoWorkflow",
-            request,
-            id=id_,
-            task_queue=HANDS,
-            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            search_attributes=attributes.about(repository=request.repository, subject=request.subject),
-            static_summary=f"Undo {request.change} of {request.service}",
-            rpc_timeout=ANSWER,
-        )
-    except WorkflowAlreadyStartedError as error:
-        follow = f"leverframe runs undo-status {request.run} {place}"
-        raise Conflict(f"step {place} of {request.run} is being undone already: {follow}") from error
+    follow = f"leverframe runs undo-status {request.run} {place}"
+    id_ = await start_once(
+        client,
+        "UndoWorkflow",
+        request,
+        id_=undo_id(f"{request.run}/{place}"),
+        summary=f"Undo {request.change} of {request.service}",
+        otherwise=Conflict(f"step {place} of {request.run} is being undone already: {follow}"),
+        repository=request.repository,
+        subject=request.subject,
+    )
     for _ in range(round(LOOK_WITHIN.total_seconds() / LOOK_SECONDS)):
         seen = await query(client, id_, "report", UndoReport)
         if seen.looked or seen.outcome is not None:
