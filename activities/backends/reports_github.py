@@ -19,12 +19,12 @@ from activities.backends.github_errors import answering
 from activities.backends.github_places import Place, Places
 from activities.forge_reports_port import Fetched, FoundRun
 from activities.ports import Backend, Health
-from leverframe.model.errors import BadInput, LeverframeError, NotFound, Unavailable
+from leverframe.model.errors import LeverframeError, NotFound, Unavailable
 from leverframe.model.frozen import Instant
 from leverframe.model.paths import any_match
 from leverframe.model.topology import Repository
-from leverframe.reports.reading import MAX_BYTES, read
-from leverframe.reports.zipped import reports_in
+from leverframe.reports.reading import MAX_BYTES
+from leverframe.reports.zipped import read_zipped
 
 NEEDED: Mapping[str, str] = {"actions": "read"}
 
@@ -175,15 +175,9 @@ class GithubReports:
     def _read(self, at: Place, repository: Repository, run: FoundRun, artifact: _Artifact) -> Fetched:
         with answering(f"download the artifact {artifact.id}"):
             packed = self._rest.actions.download_artifact(at.owner, at.repo, artifact.id, "zip").content
-        found, complaints = reports_in(packed)
         facts = run.facts(repository.name, github=True).filled(run="", sha="", branch="", job=artifact.name)
-        reports, told = [], [f"artifact {artifact.id}: {each}" for each in complaints]
-        for number, (_, body) in enumerate(found, start=1):
-            try:
-                reports.append(read(body, facts, now=run.ended))
-            except BadInput as error:
-                told.append(f"artifact {artifact.id}, file {number}: {error}")
-        return Fetched(reports=tuple(reports), complaints=tuple(told))
+        reports, complaints = read_zipped(packed, facts, of=f"artifact {artifact.id}", now=run.ended)
+        return Fetched(reports=reports, complaints=complaints)
 
 
 def _parts(run: str) -> tuple[int, int]:

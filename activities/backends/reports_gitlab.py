@@ -20,12 +20,12 @@ from activities.backends.gitlab_answers import Pipeline
 from activities.backends.gitlab_places import Place, Places
 from activities.forge_reports_port import Fetched, FoundRun
 from activities.ports import Backend, Health
-from leverframe.model.errors import BadInput, LeverframeError, NotFound, Refused, Unavailable
+from leverframe.model.errors import LeverframeError, NotFound, Refused, Unavailable
 from leverframe.model.paths import any_match
 from leverframe.model.topology import Repository
 from leverframe.reports.gitlab_document import TestReportDocument, read_document
-from leverframe.reports.reading import MAX_BYTES, read
-from leverframe.reports.zipped import reports_in
+from leverframe.reports.reading import MAX_BYTES
+from leverframe.reports.zipped import read_zipped
 
 _RUN = re.compile(r"(?P<pipeline>[1-9][0-9]{0,17})(\.(?P<time>[2-9]|[1-9][0-9]))?")
 _MOST_TIMES = 20
@@ -133,17 +133,14 @@ class GitlabReports:
         if packed is None:
             return Fetched(complaints=(f"job {job.id}: its artifacts are larger than {MAX_BYTES:,} bytes",))
         globs = self._wanted[repository.name]
-        found, complaints = reports_in(packed, lambda name: any_match((name,), globs))
         facts = run.facts(repository.name, github=False).filled(run="", sha="", branch="", job=job.name)
         # Jobs know the pipeline alone, and lines of attempts say it.
         facts = replace(facts, run=str(_parts(run.id)[0]))
-        reports, told = [], [f"job {job.id}: {each}" for each in complaints]
-        for number, (_, body) in enumerate(found, start=1):
-            try:
-                reports.append(replace(read(body, facts, now=run.ended), run=run.id))
-            except BadInput as error:
-                told.append(f"job {job.id}, file {number}: {error}")
-        return Fetched(reports=tuple(reports), complaints=tuple(told))
+        reports, complaints = read_zipped(
+            packed, facts, of=f"job {job.id}", now=run.ended, wanted=lambda name: any_match((name,), globs)
+        )
+        reports = tuple(replace(report, run=run.id) for report in reports)
+        return Fetched(reports=reports, complaints=complaints)
 
     def _of_pipeline(self, at: Place, repository: Repository, run: FoundRun) -> Fetched:
         pipeline, _ = _parts(run.id)

@@ -3,8 +3,12 @@
 import io
 import zipfile
 from collections.abc import Callable
+from datetime import datetime
 
-from leverframe.reports.reading import MAX_BYTES
+from leverframe.model.errors import BadInput
+from leverframe.model.test_reports import Report
+from leverframe.reports.facts import Facts
+from leverframe.reports.reading import MAX_BYTES, read
 
 MOST_FILES = 500
 MOST_NAMES = 100_000
@@ -46,6 +50,20 @@ def reports_in(
     except Exception as error:  # zipfile raises more kinds than it says for what is made to break it
         complaints.append(f"it is no sound zip file: {type(error).__name__}")
     return found, tuple(complaints)
+
+
+def read_zipped(
+    packed: bytes, facts: Facts, *, of: str, now: datetime, wanted: Callable[[str], bool] = lambda name: True
+) -> tuple[tuple[Report, ...], tuple[str, ...]]:
+    """Each report in a zip file, as `read` takes it, and complaints that begin with what the file is `of`."""
+    found, complaints = reports_in(packed, wanted)
+    reports, told = [], [f"{of}: {each}" for each in complaints]
+    for number, (_, body) in enumerate(found, start=1):
+        try:
+            reports.append(read(body, facts, now=now))
+        except BadInput as error:
+            told.append(f"{of}, file {number}: {error}")
+    return tuple(reports), tuple(told)
 
 
 def _content(opened: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes | None:
