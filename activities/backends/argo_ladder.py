@@ -40,6 +40,11 @@ class Sight:
     sets: tuple[ReplicaSet, ...]
     container: str
 
+    @property
+    def version(self) -> str:
+        """The Rollout's resource version."""
+        return self.rollout.metadata.resource_version
+
     @cached_property
     def canary_strategy(self) -> Canary:
         """Empty for a Rollout that has none."""

@@ -8,7 +8,6 @@ resumed once the overlay has been put back.
 https://argo-rollouts.readthedocs.io/en/stable/features/canary/
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from activities.backends.argo_ladder import Sight, rungs
 from activities.backends.kubernetes_api import KubernetesApi
 from activities.backends.kubernetes_deployment import deployment_state, nothing_there
 from activities.backends.kubernetes_places import Places
+from activities.backends.kubernetes_settling import settled
 from activities.backends.probes import sent
 from activities.delivery_ports import Gitops
 from activities.ports import Backend, Health
@@ -160,21 +160,15 @@ class ArgoRolloutsDelivery:
 
     def _settled(self, service: str, there: Callable[[Sight], bool], what: str) -> Sight:
         """Look, act (in `there`), and look again when the Rollout has changed. Raises Unavailable in time."""
-        place = self._places.rollout(service, "production")
-        deadline = time.monotonic() + self._settle_seconds
-        while True:
-            sight = self._sight(service, "production")
-            if there(sight):
-                return sight
-            if time.monotonic() >= deadline:
-                trouble = "; ".join(sight.trouble()) or "the controller has not moved"
-                raise Unavailable(f"{what}: {trouble}")
-            seen = sight.rollout.metadata.resource_version
-
-            def moved(document: dict[str, Any], seen: str = seen) -> bool:
-                return bool(document["metadata"]["resourceVersion"] != seen)
-
-            self._api.until(place, moved, seconds=max(deadline - time.monotonic(), 0))
+        return settled(
+            self._api,
+            self._places.rollout(service, "production"),
+            lambda: self._sight(service, "production"),
+            there,
+            seconds=self._settle_seconds,
+            what=what,
+            idle="the controller has not moved",
+        )
 
     def _write(self, service: str, sight: Sight, patch: dict[str, Any]) -> None:
         """Patch the status upon the version that was looked at. Somebody who was faster is looked at next."""

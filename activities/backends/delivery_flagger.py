@@ -7,10 +7,9 @@ that goes back needs no release.
 https://docs.flagger.app/usage/webhooks
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from activities.backends.argo_answers import Deployment, read
 from activities.backends.flagger_answers import (
@@ -24,6 +23,7 @@ from activities.backends.flagger_answers import (
 from activities.backends.kubernetes_api import KubernetesApi, Place
 from activities.backends.kubernetes_deployment import deployment_state, nothing_there
 from activities.backends.kubernetes_places import Places
+from activities.backends.kubernetes_settling import settled
 from activities.backends.probes import sent
 from activities.permit_ports import Permits
 from activities.ports import Backend, Health
@@ -205,21 +205,15 @@ class FlaggerDelivery:
 
     def _settled(self, service: str, there: Callable[[Sight], bool], what: str) -> Sight:
         """Look again whenever the Canary has changed. Raises Unavailable in time."""
-        place = self._canary(service, "production")
-        deadline = time.monotonic() + self._settle_seconds
-        while True:
-            sight = self._sight(service, "production")
-            if there(sight):
-                return sight
-            if time.monotonic() >= deadline:
-                trouble = "; ".join(sight.trouble()) or "Flagger asks at its next interval"
-                raise Unavailable(f"{what}: {trouble}")
-            seen = sight.object.metadata.resource_version
-
-            def moved(document: dict[str, Any], seen: str = seen) -> bool:
-                return bool(document["metadata"]["resourceVersion"] != seen)
-
-            self._api.until(place, moved, seconds=max(deadline - time.monotonic(), 0))
+        return settled(
+            self._api,
+            self._canary(service, "production"),
+            lambda: self._sight(service, "production"),
+            there,
+            seconds=self._settle_seconds,
+            what=what,
+            idle="Flagger asks at its next interval",
+        )
 
     def _sight(self, service: str, environment: Environment) -> Sight:
         target = self._places.deployment(service, environment)

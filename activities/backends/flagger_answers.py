@@ -73,6 +73,11 @@ class Sight:
     container: str
 
     @property
+    def version(self) -> str:
+        """The Canary's resource version."""
+        return self.object.metadata.resource_version
+
+    @property
     def phase(self) -> Phase:
         return self.object.status.phase
 
