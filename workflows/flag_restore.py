@@ -10,11 +10,10 @@ from urllib.parse import quote
 
 from pydantic import Field
 from temporalio import workflow
-from temporalio.common import RetryPolicy, VersioningBehavior
+from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.chat import ChatActivities
     from activities.flag_rollout import FlagRolloutActivities
     from activities.flags import FlagActivities
     from leverframe.model.errors import LeverframeError
@@ -33,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.release.helm import Order
     from workflows.release.reasons import reason
     from workflows.run_ledger import RunLedger
+    from workflows.telling import tell_the_end
 
 AGENT = "flag_restore"
 """As policy knows it: `agents/flag_restore.yaml` says what may be switched back, and who is asked."""
@@ -107,7 +107,10 @@ class FlagRestoreWorkflow:
             await self._ledger.settle(reservation, outcome)
         self._tell(detail, outcome=outcome)
         workflow.upsert_search_attributes([attributes.OUTCOME.value_set(outcome.value)])
-        await self._say(detail)
+        told = (
+            f"The flag {request.flag} of {request.service}, to be {self._word} again for {request.by.person}"
+        )
+        await tell_the_end(self._key, f"{told}: {detail}")
         return self._report
 
     @workflow.update
@@ -265,22 +268,3 @@ class FlagRestoreWorkflow:
             f"{Untrusted(request.by.words('wants')).for_markdown(300)}\n\n"
             f"**{standing}:** {Untrusted(detail).for_markdown(500)}"
         )
-
-    async def _say(self, detail: str) -> None:
-        """Tell people how it ended. A chat that is down is no reason to fail: the report says the same."""
-        try:
-            await workflow.execute_activity_method(
-                ChatActivities.tell,
-                args=[
-                    self._key,
-                    f"The flag {self._request.flag} of {self._request.service}, to be {self._word} again for "
-                    f"{self._request.by.person}: {detail}",
-                ],
-                task_queue=HANDS,
-                start_to_close_timeout=timedelta(seconds=30),
-                schedule_to_close_timeout=timedelta(minutes=5),
-                retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
-                summary="tell people how it ended",
-            )
-        except ActivityError as error:
-            workflow.logger.warning("people could not be told: %s", error.cause)

@@ -12,11 +12,10 @@ from urllib.parse import quote
 
 from pydantic import Field
 from temporalio import workflow
-from temporalio.common import RetryPolicy, VersioningBehavior
+from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ActivityError, ChildWorkflowError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.chat import ChatActivities
     from activities.forge import ForgeActivities, RevertRequest, RollBackRequest
     from activities.pulse import heartbeat_timeout
     from activities.undo import Undoable, UndoActivities, UndoLook
@@ -47,6 +46,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.release.reasons import reason
     from workflows.riding import Rider, record_effect
     from workflows.run_ledger import RunLedger
+    from workflows.telling import tell_the_end
 
 AGENT = "undo"
 """As policy knows it: `agents/undo.yaml` says what may be undone, and who is asked."""
@@ -124,7 +124,7 @@ class UndoWorkflow:
         outcome = known or Outcome.FAILED
         self._tell(detail, outcome=outcome)
         workflow.upsert_search_attributes([attributes.OUTCOME.value_set(outcome.value)])
-        await self._say(detail)
+        await tell_the_end(self._key, f"The undo of {request.change} for {request.by.person}: {detail}")
         return self._report
 
     @workflow.signal(description="The change that undoes it has left the train")
@@ -354,22 +354,6 @@ class UndoWorkflow:
             f"{Untrusted(request.by.words('wants')).for_markdown(300)}\n\n"
             f"**{standing}:** {Untrusted(detail).for_markdown(500)}"
         )
-
-    async def _say(self, detail: str) -> None:
-        """Tell people how it ended. A chat that is down is no reason to fail: the report says the same."""
-        request = self._request
-        try:
-            await workflow.execute_activity_method(
-                ChatActivities.tell,
-                args=[self._key, f"The undo of {request.change} for {request.by.person}: {detail}"],
-                task_queue=HANDS,
-                start_to_close_timeout=timedelta(seconds=30),
-                schedule_to_close_timeout=timedelta(minutes=5),
-                retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
-                summary="tell people how it ended",
-            )
-        except ActivityError as error:
-            workflow.logger.warning("people could not be told: %s", error.cause)
 
 
 def _tests(tests: Sequence[Untrusted]) -> str:
