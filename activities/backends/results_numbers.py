@@ -48,8 +48,9 @@ def numbered(
 
     `at`: when the new ones first ran.
 
-    Only reports of the `target` branch take marks away: those of another branch may be old, and policy
-    forbids by marks. Raises BadInput for a test that would be one too many.
+    Only reports of the `target` branch take marks away, or move a test to another file: those of another
+    branch may be old, or of a change that nobody has looked at, and policy forbids by marks and files. Raises
+    BadInput for a test that would be one too many.
     """
     keys = {key_of(test): test for test in told}
     with reading(engine) as connection:
@@ -91,7 +92,7 @@ def _after(before: Known, told: Told, target: bool) -> Known:
     elif told[1] is not None and told[1] != markers:
         # Where both are too many, what was known stays: else the next report could leave a forbidden one out.
         markers = _written([*json.loads(markers), *json.loads(told[1])]) or markers
-    return number, told[0] or path, markers
+    return number, (told[0] or path) if target or not path else path, markers
 
 
 def _written(markers: Iterable[str]) -> str | None:

@@ -189,6 +189,12 @@ def test_a_report_that_names_classes_only_gives_the_one_file_of_the_class_and_it
         world.store.keep(replace(one, attempts=attempts), at=at)
     found = {one.test.stored(): (one.path, one.owner) for one in world.gatherer.gather(REQUEST).findings}
     assert found == {"com.acme.CartTest::pays": (path, "@acme/cart"), "com.acme.PayTest::pays": ("", None)}
+    moved = path.replace("cart/src", "basket/src")
+    world.trees.files[TIP] = {moved: "", "CODEOWNERS": "basket/ @acme/basket\n"}
+    attempts = tuple(attempt._replace(path=path) for attempt in attempts)
+    world.store.keep(replace(one, run="j12", attempts=attempts), at=NOW)
+    found = {one.test.stored(): (one.path, one.owner) for one in world.gatherer.gather(REQUEST).findings}
+    assert found["com.acme.CartTest::pays"] == (moved, "@acme/basket")
 
 
 def test_a_run_that_has_not_settled_waits_for_the_next_time(world: World) -> None:

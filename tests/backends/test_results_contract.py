@@ -1,6 +1,7 @@
 """Reports of tests in the store, and their fold: on SQLite always, on PostgreSQL when there is one."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -108,6 +109,22 @@ def test_marks_are_known_once_told_and_only_the_target_takes_them_away(engine: E
     many = tuple(f"mark{number:02}" for number in range(MOST_MARKERS))
     assert known_after("7", "old", many) == ("slow",)
     assert known_after("8", "old", ()) == ("slow",)
+
+
+def test_only_the_target_moves_a_test_to_another_file(engine: Engine) -> None:
+    store = ResultsStore(engine, {"shop": "main"})
+
+    def known_after(run: str, branch: str, path: str) -> str:
+        one = report({CALM: "."}, run=run, branch=branch)
+        one = replace(one, attempts=tuple(attempt._replace(path=path) for attempt in one.attempts))
+        store.keep(one, at=BEGAN)
+        return store.known("shop", [CALM])[0].path
+
+    assert known_after("1", "work", "") == ""
+    assert known_after("2", "work", "security/test_b.py") == "security/test_b.py"
+    assert known_after("3", "work", "harmless/test_b.py") == "security/test_b.py"
+    assert known_after("4", "main", "moved/test_b.py") == "moved/test_b.py"
+    assert known_after("5", "main", "") == "moved/test_b.py"
 
 
 def test_reports_are_announced_once_the_oldest_first(store: ResultsStore) -> None:
