@@ -77,7 +77,7 @@ class Gathering:
                     at=self._unsaid if at is None or at > self._latest else at,
                     duration_ms=min(max(duration_ms, 0), MOST_MILLISECONDS),
                     path=path if _is_place(path) else "",
-                    markers=None if markers is None else _known_markers(markers),
+                    markers=_kept(markers),
                 )
             )
 
@@ -109,12 +109,19 @@ class Gathering:
         )
 
 
+def _kept(markers: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """None where not all of them can be kept: one that is left out might be a forbidden one."""
+    if not markers:
+        return markers
+    # What is too much is not remembered either.
+    small = len(markers) <= MOST_MARKERS and all(0 < len(name) <= MOST_MARKER for name in markers)
+    return _sorted(markers) if small else None
+
+
 @lru_cache(maxsize=4096)
-def _known_markers(told: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Sorted, each once, and the same object for the same marks; None where not all of them can be kept."""
-    names = tuple(sorted(set(told)))
-    sound = all(0 < len(name) <= MOST_MARKER and not unstorable(name) for name in names)
-    return names if sound and len(names) <= MOST_MARKERS else None
+def _sorted(markers: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Each once, and the same object for the same marks."""
+    return None if any(map(unstorable, markers)) else tuple(sorted(set(markers)))
 
 
 @lru_cache(maxsize=4096)

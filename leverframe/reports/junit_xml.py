@@ -9,7 +9,7 @@ from datetime import datetime
 from xml.parsers import expat
 
 from leverframe.model.errors import BadInput
-from leverframe.model.test_reports import Report
+from leverframe.model.test_reports import MOST_MARKERS, Report
 from leverframe.reports.facts import Facts
 from leverframe.reports.gathering import MOST_ATTEMPTS, Gathering
 from leverframe.reports.junit_cases import (
@@ -47,6 +47,8 @@ _FORGIVEN = "quarantined_failure"
 """The property in which our pytest plugin keeps the text of a failure that it forgave."""
 _MARKERS = "leverframe_markers"
 """The property in which whoever writes the file may tell the marks of a test, parted by commas."""
+_MANY = ("",) * (MOST_MARKERS + 1)
+"""In the place of more marks than are kept: of such a test none is known."""
 
 
 def read_junit(body: bytes, facts: Facts, *, now: datetime) -> Report:
@@ -195,8 +197,9 @@ class _Reading:
         elif element == "property" and attributes.get("name") == _FORGIVEN:
             self._problems.append(Problem("failure", "", "", attributes.get("value", "")))
         elif element == "property" and attributes.get("name") == _MARKERS:
-            told = (name.strip() for name in attributes.get("value", "").split(","))
-            self._markers = (*(self._markers or ()), *(name for name in told if name))
+            told = attributes.get("value", "").split(",", MOST_MARKERS)
+            names = [name for name in map(str.strip, told) if name] if len(told) <= MOST_MARKERS else _MANY
+            self._markers = (*(self._markers or ()), *names)[: MOST_MARKERS + 1]
 
     def _characters(self, text: str) -> None:
         if self._text is None:

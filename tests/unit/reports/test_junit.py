@@ -158,6 +158,15 @@ def test_a_property_may_tell_the_marks_of_a_test() -> None:
     assert [attempt.markers for attempt in report.attempts] == [("security", "slow"), (), None]
 
 
+@pytest.mark.parametrize("values", [["a," * 60 + "security"], ["a," * 49 + "a", "security"], ["a" * 101]])
+def test_of_a_test_with_too_many_marks_none_is_known(values: list[str]) -> None:
+    told = "".join(f'<property name="leverframe_markers" value="{value}"/>' for value in values)
+    report = read_text(
+        f'<testsuite name="s"><testcase name="a"><properties>{told}</properties></testcase></testsuite>'
+    )
+    assert [attempt.markers for attempt in report.attempts] == [None]
+
+
 def test_a_file_that_breaks_off_keeps_the_cases_before_and_says_where() -> None:
     report = read_text(GO[: GO.index('<testcase classname="pay"') + 30])
     assert len(report.attempts) == 2
