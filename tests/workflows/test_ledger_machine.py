@@ -134,8 +134,11 @@ class WorkflowDriver:
     def lose(self) -> None:
         """Terminated, with all that it decided in the store; another begins and finds the end of the log."""
         self.records()
+        was = self.house.do(self.house.env.get_current_time(self._current()))
         self.end()
-        self.begin()
+        # A new workflow's clock is the server's again, and that is behind by what was skipped.
+        if (behind := was - self.begin()) > timedelta(0):
+            self.tick(behind)
         while self.state().began_anew is None:
             self.house.do(asyncio.sleep(0.02))
 
