@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import typer.testing
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 from typer.main import get_command
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ gc.disable()
 
 # Otherwise each call of a `CliRunner` makes all commands of the program anew, most of what such a test takes.
 typer.testing._get_command = cache(get_command)
+
+# How fast a busy machine draws and runs examples says nothing of the code.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 # `make mutation` asks each change the same examples, and wants to know only that one of them fails.
 settings.register_profile(

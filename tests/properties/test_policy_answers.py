@@ -114,7 +114,8 @@ ELSEWHERE = """
 import json, sys
 from policies.documents import PolicySnapshot
 from policies.evaluate import evaluate
-from policies.usage import Intent, Usage, UsageDocument
+from policies.intent import Intent
+from policies.usage import Usage, UsageDocument
 from tests.fakes.asks import NOON
 for policy, intent, known in json.load(sys.stdin):
     policy = PolicySnapshot.model_validate_json(policy)
