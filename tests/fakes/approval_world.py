@@ -68,7 +68,10 @@ ENOUGH = Finding(
 def question(
     *, quorum: int = 1, requesters: Sequence[str] = (), chain: Sequence[Group] = (ONCALL, PLATFORM)
 ) -> ApprovalRequest:
-    """An hour to answer, a reminder every quarter of it, the next group after half of it."""
+    """An hour to answer, a reminder every quarter of it, the next group before the second one.
+
+    Not with it: a server that skips time may skip past a timer that comes due while a run is at work.
+    """
     return ApprovalRequest(
         title="Switch the flag new-checkout on for everybody",
         agent="sentry_spike",
@@ -89,7 +92,7 @@ def question(
             chain=tuple(chain),
             quorum=quorum,
             remind_after=timedelta(minutes=15),
-            escalate_after=timedelta(minutes=30),
+            escalate_after=timedelta(minutes=25),
             expires_after=timedelta(hours=1),
         ),
         requesters=tuple(requesters),
