@@ -96,12 +96,12 @@ def _run(order: ExecutionOrder, number: int) -> str:
 def _said(order: ExecutionOrder, number: int, result: CheckResult, place: Path) -> _Said:
     """The attempts of the test in what came out of the jail, which repository code has written."""
     if result.outcome == "inconclusive":
-        return _Said(why=f"the command ended without a word on the test: {result.summary}")
+        return _Said(why=f"the command ended without a word on the test: {_told_by(result)}")
     bodies, broken = contents(place) if place.is_file() else ([], "")
     if broken:
         return _Said(why=broken)
     facts = Facts(repository=order.repository, source="car", run=_run(order, number), sha=order.sha)
-    why = f"the command left no results: {result.summary}"
+    why = f"the command left no results: {_told_by(result)}"
     for body in bodies:
         try:
             report = read(body, facts, now=datetime.now(UTC))
@@ -111,6 +111,13 @@ def _said(order: ExecutionOrder, number: int, result: CheckResult, place: Path) 
         # Of several reports the first: others tell the same execution once more, in another form.
         return _of_the_test(order, report.attempts)
     return _Said(why=why)
+
+
+def _told_by(result: CheckResult) -> str:
+    """How the command ended, and the line of its output that most likely says why."""
+    lines = [line.strip() for line in result.log.splitlines() if line.strip()]
+    telling = [line for line in lines if "error" in line.casefold()] or lines
+    return f"{result.summary}: {telling[-1][:200]}" if telling else result.summary
 
 
 def _of_the_test(order: ExecutionOrder, attempts: tuple[Attempt, ...]) -> _Said:

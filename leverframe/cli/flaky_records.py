@@ -143,7 +143,7 @@ def _nothing(suite: "SuiteSize", repository: str, *, narrowed: bool) -> str:
     if not suite.runs and suite.waiting:
         return (
             f"{suite.waiting:,} reports of {repository} wait to be folded: a worker of the hands queue does "
-            "that when no report of their run has come for tests.settle_minutes."
+            "that within ten minutes once no report of their run has come for tests.settle_minutes."
         )
     if not suite.runs:
         return f"No report of {repository} has come yet: see {_HOW}"

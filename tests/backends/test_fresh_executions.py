@@ -125,6 +125,7 @@ def test_each_execution_is_in_a_jail_of_its_own_and_only_its_outcome_counts(
     [
         ("test_skipped", "the test was skipped"),
         ("test_gone", "left no results: ended with status 4"),
+        ("test_gone", "s: ERROR: LEVERFRAME_ONLY: 1 of 1 tests are not among"),
         ("test_dies", "left no results: passed in"),
     ],
 )
@@ -173,6 +174,7 @@ def test_of_several_reports_of_one_execution_one_counts(bench: Bench) -> None:
     ("script", "why"),
     [
         ("true", "left no results"),
+        ("echo 'Error: no such option'; echo usage", "s: Error: no such option"),
         ("echo '{\"test\"' > $0", "no results can be used"),
         ("head -c 1000 /dev/zero > $0", "no results can be used"),
         (_lines("t", run="another"), "no results can be used"),
