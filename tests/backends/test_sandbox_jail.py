@@ -246,7 +246,7 @@ def test_an_environment_below_tmp_is_seen_although_the_jail_has_a_tmp_of_its_own
         script = f"""
 from pathlib import Path
 from activities.backends.sandbox_jail import JailSandbox
-from leverframe.model.topology import Check
+from leverframe.model.checks import Check
 check = Check(name="check", command=("{{python}}", "-c", "import sys; print(sys.prefix)"))
 result = JailSandbox({kind!r}).run_check(check, artifact=Path({str(tree)!r}), sha="{SHA}", heartbeat=print)
 print("\\n", result.outcome, result.log)

@@ -21,12 +21,13 @@ from activities.ports import PolicyFiles, PolicySource
 from activities.sandbox import SandboxActivities
 from activities.test_results import Keeping, ResultActivities
 from activities.track_port import Track
+from leverframe.model.checks import Check
 from leverframe.model.errors import LeverframeError, NotFound
 from leverframe.model.executions import Executed, ExecutionOrder, Kind
 from leverframe.model.ids import executions_id, watch_id
 from leverframe.model.releases import Artifact
 from leverframe.model.signals import SUITE
-from leverframe.model.topology import Check, Repository
+from leverframe.model.topology import Repository
 from tests.fakes.github_setup import declared
 from tests.fakes.quarantines import RULE, policy_files
 from tests.fakes.result_reports import SIGNATURE, report

@@ -78,12 +78,14 @@ def _doctor(stage: Stage) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_fleet_comes_up_heals_and_stops(stage: Stage, fleet: subprocess.Popen[str]) -> None:
-    """Only markers are yellow, a killed worker is replaced, a second fleet is refused, nothing stays."""
+    """Only what its settings leave out is yellow, a killed worker is replaced, a second fleet is refused,
+    nothing stays."""
     assert any(stage.ui_url in line for line in _ready(fleet))
     first = stage.pids()
     assert set(first) == PARTS
     assert {part: colour for part, colour in _doctor(stage).items() if colour != "green"} == {
-        "marker": "yellow"
+        "marker": "yellow",
+        "single tests": "yellow",
     }
 
     killed = stage.kill("hands")
