@@ -28,7 +28,8 @@ from bench.canary_peers import PEERS, Seen
 from bench.canary_worlds import BEYOND, GOOD, STEPS, Cell
 from leverframe.model.releases import Count
 from leverframe.model.topology import GateRules, SignalRules
-from workflows.release.judge import Poll, begin, observe
+from workflows.release.gate_state import Poll
+from workflows.release.judge import begin, observe
 from workflows.release.sequential import Exposure
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

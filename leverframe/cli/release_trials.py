@@ -14,7 +14,7 @@ from leverframe.gateway.documents import parse_as
 from leverframe.model.errors import BadInput
 from leverframe.model.releases import ERRORS
 from leverframe.model.topology import HARMS, GateRules, SignalRules
-from workflows.release.judge import Poll
+from workflows.release.gate_state import Poll
 
 if TYPE_CHECKING:
     from workflows.release.foresight import Sight

@@ -13,7 +13,8 @@ from leverframe.model.frozen import Frozen, Instant
 from leverframe.model.releases import ERRORS, GateVerdict
 from leverframe.model.topology import GateRules, RolloutPlan, RolloutStep, SignalRules
 from workflows.flag_rollout.exposures import between, signals
-from workflows.release.judge import GateState, Judgement, Poll, begin, observe
+from workflows.release.gate_state import GateState, Judgement, Poll
+from workflows.release.judge import begin, observe
 from workflows.release.sentences import one_in
 from workflows.release.sequential import Exposure
 

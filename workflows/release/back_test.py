@@ -5,7 +5,8 @@ from typing import Literal
 
 from leverframe.model.frozen import Frozen, Instant
 from leverframe.model.topology import GateRules, SignalRules
-from workflows.release.judge import Judgement, Poll, begin, observe
+from workflows.release.gate_state import Judgement, Poll
+from workflows.release.judge import begin, observe
 
 
 class BackTest(Frozen):

@@ -7,7 +7,8 @@ from leverframe.model.frozen import Frozen, Instant, Sha
 from leverframe.model.releases import ERRORS, GateVerdict, HealthDocument
 from leverframe.model.topology import CanaryPlan, CanaryStep
 from workflows.release.exposures import Between, between
-from workflows.release.judge import GateState, Judgement, Poll, begin, observe
+from workflows.release.gate_state import GateState, Judgement, Poll
+from workflows.release.judge import begin, observe
 from workflows.release.standstill import BLIND_PAGE, Standstill
 
 

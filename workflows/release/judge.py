@@ -18,14 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Literal
 
-from pydantic import Field
-
-from leverframe.model.frozen import Frozen, Instant
-from leverframe.model.releases import MOST_SIGNALS, Count
+from leverframe.model.frozen import Instant
 from leverframe.model.topology import GateRules, SignalRules
-from workflows.release.ceiling import Ceiling, Start, while_cold
+from workflows.release.ceiling import Ceiling, while_cold
+from workflows.release.gate_state import Finding, GateState, Judgement, Poll, Seen, SignalState
 from workflows.release.sentences import compared, one_in, together
 from workflows.release.sequential import (
     NEVER,
@@ -41,84 +38,6 @@ from workflows.release.sequential import (
     log_mean,
     plus,
 )
-
-Seen = Literal["red", "cleared", "warming_up", "no_control", "thin_data"]
-Finding = Literal["blind"] | Seen
-
-
-class Poll(Frozen):
-    """What was seen since the poll before, each event in one poll only."""
-
-    at: Instant
-    weight: float = Field(ge=0, le=100)
-    """Percent of the traffic that the canary should get; the split is taken from the counts."""
-    signals: dict[str, Exposure] = Field(default={}, max_length=MOST_SIGNALS)
-
-
-class SignalState(Frozen):
-    """What one signal has said."""
-
-    share: float = Field(gt=0, le=1)
-    """Of the average; those of all signals sum to 1."""
-    must_clear: bool
-    harm: Evidence
-    """Since the rollout began, but for the stretch that is under way."""
-    stretch: Evidence = ()
-    """Of the stretch that is under way, not capped; empty for nothing yet."""
-    expected: float = 0.0
-    """The bad events that a tolerated canary would have shown in it."""
-    trust: float = 0.0
-    """How much of a small harm counts in it, when instances get warm: as known when it began."""
-    start: Start = Start()
-    """What all polls beside stable tell of how its instances start."""
-    cleared: Evidence
-    """Since the step began, level by level."""
-    faultless: Evidence
-    seen: Exposure = Exposure()
-    """Since the step began, without the warm-up."""
-    control: Count = Count()
-    """What stable did in the steps before."""
-    matched: tuple[float, float] = (0.0, 0.0)
-    """Numerator and denominator of the common ratio over all polls (Mantel & Haenszel 1959)."""
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times stable's rate it is, compared within each poll; None without bad events."""
-        above, below = self.matched
-        if not above and not below:
-            return None
-        return above / below if below else math.inf
-
-
-class GateState(Frozen):
-    """What the judge remembers between polls. JSON, and of constant size."""
-
-    signals: dict[str, SignalState]
-    steps: int
-    """How many the rollout has, as declared before it began."""
-    step: int = 0
-    weight: float | None = None
-    polls: int = 0
-    """At this weight, the warm-up included."""
-    opened_at: Instant | None = None
-    """The first of them."""
-    since: Instant | None = None
-    """The first poll of the stretch that is under way; None when none has counted at this weight."""
-    stretches: int = 0
-    """At this weight, that one included."""
-    waiting: float = 1.0
-    """The mass of harms that have not begun."""
-
-
-class Judgement(Frozen):
-    """What the judge says after a poll."""
-
-    finding: Finding
-    evidence: float
-    """E: a good release shows so much for harm by chance in at most one of E rollouts."""
-    excluded: float | None
-    """The smallest harm that this step has excluded for every signal; None for none yet."""
-    explanation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,12 +238,11 @@ def _judged(
         explanation = _blind(state, poll)
     else:
         worst = max(logs, key=lambda name: (logs[name], name))
-        so_far = f"{excluded:g} times stable's rate is excluded" if excluded else "nothing is excluded yet"
         explanation = _words(
             finding,
             state,
             counts=_counted(state, worst),
-            so_far=so_far,
+            so_far=_so_far(rules, state, excluded),
             strength=strength,
             looks=rules.warm_up,
         )
@@ -362,6 +280,21 @@ def _excluded(rules: GateRules, state: GateState) -> float | None:
     found = [of(held) for held in state.signals.values() if held.must_clear]
     known = [level for level in found if level is not None]
     return max(known) if len(known) == len(found) else None
+
+
+def _so_far(rules: GateRules, state: GateState, excluded: float | None) -> str:
+    """What is excluded, in words: no ratio of both arms is claimed where the canary's own rate was enough."""
+    if excluded is None:
+        return "nothing is excluded yet"
+    tests, enough = rule_tests(rules), -math.log(rules.beta)
+    by_rate = [
+        tests.faultless.reaches(held.faultless, enough) for held in state.signals.values() if held.must_clear
+    ]
+    rate = f"a rate of {100 * rules.negligible:g} %"
+    if all(by_rate):
+        return f"{rate} or more is excluded"
+    ratio = f"{excluded:g} times stable's rate"
+    return f"{ratio}, or {rate}, is excluded" if any(by_rate) else f"{ratio} is excluded"
 
 
 def _at_most(excluded: float | None, wanted: float | None) -> bool:

@@ -28,7 +28,8 @@ from tests.fakes.flow_pages import (
 )
 from tests.fakes.gateway import StillMetrics, gateway, served
 from workflows.release.exposures import between
-from workflows.release.judge import Poll, begin, observe
+from workflows.release.gate_state import Poll
+from workflows.release.judge import begin, observe
 
 FLOWS = "abandoned checkout"
 SECRET = "a-secret-of-the-shop"

@@ -9,7 +9,8 @@ import pytest
 from leverframe.model.releases import Count
 from leverframe.model.topology import GateRules, SignalRules
 from workflows.release.ceiling import COLD, TOLERATED, Ceiling, Start, while_cold
-from workflows.release.judge import Poll, begin, observe
+from workflows.release.gate_state import Poll
+from workflows.release.judge import begin, observe
 from workflows.release.sequential import NANO, Battery, Evidence, Exposure, Mixture, harm, plus
 
 RULES = GateRules()

@@ -9,7 +9,8 @@ import pytest
 from leverframe.model.releases import Count
 from leverframe.model.topology import GateRules, SignalRules
 from workflows.release.foresight import Traffic, outlook
-from workflows.release.judge import Poll, begin, observe, rule_tests
+from workflows.release.gate_state import Poll
+from workflows.release.judge import begin, observe, rule_tests
 from workflows.release.sequential import Exposure, Mixture, plus
 
 RULES = GateRules()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from leverframe.model.releases import Count
 from leverframe.model.topology import GateRules, SignalRules
 from workflows.release.back_test import back_test
-from workflows.release.judge import GateState, Judgement, Poll, begin, observe
+from workflows.release.gate_state import GateState, Judgement, Poll
+from workflows.release.judge import begin, observe
 from workflows.release.sequential import Exposure
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -157,6 +158,15 @@ def test_a_faultless_canary_is_cleared_although_nothing_can_be_compared() -> Non
     _, said = judged(errors(NOTHING_BAD, 20))
     assert said[-1].finding == "cleared"
     assert said[7].finding == "thin_data"
+
+
+def test_no_ratio_is_claimed_where_the_canarys_own_rate_was_enough() -> None:
+    both = trace(*[(5, {"errors": NOTHING_BAD, "latency": GOOD})] * 40)
+    faultless, mixed = judged(errors(NOTHING_BAD, 40))[1][-1], judged(both, ("errors", "latency"))[1][-1]
+    assert faultless.finding == mixed.finding == "cleared"
+    assert faultless.explanation.endswith("; a rate of 0.05 % or more is excluded for errors")
+    ratio = f"{mixed.excluded:g} times stable's rate, or a rate of 0.05 %, is excluded"
+    assert mixed.explanation.endswith(f"{ratio} for errors and latency")
 
 
 def test_harm_that_begins_late_shows_although_a_long_good_past_speaks_against_it() -> None:
