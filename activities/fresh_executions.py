@@ -73,8 +73,8 @@ def executed(order: ExecutionOrder, target: str, run_once: RunOnce) -> Executed:
 
 
 def told(order: ExecutionOrder, number: int, branch: str) -> Mapping[str, str]:
-    """The environment of one execution; the seed is another one each time."""
-    seed = order.seed + number - 1
+    """The environment of one execution; the seed is another one each time, unless it is what is tried."""
+    seed = order.seed if order.kind is Kind.SEED else order.seed + number - 1
     environment = {
         "LEVERFRAME_ONLY": json.dumps([order.test.stored()]),
         "LEVERFRAME_KIND": order.kind.value,
@@ -84,8 +84,10 @@ def told(order: ExecutionOrder, number: int, branch: str) -> Mapping[str, str]:
         "LEVERFRAME_BRANCH": branch,
         "LEVERFRAME_JOB": order.check,
     }
-    if order.kind is Kind.CLOCK_AND_SEED:
-        environment |= {"TZ": ZONES[seed % len(ZONES)], "PYTHONHASHSEED": str(seed)}
+    if order.kind is Kind.CLOCK:
+        environment["TZ"] = ZONES[seed % len(ZONES)]
+    if order.kind is Kind.SEED:
+        environment["PYTHONHASHSEED"] = str(seed)
     return environment
 
 

@@ -21,10 +21,11 @@ from typing import Any
 
 import pytest
 
-KINDS = ("as_it_ran", "alone", "shuffled", "parallel", "clock_and_seed")
+KINDS = ("as_it_ran", "alone", "shuffled", "parallel", "clock", "seed")
 """`alone`: without the tests before it in its file. `shuffled`: after others of its directory, in an order
-made of the seed. `parallel`: as it ran, while other processes are busy. `clock_and_seed` is `as_it_ran` here:
-whoever starts pytest sets the time zone and PYTHONHASHSEED, which must be there before Python is."""
+made of the seed. `parallel`: as it ran, while other processes are busy. `seed`: as it ran, with the random
+numbers of `random` and numpy begun anew from the seed before each test. `clock` is `as_it_ran` here: whoever
+starts pytest sets the time zone, and for `seed` PYTHONHASHSEED, which must be there before Python is."""
 MOST_BEFORE = 50
 """Tests that run before a shuffled one."""
 MOST_BUSY = 4
@@ -161,12 +162,21 @@ class Selector:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> object:
         """Instead of rerun plugins: each execution of a named test is one attempt."""
+        if self._only.kind == "seed":
+            _begin_anew(self._only.seed)
         if item.nodeid not in self._only.tests:
             return None
         with _busy() if self._only.kind == "parallel" else ExitStack():
             runner: Any = item.config.pluginmanager.get_plugin("runner")
             done: object = runner.pytest_runtest_protocol(item=item, nextitem=nextitem)
             return done
+
+
+def _begin_anew(seed: int) -> None:
+    """The same random numbers in each execution, of numpy where something has loaded it."""
+    random.seed(seed)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(seed % 2**32)
 
 
 @contextmanager

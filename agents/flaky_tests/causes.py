@@ -1,8 +1,8 @@
 """The likely cause of a flake, by which kinds of fresh jobs fail and which do not.
 
 Each kind is compared with all the others by Fisher's exact test over whole jobs, since what fails by its
-machine fails in all executions of a job. Five comparisons at 1 in 1,000 after each of at most fourteen
-batches: of flaky tests whose jobs all fail alike, at most 7 in 100 have a cause named by mistake.
+machine fails in all executions of a job. Six comparisons at 1 in 1,000 after each of at most fourteen
+batches: of flaky tests whose jobs all fail alike, at most 9 in 100 have a cause named by mistake.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,9 +16,16 @@ LEVEL = 1e-3
 """So seldom would jobs that all fail alike differ so much."""
 MOST_NAMING = 32
 """Jobs that only look for the cause of a test that is quarantined already: four batches."""
-_NAMING = (Kind.SHUFFLED, Kind.ALONE, Kind.PARALLEL, Kind.CLOCK_AND_SEED)
+_NAMING = (
+    *(Kind.SHUFFLED, Kind.ALONE, Kind.PARALLEL, Kind.CLOCK),
+    *(Kind.SEED, Kind.ALONE, Kind.PARALLEL, Kind.SEED),
+)
 _MACHINES = 3
 """Jobs that failed wholly, and that passed wholly, before the machine is suspected."""
+_ALIKE = 0.05
+"""Orders that differ in no way that chance would make so seldom."""
+_LACKING = 8
+"""Jobs that all failed wholly before it is said that the sandbox lacks something."""
 _MOST = 10_000
 
 
@@ -28,7 +35,10 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
     ORDER = "order"
     CONCURRENCY = "concurrency"
-    TIME_OR_RANDOMNESS = "time_or_randomness"
+    RESOURCE_LEAK = "resource_leak"
+    TIME = "time"
+    RANDOMNESS = "randomness"
+    NETWORK = "network"
     ENVIRONMENT = "environment"
 
 
@@ -72,14 +82,9 @@ def named(tally: Tally) -> Named:
     suspects = [
         (_more(tally, Kind.SHUFFLED), Cause.ORDER, Kind.SHUFFLED, "in another order"),
         (_more(tally, Kind.ALONE), Cause.ORDER, Kind.ALONE, "alone"),
-        (_less(tally, Kind.ALONE), Cause.ORDER, Kind.ALONE, "alone"),
+        (_less(tally, Kind.ALONE), _of_what_is_left(tally), Kind.ALONE, "alone"),
         (_more(tally, Kind.PARALLEL), Cause.CONCURRENCY, Kind.PARALLEL, "beside others"),
-        (
-            _more(tally, Kind.CLOCK_AND_SEED),
-            Cause.TIME_OR_RANDOMNESS,
-            Kind.CLOCK_AND_SEED,
-            "with another clock and seed",
-        ),
+        (_more(tally, Kind.CLOCK), Cause.TIME, Kind.CLOCK, "in another time zone"),
     ]
     chance, cause, kind, how = min(suspects, key=lambda suspect: suspect[0])
     if chance <= LEVEL:
@@ -89,12 +94,37 @@ def named(tally: Tally) -> Named:
             f"it failed in {own.failed:,} of {_jobs(own.jobs)} {how} and in {others.failed:,} of "
             f"{others.jobs:,} others",
         )
-    every = [*tally.values()]
-    wholly, failed = sum(one.wholly for one in every), sum(one.failed for one in every)
-    clean = sum(one.jobs for one in every) - failed
-    if wholly == failed and wholly >= _MACHINES and clean >= _MACHINES:
+    return _by_agreement(tally)
+
+
+def _of_what_is_left(tally: Tally) -> Cause:
+    """Of a test that hardly fails alone: a leak where those before it matter, and their order does not."""
+    as_it_ran, shuffled = tally.get(Kind.AS_IT_RAN, Jobs()), tally.get(Kind.SHUFFLED, Jobs())
+    alike = as_it_ran.failed and shuffled.failed and _more(tally, Kind.SHUFFLED) > _ALIKE
+    return Cause.RESOURCE_LEAK if alike else Cause.ORDER
+
+
+def _by_agreement(tally: Tally) -> Named:
+    """Where no kind fails more: whether the executions of one job agree, and in which jobs they do."""
+    every = Jobs(*(sum(column) for column in zip(*tally.values(), strict=True))) if tally else Jobs()
+    seeded, clean = tally.get(Kind.SEED, Jobs()), every.jobs - every.failed
+    if every.wholly == every.jobs >= _LACKING:
         return Named(
-            Cause.ENVIRONMENT, f"{_jobs(wholly)} failed in each execution, and {clean:,} others in none"
+            Cause.NETWORK,
+            f"all {_jobs(every.jobs)} failed in each execution in the sandbox, which has no network, and "
+            "elsewhere it passed at the same commit",
+        )
+    others = _others(tally, Kind.SEED)
+    if _tail(seeded.wholly, seeded.failed, others.wholly, others.failed) <= LEVEL:
+        return Named(
+            Cause.RANDOMNESS,
+            f"with one seed for a job all executions agreed in {seeded.wholly:,} of {seeded.failed:,} that "
+            f"failed, and else in {others.wholly:,} of {others.failed:,}",
+        )
+    if every.wholly == every.failed and every.wholly >= _MACHINES and clean >= _MACHINES:
+        return Named(
+            Cause.ENVIRONMENT,
+            f"{_jobs(every.wholly)} failed in each execution, and {clean:,} others in none",
         )
     return Named(Cause.UNKNOWN, "")
 
@@ -106,7 +136,7 @@ def naming(tally: Tally, asked: int) -> tuple[Kind, ...]:
     """
     if asked >= MOST_NAMING or named(tally).cause is not Cause.UNKNOWN:
         return ()
-    return _NAMING * 2
+    return _NAMING
 
 
 def _more(tally: Tally, kind: Kind) -> float:

@@ -10,7 +10,10 @@ CAUSES = {
     Cause.UNKNOWN: "not known",
     Cause.ORDER: "the order of tests, or what others leave behind",
     Cause.CONCURRENCY: "what runs beside it",
-    Cause.TIME_OR_RANDOMNESS: "the time or randomness",
+    Cause.TIME: "the time or its zone",
+    Cause.RANDOMNESS: "randomness",
+    Cause.NETWORK: "the network, or something else that the sandbox lacks",
+    Cause.RESOURCE_LEAK: "what the tests before it use up, whichever they are",
     Cause.ENVIRONMENT: "the machine or a resource of it",
 }
 
@@ -20,7 +23,8 @@ def explained(history: History | None, seen: int, bounds: Bounds, cause: Named |
     if history is None:
         return f"passed in all of {_runs(seen)}" if seen else "no run counts"
     parts = [_seen(history, seen)]
-    match verdict(history, seen):
+    said = verdict(history, seen)
+    match said:
         case Verdict.BROKEN:
             since = f" since {history.streak_began:%Y-%m-%d %H:%M} UTC" if history.streak_began else ""
             most = " or more" if len(history.streak) >= MOST_COMMITS else ""
@@ -41,7 +45,7 @@ def explained(history: History | None, seen: int, bounds: Bounds, cause: Named |
         parts.append(f"quarantined {_times(history.quarantines)}, released {history.released_at:%Y-%m-%d}")
     if history.in_trouble:
         parts.append(f"not counting {_runs(history.in_trouble)} in which the infrastructure was in trouble")
-    if cause is not None and cause.cause is not Cause.UNKNOWN:
+    if cause is not None and cause.cause is not Cause.UNKNOWN and said is not Verdict.BROKEN:
         parts.append(f"its likely cause is {CAUSES[cause.cause]}: {cause.why}")
     return "; ".join(part for part in parts if part)
 

@@ -25,8 +25,10 @@ class Kind(StrEnum):
     """After others of its directory, in another order: order, leaked state."""
     PARALLEL = "parallel"
     """Beside processes that use the processors: concurrency, time-outs."""
-    CLOCK_AND_SEED = "clock_and_seed"
-    """Another time zone, with it often another date, and another hash seed: time and randomness."""
+    CLOCK = "clock"
+    """In another time zone, which often has another date: time."""
+    SEED = "seed"
+    """With one seed of Python's random numbers and hashes for all executions of the job: randomness."""
 
 
 class ExecutionOrder(Frozen):

@@ -29,7 +29,7 @@ PYTEST = (
     *("--leverframe-results", "{results}"),
 )
 SUITE = """
-import os, pathlib, pytest, time
+import os, pathlib, pytest, random, time
 
 def test_before(): pathlib.Path("before").touch()
 
@@ -46,7 +46,9 @@ def test_red(): assert not "red"
 
 def test_skipped(): pytest.skip("no")
 
-def test_abroad(): assert time.timezone == 0 and os.environ.get("PYTHONHASHSEED") is None
+def test_abroad(): assert time.timezone == 0
+
+def test_chance(): assert (random.random(), os.environ["PYTHONHASHSEED"]) == (0.13436424411240122, "1")
 
 def test_credentials():
     assert not [name for name in os.environ if "TOKEN" in name or "SECRET" in name]
@@ -106,8 +108,9 @@ def bench(jail: JailSandbox, tmp_path_factory: pytest.TempPathFactory) -> Bench:
         ("test_once", {"executions": 2}, 2, 0),
         ("test_once", {"executions": 5, "until_pass": True}, 1, 0),
         ("test_red", {"executions": 2, "until_pass": True, "kind": Kind.PARALLEL}, 0, 2),
-        ("test_named[$(touch /tmp/x); --help]", {"kind": Kind.SHUFFLED, "seed": 2**31 - 1}, 1, 0),
-        ("test_abroad", {"kind": Kind.CLOCK_AND_SEED}, 0, 1),
+        ("test_named[$(touch /tmp/x); --help]", {"kind": Kind.SHUFFLED, "seed": 2**31 - 2}, 1, 0),
+        ("test_abroad", {"kind": Kind.CLOCK}, 0, 1),
+        ("test_chance", {"kind": Kind.SEED, "seed": 1, "executions": 2}, 2, 0),
         ("test_credentials", {}, 1, 0),
     ],
 )

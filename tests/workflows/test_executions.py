@@ -57,7 +57,7 @@ async def test_rechecks_and_probes_quarantine_what_is_flaky_and_never_what_is_br
     assert history(world, FLAKY).discordant == 1
     with world.engine.connect() as connection:
         named = {row.cause for row in connection.execute(select(causes))}
-    assert named == {"order", "unknown"}
+    assert named == {"order", "network"}
     described = await env.client.get_workflow_handle(executions_id(world.name)).describe()
     assert described.status is not None
     assert described.status.name == "COMPLETED"

@@ -1,6 +1,7 @@
 """Executing single tests as the environment says, in real runs of pytest."""
 
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,22 @@ def test_in_parallel_it_runs_beside_processes_that_end_with_it(house: House) -> 
     )
     assert house.run("test_shop.py::test_beside", kind="parallel").ret == 0
     assert not [one for one in house.ran[0].split() if Path("/proc", one).exists()]
+
+
+def test_with_a_seed_its_random_numbers_are_the_same_each_time(house: House) -> None:
+    house.pytester.makepyfile(
+        test_shop="""
+            import pathlib, random
+
+            def test_before(): random.seed()
+
+            def test_draw(): pathlib.Path("ran").write_text(str(random.random()))
+        """
+    )
+    drawn = [
+        house.run("test_shop.py::test_draw", kind="seed", seed=seed) and house.ran[0] for seed in (1, 1, 2)
+    ]
+    assert drawn == [str(random.Random(seed).random()) for seed in (1, 1, 2)]  # noqa: S311  no secret
 
 
 def test_neither_rerun_plugins_nor_xdist_nor_a_quarantine_change_what_an_execution_says(
