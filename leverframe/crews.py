@@ -48,6 +48,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.flag_rollout import FlagRolloutActivities  # noqa: PLC0415
     from activities.flags import FlagActivities  # noqa: PLC0415
     from activities.flaky_digest import FlakyDigest  # noqa: PLC0415
+    from activities.flaky_expiry import FlakyExpiry  # noqa: PLC0415
     from activities.flaky_facts import FlakyFactsGatherer  # noqa: PLC0415
     from activities.forge import ForgeActivities  # noqa: PLC0415
     from activities.forge_checks import ForgeCheckActivities  # noqa: PLC0415
@@ -116,6 +117,7 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         look,
         ReconcileActivities(ledger, look),
         ReportActivities(ports.audit, settings.organisation, FlakyDigest(ports.results, declared).sections),
+        FlakyExpiry(ports.results, declared),
         AuditActivities(ports.audit),
         ChatActivities(ports.chats, settings.temporal.ui_url),
         EngineActivities(client),

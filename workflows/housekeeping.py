@@ -18,6 +18,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from activities.chat import ChatActivities
     from activities.executing import ExecutionActivities
+    from activities.flaky_expiry import FlakyExpiry
     from activities.ledger import LedgerActivities
     from activities.look import Look, LookActivities, Sighted
     from activities.missed_reports import LookedForRuns, MissedReports
@@ -332,7 +333,18 @@ class HousekeepingWorkflow:
             start_to_close_timeout=_TIMEOUT,
             retry_policy=_CHAT_TRIES,
         )
-        return f"{shown} questions in today's digest"
+        said = f"{shown} questions in today's digest"
+        if not workflow.patched("expired-quarantines"):
+            return said
+        notices = await workflow.execute_activity_method(
+            FlakyExpiry.expired,
+            start_to_close_timeout=5 * _TIMEOUT,
+            heartbeat_timeout=MISSED_AFTER,
+            retry_policy=_TRIES,
+        )
+        for notice in notices:
+            await self._tell(notice.key, notice.text)
+        return f"{said}; {len(notices)} notices of expired quarantines" if notices else said
 
     async def _report(self) -> str:
         year, week, _ = workflow.now().isocalendar()

@@ -33,7 +33,7 @@ class Chore(StrEnum):
     """Fold the results of tests that nobody has asked for, have executed again what is worth it, and forget
     what is old."""
     DIGEST = "digest"
-    """Show people the questions that are beyond their attention, once a day."""
+    """Show people the questions that are beyond their attention, and quarantines that expired, once a day."""
     REPORT = "report"
     """Suggest, once a week, which agents have earned more, or less."""
 

@@ -22,6 +22,7 @@ from activities.backends.results_store import ResultsStore
 from activities.chat import ChatActivities
 from activities.executing import ExecutionActivities
 from activities.flaky_digest import FlakyDigest
+from activities.flaky_expiry import FlakyExpiry
 from activities.ledger import LedgerActivities, LedgerDoor
 from activities.look import LookActivities
 from activities.missed_reports import MissedReports
@@ -166,6 +167,7 @@ async def house(
                 reconcile.stranded,
                 reconcile.unscored,
                 ReportActivities(audit, organisation, FlakyDigest(results, ["shop"]).sections).weekly,
+                FlakyExpiry(results, ["shop"]).expired,
                 MissedReports(None, {}, client).begin_fetches,
                 tests.tend_results,
                 executing.begin_executions,

@@ -12,15 +12,19 @@ from activities.backends.results_store import ResultsStore
 from activities.look import Sighted
 from activities.policy_files import snapshot_of
 from activities.reconcile import AT_ONCE
+from activities.records_port import QuarantineSeen
+from agents.flaky_tests.quarantine_file import rendered
 from leverframe.model.errors import Unavailable
 from leverframe.model.ids import housekeeping_id
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import FlipFlag
+from leverframe.model.quarantine import QuarantineFile
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Allowed, Denied
 from policies.ledger import Ledger
 from policies.reservations import LedgerState, Settlement
 from tests.fakes.asks import OFF, ask
+from tests.fakes.flaky_suite import FLAKY, entry
 from tests.fakes.house_world import House, house, policy_files
 from tests.fakes.result_reports import tell
 from tests.fakes.stores import store_at
@@ -200,6 +204,25 @@ async def test_todays_digest_is_asked_for_once_however_often_one_tidies(
         for _ in range(3):
             await home.tidy()
     assert len(home.notices.digests) == 1
+
+
+async def test_people_are_told_of_an_expired_quarantine_once(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    today, store = datetime.now(UTC).date(), store_at(tmp_path / "store.db")
+    ended = entry(FLAKY, since=today - timedelta(days=30), expires=today - timedelta(days=1))
+    seen = rendered(QuarantineFile(entries=(ended,)))
+    ResultsStore(store).see_quarantine(
+        "shop", QuarantineSeen(sha="a" * 40, content=seen, read_at=datetime.now(UTC))
+    )
+    store.dispose()
+    async with house(env.client, tmp_path) as home:
+        said = (await home.tidy()).done[Chore.DIGEST].said
+        await home.tidy()
+        ((key, text),) = home.notices.told.items()
+    assert said.endswith("; 1 notices of expired quarantines")
+    assert key == f"quarantine-expired/shop/{ended.expires}"
+    assert f"{FLAKY}, @acme/payments, quarantined since {ended.since}" in text
 
 
 async def test_the_weekly_report_tells_people_of_flaky_tests_once(

@@ -1,0 +1,95 @@
+"""Quarantines that have expired: people are told on that day, with what they need to decide.
+
+Runs on the hands queue.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from temporalio import activity
+
+from activities.failures import typed_failures
+from activities.pulse import with_pulse
+from activities.records_port import TestLine, TestRecords
+from agents.flaky_tests.quarantine_file import read
+from leverframe.model.errors import BadInput
+from leverframe.model.frozen import Frozen
+from leverframe.model.quarantine import Quarantined
+from leverframe_pytest.quarantine import PLACE
+
+MADE_UP_FOR = timedelta(days=7)
+"""A day on which nobody was told is made up for so long."""
+NAMED = 20
+"""Tests that one notice names."""
+
+
+class Notice(Frozen):
+    """What people are told, once for each key."""
+
+    key: str
+    text: str
+
+
+class FlakyExpiry:
+    """Reads the store: the quarantine files as they were seen last, and what is known of their tests."""
+
+    def __init__(self, records: TestRecords, repositories: Iterable[str]) -> None:
+        self._records = records
+        self._repositories = tuple(repositories)
+
+    @activity.defn(name="expired_quarantines")
+    @typed_failures
+    @with_pulse
+    def expired(self) -> list[Notice]:
+        """What to tell: for each repository one notice of each day of the week. Raises Unavailable.
+
+        The same on each call of a day, but for tests that left the file.
+        """
+        return self.of(datetime.now(UTC).date())
+
+    def of(self, today: date) -> list[Notice]:
+        """As `expired`, on any day."""
+        notices = list[Notice]()
+        for repository in self._repositories:
+            gone = [one for one in self._entries(repository) if today - MADE_UP_FOR < one.expires <= today]
+            for day in sorted({one.expires for one in gone}):
+                entries = [one for one in gone if one.expires == day]
+                known = [self._known(repository, one) for one in entries[:NAMED]]
+                text = told(repository, day, entries, known)
+                notices.append(Notice(key=f"quarantine-expired/{repository}/{day}", text=text))
+        return notices
+
+    def _entries(self, repository: str) -> Sequence[Quarantined]:
+        """A file that is none forgives nothing, and the weekly digest says so."""
+        seen = self._records.quarantine_seen(repository)
+        try:
+            return read(seen.content).entries if seen is not None and seen.content else ()
+        except BadInput:
+            return ()
+
+    def _known(self, repository: str, entry: Quarantined) -> TestLine | None:
+        story = self._records.story(repository, entry.test.stored())
+        return story.line if story else None
+
+
+def told(repository: str, day: date, entries: Sequence[Quarantined], known: Sequence[TestLine | None]) -> str:
+    """Plain text, a paragraph for each test. `known`: of the first entries, what the reports say."""
+    count = f"{len(entries):,} test" + ("" if len(entries) == 1 else "s")
+    head = (
+        f"The quarantine of {count} of {repository} expired on {day}: such a failure fails builds again. "
+        f"Repair or delete the test, or renew its entry in {PLACE} by a merge request."
+    )
+    paragraphs = [_told(entry, line) for entry, line in zip(entries, known, strict=False)]
+    if len(entries) > len(known):
+        paragraphs.append(f"and {len(entries) - len(known):,} more: leverframe flaky list")
+    return "\n\n".join([head, *paragraphs])
+
+
+def _told(entry: Quarantined, line: TestLine | None) -> str:
+    now = f"now {line.verdict.value}: {line.evidence}" if line else f"when it entered: {entry.evidence}"
+    lines = [
+        f"{entry.test.for_terminal(160)}, {entry.owner}, quarantined since {entry.since}",
+        now,
+        entry.link,
+    ]
+    return "\n".join(one for one in lines if one)
