@@ -160,7 +160,7 @@ async def housekeeping(client: Client, root: Path) -> Histories:
         for _ in range(2):
             await home.tidy()
         tidied = await history(client, housekeeping_id("acme"))
-    return {"housekeeping_executions": tidied}
+    return {"housekeeping_expired": tidied}
 
 
 async def restore(client: Client, root: Path) -> Histories:
