@@ -155,7 +155,11 @@ class ForgeActivities:
     @typed_failures
     @with_pulse
     def overlay_change(self, request: OverlayRequest) -> Change | None:
-        """A change that re-points an overlay; None when it names the SHA already."""
+        """A change that re-points an overlay; None when it names the SHA already.
+
+        Raises:
+            Conflict: a promotion would take the overlay back from a newer commit, which has overtaken it.
+        """
         return self._point_overlay(request, RELEASE_MACHINERY)
 
     @activity.defn(name="overlay_sha")
@@ -307,6 +311,8 @@ class ForgeActivities:
         )
         if head is None:
             return None
+        if request.priority is Priority.PROMOTION:
+            self._see_that_it_goes_forward(repository, request)
         return self._changes.open_change(
             ChangeSpec(
                 repository=repository.name,
@@ -318,6 +324,21 @@ class ForgeActivities:
                 priority=request.priority,
             )
         )
+
+    def _see_that_it_goes_forward(self, repository: Repository, request: OverlayRequest) -> None:
+        """Asked once the branch is there: what lands from here on, the train sees as a conflict with it."""
+        named = self._track.overlay(repository, request.environment).sha
+        if named is None or named == request.sha:
+            return
+        try:
+            newer = self._track.is_ancestor(repository, ancestor=request.sha, descendant=named)
+        except NotFound:
+            return
+        if newer:
+            raise Conflict(
+                f"the overlay of {request.environment} names {named[:12]}, which is newer than "
+                f"{request.sha[:12]}"
+            )
 
 
 def _same_repository(effect: RevertChange | ChangeQuarantine, repository: str) -> None:

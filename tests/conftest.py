@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 import typer.testing
 from hypothesis import HealthCheck, Phase, settings
 from typer.main import get_command
@@ -38,6 +39,10 @@ typer.testing._get_command = cache(get_command)
 # How fast a busy machine draws and runs examples says nothing of the code.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
+
+# A logger that one test has cached would tell `capture_logs` of a later one nothing.
+_configure_logs = structlog.configure
+structlog.configure = lambda **how: _configure_logs(**how | {"cache_logger_on_first_use": False})
 
 # `make mutation` asks each change the same examples, and wants to know only that one of them fails.
 settings.register_profile(

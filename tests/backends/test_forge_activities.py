@@ -249,6 +249,18 @@ def test_forward_back_and_forward_again_are_three_changes(forge: Forge) -> None:
     assert forge.point(NEW_SHA, "r/4") is None
 
 
+def test_a_promotion_never_takes_an_overlay_back_from_a_newer_commit(forge: Forge) -> None:
+    older = forge.world.git("rev-parse", "main")
+    newer = forge.world.commit("main", {"new.txt": "new"})
+    change = forge.point(newer, "r/1")
+    assert change is not None
+    forge.land(change)
+    with pytest.raises(ApplicationError, match=f"names {newer[:12]}, which is newer than") as told:
+        forge.point(older, "r/2")
+    assert told.value.type == "Conflict"
+    assert forge.acts.overlay_sha("shop", "production") == newer
+
+
 def image(sha: str, digit: str) -> Artifact:
     """An image that a commit was built as."""
     return Artifact(service="shop", sha=sha, digest=f"sha256:{digit * 64}", image="ghcr.io/acme/shop")

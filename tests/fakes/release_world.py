@@ -174,8 +174,15 @@ class FakeForge:
 
     @activity.defn(name="overlay_change")
     async def overlay_change(self, request: OverlayRequest) -> Change | None:
-        if self._world.overlays.get(request.environment) == request.sha:
+        named = self._world.overlays.get(request.environment)
+        if named == request.sha:
             return None
+        if (
+            request.priority is Priority.PROMOTION
+            and named in HISTORY
+            and HISTORY.index(request.sha) < HISTORY.index(named)
+        ):
+            raise ApplicationError(f"the overlay names {named}", type="Conflict", non_retryable=True)
         for known in self._changes.values():
             if known.branch == request.key and known.state != "open":
                 raise ApplicationError("the branch has ended", type="Conflict", non_retryable=True)

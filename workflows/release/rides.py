@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.releases import Environment
     from workflows.release.book import Book
     from workflows.release.calls import Calls
-    from workflows.release.reasons import reason
+    from workflows.release.reasons import is_a, reason
     from workflows.release.stop import Stop
 
 SILENCE = timedelta(minutes=5)
@@ -100,14 +100,20 @@ class Rides:
         """One overlay change, from its branch to its landing."""
         number = self._book.state.rides + 1
         self._book.note(rides=number)
-        change = await self._calls.overlay_change(
-            environment,
-            sha,
-            priority=priority,
-            why=why,
-            key=f"{workflow.info().first_execution_run_id}/{number}",
-            at=workflow.now(),
-        )
+        try:
+            change = await self._calls.overlay_change(
+                environment,
+                sha,
+                priority=priority,
+                why=why,
+                key=f"{workflow.info().first_execution_run_id}/{number}",
+                at=workflow.now(),
+            )
+        except ActivityError as error:
+            # A newer release was quicker between our look and our change.
+            if is_a(error, "Conflict") and workflow.patched("overtaken"):
+                return Ride(landed=False, again=True, detail=reason(error))
+            raise
         if change is None:
             return Ride(landed=True, detail="it names the commit already")
         self.riding = change.id
