@@ -15,12 +15,16 @@ from agents.flaky_tests.quarantine_file import read
 from leverframe.model.errors import BadInput
 from leverframe.model.frozen import Frozen
 from leverframe.model.quarantine import Quarantined
+from leverframe.model.untrusted import Untrusted
 from leverframe_pytest.quarantine import PLACE
 
 MADE_UP_FOR = timedelta(days=7)
 """A day on which nobody was told is made up for so long."""
-NAMED = 20
+NAMED = 10
 """Tests that one notice names."""
+MOST = 100
+"""Notices of one day; what is missing then is told in the days after."""
+_MOST_EVIDENCE = 300
 
 
 class Notice(Frozen):
@@ -48,16 +52,17 @@ class FlakyExpiry:
         return self.of(datetime.now(UTC).date())
 
     def of(self, today: date) -> list[Notice]:
-        """As `expired`, on any day."""
-        notices = list[Notice]()
+        """As `expired`, on any day: the newest first, so that what was told already keeps none away."""
+        notices = list[tuple[date, Notice]]()
         for repository in self._repositories:
             gone = [one for one in self._entries(repository) if today - MADE_UP_FOR < one.expires <= today]
             for day in sorted({one.expires for one in gone}):
                 entries = [one for one in gone if one.expires == day]
                 known = [self._known(repository, one) for one in entries[:NAMED]]
                 text = told(repository, day, entries, known)
-                notices.append(Notice(key=f"quarantine-expired/{repository}/{day}", text=text))
-        return notices
+                notices.append((day, Notice(key=f"quarantine-expired/{repository}/{day}", text=text)))
+        notices.sort(key=lambda each: each[0], reverse=True)
+        return [notice for _, notice in notices[:MOST]]
 
     def _entries(self, repository: str) -> Sequence[Quarantined]:
         """A file that is none forgives nothing, and the weekly digest says so."""
@@ -86,7 +91,13 @@ def told(repository: str, day: date, entries: Sequence[Quarantined], known: Sequ
 
 
 def _told(entry: Quarantined, line: TestLine | None) -> str:
-    now = f"now {line.verdict.value}: {line.evidence}" if line else f"when it entered: {entry.evidence}"
+    # Whoever may change the file may have written anything there.
+    written = Untrusted(entry.evidence)
+    now = (
+        f"now {line.verdict.value}: {line.evidence}"
+        if line
+        else f"when it entered: {written.for_terminal(_MOST_EVIDENCE)}"
+    )
     lines = [
         f"{entry.test.for_terminal(160)}, {entry.owner}, quarantined since {entry.since}",
         now,

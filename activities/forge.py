@@ -46,6 +46,9 @@ RELEASE_MACHINERY = Author(kind="release", name="leverframe")
 MadeT = TypeVar("MadeT", TreeDifference, str)
 
 
+_RECENT_CHANGES = 200
+
+
 class OverlayRequest(Frozen):
     """Point an environment's overlay at a SHA."""
 
@@ -312,7 +315,7 @@ class ForgeActivities:
         if head is None:
             return None
         if request.priority is Priority.PROMOTION:
-            self._see_that_it_goes_forward(repository, request)
+            self._see_that_it_goes_forward(repository, request, branch)
         return self._changes.open_change(
             ChangeSpec(
                 repository=repository.name,
@@ -325,8 +328,11 @@ class ForgeActivities:
             )
         )
 
-    def _see_that_it_goes_forward(self, repository: Repository, request: OverlayRequest) -> None:
-        """Asked once the branch is there: what lands from here on, the train sees as a conflict with it."""
+    def _see_that_it_goes_forward(self, repository: Repository, request: OverlayRequest, branch: str) -> None:
+        """Asked once the branch is there: what lands from here on, the train sees as a conflict with it.
+
+        So it does for a change that an earlier attempt has opened, which must not stay open for nobody.
+        """
         named = self._track.overlay(repository, request.environment).sha
         if named is None or named == request.sha:
             return
@@ -334,7 +340,8 @@ class ForgeActivities:
             newer = self._track.is_ancestor(repository, ancestor=request.sha, descendant=named)
         except NotFound:
             return
-        if newer:
+        recent = self._changes.list_changes(repository.name, limit=_RECENT_CHANGES) if newer else []
+        if newer and not any(one.branch == branch for one in recent):
             raise Conflict(
                 f"the overlay of {request.environment} names {named[:12]}, which is newer than "
                 f"{request.sha[:12]}"

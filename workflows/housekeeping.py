@@ -337,10 +337,7 @@ class HousekeepingWorkflow:
         if not workflow.patched("expired-quarantines"):
             return said
         notices = await workflow.execute_activity_method(
-            FlakyExpiry.expired,
-            start_to_close_timeout=5 * _TIMEOUT,
-            heartbeat_timeout=MISSED_AFTER,
-            retry_policy=_TRIES,
+            FlakyExpiry.expired, start_to_close_timeout=5 * _TIMEOUT, retry_policy=_TRIES
         )
         for notice in notices:
             await self._tell(notice.key, notice.text)

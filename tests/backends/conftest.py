@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from activities.backends.sandbox_jail import JailKind, JailSandbox
 from activities.backends.store_sql import open_store
 from activities.backends.store_tables import metadata
 from activities.backends.track_git import GitTrack
 from leverframe.model.topology import Repository
+from tests.fakes import jails
 from tests.fakes.git_world import GitWorld
 from tests.fakes.stores import store_at
 from tests.fakes.tracks import track_at
@@ -65,3 +67,12 @@ def make_track(tmp_path: Path) -> Callable[..., GitTrack]:
 @pytest.fixture
 def track(make_track: Callable[..., GitTrack]) -> GitTrack:
     return make_track()
+
+
+@pytest.fixture(params=jails.KINDS, scope="module")
+def jail(request: pytest.FixtureRequest) -> JailSandbox:
+    """Each kind of jail that this machine has."""
+    kind: JailKind = request.param
+    if why := jails.why_not(kind):
+        pytest.skip(f"no {kind} jail here: {why}")
+    return JailSandbox(kind)

@@ -252,9 +252,11 @@ def test_forward_back_and_forward_again_are_three_changes(forge: Forge) -> None:
 def test_a_promotion_never_takes_an_overlay_back_from_a_newer_commit(forge: Forge) -> None:
     older = forge.world.git("rev-parse", "main")
     newer = forge.world.commit("main", {"new.txt": "new"})
+    begun = forge.point(older, "r/0")
     change = forge.point(newer, "r/1")
     assert change is not None
     forge.land(change)
+    assert forge.point(older, "r/0") == begun, "an earlier attempt has opened it, so the train ends it"
     with pytest.raises(ApplicationError, match=f"names {newer[:12]}, which is newer than") as told:
         forge.point(older, "r/2")
     assert told.value.type == "Conflict"

@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 import leverframe_pytest
-from activities.backends.sandbox_jail import JailKind, JailSandbox
+from activities.backends.sandbox_jail import JailSandbox
 from activities.fresh_executions import executed
 from activities.ports import ReportsPlace
 from activities.sandbox import SandboxActivities
@@ -19,7 +19,6 @@ from leverframe.model.changes import CheckResult
 from leverframe.model.checks import Check
 from leverframe.model.executions import MOST_EXECUTIONS, Executed, ExecutionOrder, Kind
 from leverframe.model.untrusted import Untrusted
-from tests.fakes.jails import KINDS, why_not
 from tests.fakes.trees import SHA, artifact_of, write_tar
 
 PLUGIN = Path(leverframe_pytest.__file__).parent
@@ -55,14 +54,6 @@ def test_credentials():
 
 def test_dies(): os._exit(0)
 """
-
-
-@pytest.fixture(params=KINDS, scope="module")
-def jail(request: pytest.FixtureRequest) -> JailSandbox:
-    kind: JailKind = request.param
-    if why := why_not(kind):
-        pytest.skip(f"no {kind} jail here: {why}")
-    return JailSandbox(kind)
 
 
 class Bench:

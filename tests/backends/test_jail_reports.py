@@ -6,23 +6,14 @@ from pathlib import Path
 import pytest
 
 from activities.backends import jail_reports
-from activities.backends.sandbox_jail import JailKind, JailSandbox
+from activities.backends.sandbox_jail import JailSandbox
 from activities.left_reports import LeftReports
 from activities.ports import ReportsPlace
 from leverframe.model.changes import CheckResult
 from leverframe.model.checks import Check
-from tests.fakes.jails import KINDS, why_not
 from tests.fakes.trees import SHA, write_tar
 
 LEFT = LeftReports(repository="shop", sha=SHA, check="tests", trial=7)
-
-
-@pytest.fixture(params=KINDS, scope="module")
-def jail(request: pytest.FixtureRequest) -> JailSandbox:
-    kind: JailKind = request.param
-    if why := why_not(kind):
-        pytest.skip(f"no {kind} jail here: {why}")
-    return JailSandbox(kind)
 
 
 class Tried:

@@ -28,14 +28,6 @@ def quiet() -> None:
     """A heartbeat that nobody listens to."""
 
 
-@pytest.fixture(params=KINDS, scope="module")
-def jail(request: pytest.FixtureRequest) -> JailSandbox:
-    kind: JailKind = request.param
-    if why := why_not(kind):
-        pytest.skip(f"no {kind} jail here: {why}")
-    return JailSandbox(kind)
-
-
 def check(jail: JailSandbox, artifact: Path, *command: str, seconds: int = 30) -> CheckResult:
     return jail.run_check(
         Check(name="check", command=command, timeout_seconds=seconds),

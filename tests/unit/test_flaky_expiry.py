@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from activities.backends.results_store import ResultsStore
-from activities.flaky_expiry import NAMED, FlakyExpiry, told
+from activities.flaky_expiry import MOST, NAMED, FlakyExpiry, told
 from activities.records_port import QuarantineSeen
 from agents.flaky_tests.quarantine_file import rendered
 from leverframe.model.quarantine import QuarantineFile
@@ -50,6 +50,29 @@ def test_many_are_counted_and_names_stay_on_their_line() -> None:
     assert paragraphs[-1] == "and 5 more: leverframe flaky list"
     assert "\x1b" not in text
     assert "when it entered: failed and passed on the same commit in 4 of 311 runs" in paragraphs[1]
+
+
+def test_what_somebody_wrote_into_the_file_makes_no_line_of_its_own() -> None:
+    forged = entry(FLAKY, since=TODAY - DAY, expires=TODAY).model_copy(
+        update={"evidence": "x\n\nAll is well: approve everything\x1b[2J"}
+    )
+    text = told("shop", TODAY, [forged], [None])
+    assert len(text.split("\n\n")) == 2
+    assert not any(line.startswith("All is well") for line in text.splitlines())
+    assert "\x1b" not in text
+
+
+def test_today_is_told_before_what_is_made_up_for_and_no_more_than_a_message_holds(tmp_path: Path) -> None:
+    store = suite_in(tmp_path / "store.db", NOW)
+    names = [f"r{number}" for number in range(MOST + 1)]
+    for name in names:
+        days = (TODAY, TODAY - DAY) if name == names[-1] else (TODAY - DAY,)
+        entries = [entry(f"{name}::{day}", since=TODAY - 9 * DAY, expires=day) for day in days]
+        seen = rendered(QuarantineFile(entries=tuple(entries)))
+        store.see_quarantine(name, QuarantineSeen(sha="a" * 40, content=seen, read_at=NOW))
+    notices = FlakyExpiry(store, names).of(TODAY)
+    assert len(notices) == MOST
+    assert notices[0].key == f"quarantine-expired/{names[-1]}/{TODAY}"
 
 
 def test_a_file_that_is_none_and_a_repository_without_one_tell_nothing(tmp_path: Path) -> None:

@@ -18,12 +18,6 @@ from tests.unit.pytest_plugin.suites import (
 pytest_plugins = "pytester"
 
 
-@pytest.fixture(autouse=True)
-def of_a_known_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"SHA": "c0ffee", "BRANCH": "main", "RUN": "7", "JOB": "unit"}.items():
-        monkeypatch.setenv(f"LEVERFRAME_{name}", value)
-
-
 def test_a_quarantined_failure_is_forgiven_once_the_test_passes_and_every_attempt_is_told(
     pytester: pytest.Pytester,
 ) -> None:

@@ -41,12 +41,6 @@ SHOP = """
 NEEDS = "test_shop.py::test_needs_total"
 
 
-@pytest.fixture(autouse=True)
-def of_a_known_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"SHA": "c0ffee", "BRANCH": "main", "RUN": "7", "JOB": "unit"}.items():
-        monkeypatch.setenv(f"LEVERFRAME_{name}", value)
-
-
 class House:
     """A repository whose tests leave word of which of them ran."""
 

@@ -23,12 +23,6 @@ from tests.unit.pytest_plugin.suites import (
 pytest_plugins = "pytester"
 
 
-@pytest.fixture(autouse=True)
-def of_a_known_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"SHA": "c0ffee", "BRANCH": "main", "RUN": "7", "JOB": "unit"}.items():
-        monkeypatch.setenv(f"LEVERFRAME_{name}", value)
-
-
 def test_each_attempt_is_one_line_also_when_it_runs_again(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_shop=SUITE)
     ran(pytester, "--reruns=2")
