@@ -155,7 +155,8 @@ def fold_run(
     """Fold all that came of one run, and ask for probes of what was discordant."""
     gathered, run, shelf = settled.gathered, settled.run, settled.shelf
     connection, repository = shelf.connection, shelf.repository
-    folded = fold(standing.suite, run, shelf, bounds)
+    earlier = settled.late.earlier if settled.late else None
+    folded = fold(standing.suite, run, shelf, bounds, earlier)
     number = folded.suite.runs
     _keep_changes(shelf, run, folded)
     spent = _keep_counts(shelf, run, settled.late.number if settled.late else number, gathered)
@@ -180,6 +181,8 @@ def fold_run(
             "tests": done.tests,
             "failed": done.failed,
             "flaky": done.flaky,
+            "calm_failing": folded.counts.failing,
+            "calm_both": folded.counts.both,
             "executions": spent.executions,
             "milliseconds": spent.milliseconds,
             "rerun_milliseconds": spent.rerun_milliseconds,
@@ -187,7 +190,7 @@ def fold_run(
             "part_of": settled.late.number if settled.late else None,
         },
     )
-    # Of a run in trouble a late part says as little, and is too small to show it.
+    # Of a run in trouble nothing more is folded, whichever part showed it.
     if settled.late is None:
         keep_present(connection, repository, number, None if folded.in_trouble else gathered.marked())
     else:

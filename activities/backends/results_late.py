@@ -1,17 +1,19 @@
 """Reports that come after their run was folded: what they add to it is folded as a further part of the run.
 
 Only tests that the run did not have are added, as those of a slow shard: of the others an attempt may be one
-that is known, or a second machine's. So the same attempts, whenever they come, count once.
+that is known, or a second machine's. So the same attempts, whenever they come, count once. The
+infrastructure gate judges the part together with what the run had before.
 """
 
 import zlib
 from array import array
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from activities.backends.results_packing import Packed
 from activities.backends.results_tables import test_reports, test_runs
+from agents.flaky_tests.gate import Counts, Earlier
 
 KEPT = 1_000
 """Runs, the newest ones, of which it is kept which tests they had."""
@@ -26,6 +28,8 @@ class Late:
     number: int
     present: bytes
     """Which tests it had, a byte for each."""
+    earlier: Earlier
+    """What the gate saw of it and of its parts; nothing of a run that an older release folded."""
 
     def without_known(self, report: Packed) -> tuple[Packed, int]:
         """What the report adds, and how many of its attempts are left out."""
@@ -46,11 +50,27 @@ class Late:
 
 def late(connection: Connection, repository: str, name: tuple[str, str]) -> Late | None:
     """The run of that name and commit, if it was folded."""
-    query = select(_c.number, _c.present).where(
+    query = select(_c.number, _c.present, _c.calm_both).where(
         _c.repository == repository, _c.run == name[0], _c.sha == name[1]
     )
     row = connection.execute(query).one_or_none()
-    return None if row is None or row.present is None else Late(row.number, zlib.decompress(row.present))
+    if row is None or row.present is None:
+        return None
+    if row.calm_both is None:
+        earlier = Earlier(Counts(0, 0, 0), None)
+    else:
+        earlier = _earlier(connection, repository, row.number)
+    return Late(row.number, zlib.decompress(row.present), earlier)
+
+
+def _earlier(connection: Connection, repository: str, number: int) -> Earlier:
+    ours = (_c.repository == repository, _c.number >= number)
+    sums = select(func.sum(_c.tests), func.sum(_c.calm_failing), func.sum(_c.calm_both)).where(
+        *ours, (_c.number == number) | (_c.part_of == number)
+    )
+    since = select(func.count()).where(*ours, _c.number != number, _c.part_of.is_(None))
+    tests, failing, both = map(int, connection.execute(sums).one())
+    return Earlier(Counts(tests, failing, both), connection.execute(since).scalar_one())
 
 
 def too_late(connection: Connection, repository: str) -> list[tuple[str, int, int]]:

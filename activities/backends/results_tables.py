@@ -133,6 +133,8 @@ test_runs = Table(
     Column("left_out", Integer, nullable=False, comment="Attempts that came again, or too late"),
     Column("present", LargeBinary, comment="A byte for each test, zlib; NULL for an old run"),
     Column("part_of", Integer, comment="The number of the run that this is a late part of"),
+    Column("calm_failing", Integer, comment="Calm tests whose first execution failed; NULL for an old run"),
+    Column("calm_both", Integer, comment="Calm tests that failed and passed; NULL for an old run"),
     UniqueConstraint("repository", "run", "sha"),
     Index(None, "repository", "at"),
 )

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from agents.flaky_tests.bounds import Bounds
 from agents.flaky_tests.detector import Conditions, isolated, observe
-from agents.flaky_tests.gate import Gate
+from agents.flaky_tests.gate import Counts, Earlier, Gate
 from agents.flaky_tests.history import History
 from agents.flaky_tests.noise import Noise
 from agents.flaky_tests.observation import Run
@@ -73,16 +73,18 @@ class Folded:
 
     suite: Suite
     in_trouble: bool
+    counts: Counts
     changes: tuple[Change, ...]
 
 
-def fold(suite: Suite, run: Run, shelf: Shelf, bounds: Bounds) -> Folded:
-    """Fold one run.
+def fold(suite: Suite, run: Run, shelf: Shelf, bounds: Bounds, earlier: Earlier | None = None) -> Folded:
+    """Fold one run, or with `earlier` a further part of one that was folded, of other tests.
 
     Every test is folded with what was known before the run, so their order does not matter. The shelf has the
     new histories afterwards.
     """
-    trouble, calm_failing, calm_both, tests = _trouble(suite.gate, run, shelf)
+    counts = _counts(run, shelf)
+    trouble, gate = suite.gate.judge(counts, earlier)
     one_by_one = [*run.others, *(test for test in shelf.attentive() if test in run.passed)]
     conditions = Conditions(noise=suite.noise.bound, in_trouble=trouble, bounds=bounds)
     changes, alone = [], 0
@@ -102,19 +104,20 @@ def fold(suite: Suite, run: Run, shelf: Shelf, bounds: Bounds) -> Folded:
         shelf.count(run.others)
     return Folded(
         suite=Suite(
-            noise=suite.noise if trouble else suite.noise.after(runs=tests, isolated=alone),
-            gate=suite.gate.after(failing=calm_failing, both=calm_both),
+            noise=suite.noise if trouble else suite.noise.after(runs=counts.tests, isolated=alone),
+            gate=gate,
             runs=suite.runs + 1,
             in_trouble=suite.in_trouble + trouble,
         ),
         in_trouble=trouble,
+        counts=counts,
         changes=tuple(sorted(changes, key=lambda change: change.test)),
     )
 
 
 def in_trouble(suite: Suite, run: Run, shelf: Shelf) -> bool:
     """Whether the infrastructure gate would leave the run out."""
-    return _trouble(suite.gate, run, shelf)[0]
+    return suite.gate.judge(_counts(run, shelf))[0]
 
 
 def with_probe(suite: Suite, before: History, after: History) -> Suite:
@@ -124,15 +127,13 @@ def with_probe(suite: Suite, before: History, after: History) -> Suite:
     return suite
 
 
-def _trouble(gate: Gate, run: Run, shelf: Shelf) -> tuple[bool, int, int, int]:
-    """Whether the infrastructure was in trouble; the calm tests that failed, and that did both; all tests."""
+def _counts(run: Run, shelf: Shelf) -> Counts:
     failing = both = 0
     for test, attempts in run.others.items():
         if attempts.failures and _calm(shelf, test):
             failing += attempts.first_failed
             both += attempts.both
-    tests = len(run.others) + len(run.passed)
-    return gate.trips(tests=tests, failing=failing, both=both), failing, both, tests
+    return Counts(tests=len(run.others) + len(run.passed), failing=failing, both=both)
 
 
 def _calm(shelf: Shelf, test: int) -> bool:

@@ -17,7 +17,7 @@ from agents.flaky_tests.evidence import (
     after_quiet,
     strength,
 )
-from agents.flaky_tests.gate import Gate
+from agents.flaky_tests.gate import Counts, Gate
 from agents.flaky_tests.noise import ASSUMED, LEAST, MOST, Noise
 
 
@@ -150,8 +150,9 @@ def _poisson(mean: float, dice: random.Random) -> int:
 def test_the_gate_trips_for_many_calm_tests_at_once_and_not_for_the_ordinary() -> None:
     gate = Gate()
     for _ in range(200):
-        gate = gate.after(failing=3, both=1)
-    assert not gate.trips(tests=1_000, failing=12, both=4)
-    assert gate.trips(tests=1_000, failing=12, both=9)
-    assert gate.trips(tests=1_000, failing=60, both=0)
-    assert len(gate.both) == 101
+        trips, gate = gate.judge(Counts(1_000, failing=3, both=1))
+        assert not trips
+    assert not gate.judge(Counts(1_000, failing=12, both=4))[0]
+    assert gate.judge(Counts(1_000, failing=12, both=9))[0]
+    assert gate.judge(Counts(1_000, failing=60, both=0))[0]
+    assert len(gate.both) == len(gate.failing) == 102
