@@ -1,8 +1,9 @@
 """Executes single tests, as the environment says: what a fresh job runs while the command stays the same.
 
 `LEVERFRAME_ONLY` is a JSON list of exact node ids, `LEVERFRAME_KIND` how they are executed (one of KINDS,
-`as_it_ran` by default), `LEVERFRAME_SEED` a whole number for what the kind varies. Names of tests come from
-reports, which anybody can write: they are only ever compared.
+`as_it_ran` by default), `LEVERFRAME_SEED` a whole number for what the kind varies, `LEVERFRAME_CLOCK` when a
+run of the kind `clock` begins. Names of tests come from reports, which anybody can write: they are only ever
+compared.
 
 Each named test runs once, whatever a rerun plugin is told, in this process, whatever pytest-xdist is told;
 `--maxfail` does not end the run before it. No failure is forgiven, and only named tests are recorded.
@@ -21,11 +22,13 @@ from typing import Any
 
 import pytest
 
+from leverframe_pytest import clock
+
 KINDS = ("as_it_ran", "alone", "shuffled", "parallel", "clock", "seed")
 """`alone`: without the tests before it in its file. `shuffled`: after others of its directory, in an order
 made of the seed. `parallel`: as it ran, while other processes are busy. `seed`: as it ran, with the random
-numbers of `random` and numpy begun anew from the seed before each test. `clock` is `as_it_ran` here: whoever
-starts pytest sets the time zone, and for `seed` PYTHONHASHSEED, which must be there before Python is."""
+numbers of `random` and numpy begun anew from the seed before each test. `clock`: as it ran, at another time.
+Whoever starts pytest sets the zone, and for `seed` PYTHONHASHSEED, which must be there before Python is."""
 MOST_BEFORE = 50
 """Tests that run before a shuffled one."""
 MOST_BUSY = 4
@@ -50,6 +53,8 @@ class Only:
     tests: frozenset[str]
     kind: str
     seed: int
+    clock: int | None = None
+    """When the run begins, in seconds since 1970; None is now."""
 
     @property
     def files(self) -> frozenset[str]:
@@ -77,7 +82,16 @@ def told(environment: Mapping[str, str]) -> Only | None:
     seed = environment.get("LEVERFRAME_SEED", "0")
     if not (seed.isascii() and seed.isdigit() and len(seed) <= 18):
         raise Malformed("LEVERFRAME_SEED must be a whole number that is not negative")
-    return Only(tests=frozenset(tests), kind=kind, seed=int(seed))
+    moment = environment.get("LEVERFRAME_CLOCK")
+    if moment is not None:
+        if not (moment.isascii() and moment.isdigit() and len(moment) <= clock.LONGEST):
+            raise Malformed(
+                f"LEVERFRAME_CLOCK must be whole seconds since 1970, of at most {clock.LONGEST} digits"
+            )
+        if kind != "clock":
+            raise Malformed("LEVERFRAME_CLOCK is only for the LEVERFRAME_KIND clock")
+    at = None if moment is None else int(moment)
+    return Only(tests=frozenset(tests), kind=kind, seed=int(seed), clock=at)
 
 
 def chosen(nodes: Sequence[str], only: Only) -> list[int]:
@@ -119,12 +133,19 @@ def alone_in_one_process(config: pytest.Config) -> None:
 class Selector:
     """Leaves the chosen tests of those that the command collects, and runs the named ones."""
 
-    def __init__(self, only: Only, root: Path) -> None:
+    def __init__(self, only: Only, root: Path, clock_says: str) -> None:
+        """`clock_says`: a line on the clock, or an empty text."""
         self._only = only
         self._root = root
+        self._clock_says = clock_says
 
     def pytest_report_header(self) -> str:
         return f"only {len(self._only.tests)} tests, {self._only.kind}, seed {self._only.seed}"
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Here, since a quiet run shows no header."""
+        if self._clock_says:
+            terminalreporter.write_line(f"LEVERFRAME_CLOCK: {self._clock_says}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from leverframe_pytest import only, quarantine, results
+from leverframe_pytest import clock, only, quarantine, results
 from leverframe_pytest.forgiving import Forgiver
 from leverframe_pytest.recording import Recorder
 from leverframe_pytest.reports import note_markers
 
 _ONLY = pytest.StashKey[only.Only | None]()
 """What is executed; None is everything."""
+_CLOCK_SAYS = pytest.StashKey[str]()
+"""For people, of a clock that was to be moved; else empty."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,8 +39,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Before any code of the repository is loaded. Not called where a conftest file names this plugin."""
+    _take_orders(early_config)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    config.stash[_ONLY] = _only()
+    if _ONLY not in config.stash:
+        _take_orders(config)
     if config.stash[_ONLY] is not None:
         only.alone_in_one_process(config)
         # A test may run pytest itself, which has nothing to do with this.
@@ -50,7 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
     entries = {} if named_only is not None else _read(config)
     config.pluginmanager.register(Forgiver(entries, today=datetime.now(UTC).date()), "leverframe-forgiver")
     if named_only is not None:
-        config.pluginmanager.register(only.Selector(named_only, config.rootpath), "leverframe-only")
+        selector = only.Selector(named_only, config.rootpath, config.stash[_CLOCK_SAYS])
+        config.pluginmanager.register(selector, "leverframe-only")
     if hasattr(config, "workerinput") or not (named := config.getoption("leverframe_results")):
         return
     try:
@@ -69,12 +79,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def _only() -> only.Only | None:
-    """Raises UsageError: a run of all tests would say too much."""
+def _take_orders(config: pytest.Config) -> None:
+    """What the environment says, and the clock as it says. Raises UsageError: a run of all tests, or at the
+    wrong time, would say too much.
+    """
     try:
-        return only.told(os.environ)
+        ordered = only.told(os.environ)
     except only.Malformed as error:
         raise pytest.UsageError(str(error)) from error
+    config.stash[_ONLY], config.stash[_CLOCK_SAYS] = ordered, ""
+    if ordered is not None and ordered.clock is not None:
+        back = clock.begin_at(ordered.clock)
+        if back is not None:
+            config.add_cleanup(back)
+        config.stash[_CLOCK_SAYS] = clock.told(ordered.clock, moved=back is not None)
 
 
 def _read(config: pytest.Config) -> dict[str, quarantine.Entry] | str:

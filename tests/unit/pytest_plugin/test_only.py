@@ -186,13 +186,23 @@ def test_a_file_that_cannot_be_collected_says_so_itself(house: House) -> None:
         ("ONLY", ""), ("ONLY", "tests/test_a.py"), ("ONLY", "[]"), ("ONLY", '["a", 7]'), ("ONLY", '{"a": 1}'),
         ("ONLY", '[""]'), ("ONLY", "[" * 100_000), ("ONLY", json.dumps(["a"] * 1_001)),
         ("KIND", "As_it_ran"), ("KIND", ""), ("SEED", "-1"), ("SEED", "1e3"), ("SEED", ""),
-        ("SEED", "9" * 19),
+        ("SEED", "9" * 19), ("CLOCK", ""), ("CLOCK", "-1"), ("CLOCK", "1.5"), ("CLOCK", "1" * 11),
+        ("CLOCK", "²"),
     ],
 )  # fmt: skip
 def test_what_is_malformed_is_told_by_its_name(variable: str, value: str) -> None:
-    environment = {"LEVERFRAME_ONLY": '["a"]', f"LEVERFRAME_{variable}": value}
+    environment = {"LEVERFRAME_ONLY": '["a"]', "LEVERFRAME_KIND": "clock", f"LEVERFRAME_{variable}": value}
     with pytest.raises(Malformed, match=f"LEVERFRAME_{variable}"):
         told(environment)
+
+
+def test_only_a_run_of_the_kind_clock_has_a_clock_of_its_own() -> None:
+    environment = {"LEVERFRAME_ONLY": '["a"]', "LEVERFRAME_CLOCK": "0"}
+    with pytest.raises(Malformed, match="LEVERFRAME_CLOCK is only for"):
+        told(environment)
+    only = told({**environment, "LEVERFRAME_KIND": "clock"})
+    assert only is not None
+    assert only.clock == 0
 
 
 def test_a_malformed_variable_runs_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
