@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from activities.left_reports import branch_of, contents
+from activities.other_times import other_time
 from activities.ports import ReportsPlace
 from leverframe.model.changes import CheckResult
 from leverframe.model.errors import BadInput
@@ -19,9 +20,6 @@ from leverframe.model.executions import MOST_EXECUTIONS, Executed, ExecutionOrde
 from leverframe.model.test_reports import Attempt
 from leverframe.reports.facts import Facts
 from leverframe.reports.reading import read
-
-ZONES = ("Pacific/Kiritimati", "Pacific/Marquesas", "Asia/Kathmandu", "America/St_Johns")
-"""At most times of the day one of them has another date than UTC; three are no whole hours from it."""
 
 LONGEST_SECONDS = 3_600
 """After so long no further execution of a job begins; each is within the check's own time limit."""
@@ -43,11 +41,12 @@ def executed(order: ExecutionOrder, target: str, run_once: RunOnce) -> Executed:
     What can't be taken for an execution of this test ends it: what was counted before stands. `target`: the
     repository's branch.
     """
-    counted, why, spent = list[Attempt](), "", 0.0
+    counted, why, spent, now = list[Attempt](), "", 0.0, datetime.now(UTC)
     for number in range(1, order.executions + 1):
         with tempfile.TemporaryDirectory() as directory:
             place = ReportsPlace(
-                into=Path(directory) / "reports.tar", environment=told(order, number, branch_of(target))
+                into=Path(directory) / "reports.tar",
+                environment=told(order, number, branch_of(target), now),
             )
             result = run_once(place)
             said = _said(order, number, result, place.into)
@@ -72,9 +71,14 @@ def executed(order: ExecutionOrder, target: str, run_once: RunOnce) -> Executed:
     )
 
 
-def told(order: ExecutionOrder, number: int, branch: str) -> Mapping[str, str]:
-    """The environment of one execution; the seed is another one each time, unless it is what is tried."""
-    seed = order.seed if order.kind is Kind.SEED else order.seed + number - 1
+def told(order: ExecutionOrder, number: int, branch: str, now: datetime) -> Mapping[str, str]:
+    """The environment of one execution, which is that of all others of the job. `now`: when the job began.
+
+    A healthy test is a function of its commit and its environment, so that in one environment it fails in
+    each execution or in none. Only the order is another one each time: it is what runs of test runners differ
+    in, and a test that bears only some orders is flaky.
+    """
+    seed = order.seed + number - 1 if order.kind is Kind.SHUFFLED else order.seed
     environment = {
         "LEVERFRAME_ONLY": json.dumps([order.test.stored()]),
         "LEVERFRAME_KIND": order.kind.value,
@@ -85,7 +89,9 @@ def told(order: ExecutionOrder, number: int, branch: str) -> Mapping[str, str]:
         "LEVERFRAME_JOB": order.check,
     }
     if order.kind is Kind.CLOCK:
-        environment["TZ"] = ZONES[seed % len(ZONES)]
+        other = other_time(seed, now)
+        environment["TZ"] = other.zone
+        environment["LEVERFRAME_CLOCK"] = str(int(other.at.timestamp()))
     if order.kind is Kind.SEED:
         environment["PYTHONHASHSEED"] = str(seed)
     return environment

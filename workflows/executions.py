@@ -202,7 +202,7 @@ def _failed(order: ExecutionOrder, error: ActivityError) -> Executed | None:
 
 def _words(order: ExecutionOrder) -> str:
     times = "once" if order.executions == 1 else f"{order.executions} times"
-    return f"{order.kind.value.replace('_', ' ')}, {times}"
+    return f"{times} {order.kind.how}"
 
 
 def _details(orders: list[ExecutionOrder], answers: Answers, took: AnswersTaken, rounds: int) -> str:

@@ -80,18 +80,18 @@ def tallied(tally: Tally, jobs: Iterable[tuple[Kind, int, int]]) -> dict[Kind, J
 def named(tally: Tally) -> Named:
     """The likely cause, or that it is not known."""
     suspects = [
-        (_more(tally, Kind.SHUFFLED), Cause.ORDER, Kind.SHUFFLED, "in another order"),
-        (_more(tally, Kind.ALONE), Cause.ORDER, Kind.ALONE, "alone"),
-        (_less(tally, Kind.ALONE), _of_what_is_left(tally), Kind.ALONE, "alone"),
-        (_more(tally, Kind.PARALLEL), Cause.CONCURRENCY, Kind.PARALLEL, "beside others"),
-        (_more(tally, Kind.CLOCK), Cause.TIME, Kind.CLOCK, "in another time zone"),
+        (_more(tally, Kind.SHUFFLED), Cause.ORDER, Kind.SHUFFLED),
+        (_more(tally, Kind.ALONE), Cause.ORDER, Kind.ALONE),
+        (_less(tally, Kind.ALONE), _of_what_is_left(tally), Kind.ALONE),
+        (_more(tally, Kind.PARALLEL), Cause.CONCURRENCY, Kind.PARALLEL),
+        (_more(tally, Kind.CLOCK), Cause.TIME, Kind.CLOCK),
     ]
-    chance, cause, kind, how = min(suspects, key=lambda suspect: suspect[0])
+    chance, cause, kind = min(suspects, key=lambda suspect: suspect[0])
     if chance <= LEVEL:
         own, others = tally[kind], _others(tally, kind)
         return Named(
             cause,
-            f"it failed in {own.failed:,} of {_jobs(own.jobs)} {how} and in {others.failed:,} of "
+            f"it failed in {own.failed:,} of {_jobs(own.jobs)} {kind.how} and in {others.failed:,} of "
             f"{others.jobs:,} others",
         )
     return _by_agreement(tally)

@@ -254,7 +254,7 @@ def _print_executions(lines: "tuple[ExecutionLine, ...]") -> None:
             (
                 one.asked_at,
                 one.purpose,
-                one.kind.value.replace("_", " "),
+                one.kind.how,
                 one.sha[:12],
                 one.check,
                 f"{one.passes} of {one.executions}",

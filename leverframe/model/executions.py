@@ -26,9 +26,24 @@ class Kind(StrEnum):
     PARALLEL = "parallel"
     """Beside processes that use the processors: concurrency, time-outs."""
     CLOCK = "clock"
-    """In another time zone, which often has another date: time."""
+    """At another date and hour, in another time zone: time."""
     SEED = "seed"
     """With one seed of Python's random numbers and hashes for all executions of the job: randomness."""
+
+    @property
+    def how(self) -> str:
+        """In words that a sentence may end with."""
+        return _HOW[self]
+
+
+_HOW = {
+    Kind.AS_IT_RAN: "as it ran",
+    Kind.ALONE: "alone",
+    Kind.SHUFFLED: "in another order",
+    Kind.PARALLEL: "beside busy processes",
+    Kind.CLOCK: "at another time",
+    Kind.SEED: "with one seed",
+}
 
 
 class ExecutionOrder(Frozen):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,20 @@ from temporalio.testing import ActivityEnvironment
 
 import leverframe_pytest
 from activities.backends.sandbox_jail import JailSandbox
-from activities.fresh_executions import executed
+from activities.fresh_executions import executed, told
+from activities.other_times import other_time
 from activities.ports import ReportsPlace
 from activities.sandbox import SandboxActivities
+from agents.flaky_tests.causes import Cause, named, tallied
+from agents.flaky_tests.detector import Conditions, observe_probe
+from agents.flaky_tests.probes import MOST_JOBS
 from leverframe.demo.shop_repository import shop_repository
 from leverframe.model.changes import CheckResult
 from leverframe.model.checks import Check
 from leverframe.model.executions import MOST_EXECUTIONS, Executed, ExecutionOrder, Kind
 from leverframe.model.untrusted import Untrusted
 from tests.fakes.trees import SHA, artifact_of, write_tar
+from tests.unit.agents.flaky_tests.lives import AT, Lives
 
 PLUGIN = Path(leverframe_pytest.__file__).parent
 PYTEST = (
@@ -28,7 +34,7 @@ PYTEST = (
     *("--leverframe-results", "{results}"),
 )
 SUITE = """
-import os, pathlib, pytest, random, time
+import datetime, os, pathlib, pytest, random, time
 
 def test_before(): pathlib.Path("before").touch()
 
@@ -46,6 +52,14 @@ def test_red(): assert not "red"
 def test_skipped(): pytest.skip("no")
 
 def test_abroad(): assert time.timezone == 0
+
+def test_of_the_day(): assert datetime.date.today().day > 1
+
+def test_of_a_zone(): assert time.timezone > 0
+
+def test_file_is_not_new():
+    pathlib.Path("new").touch()
+    assert time.time() - os.stat("new").st_mtime < 60
 
 def test_chance(): assert (random.random(), os.environ["PYTHONHASHSEED"]) == (0.13436424411240122, "1")
 
@@ -112,6 +126,55 @@ def test_each_execution_is_in_a_jail_of_its_own_and_only_its_outcome_counts(
     assert (done.passes, done.failures, done.why) == (passes, failures, "")
     assert len(done.fingerprints) == (failures > 0)
     assert done.order == "0" * 16
+
+
+def _clock_jobs(bench: Bench, test: str) -> list[Executed]:
+    """Of three executions each: two on the first of a month, two on another day, in several zones."""
+    now = datetime.now(UTC)
+    first = [seed for seed in range(100) if other_time(seed, now).at.day == 1]
+    others = [seed for seed in range(100) if seed not in first]
+    seeds = (first[0], first[-1], others[0], others[-1])
+    jobs = [
+        bench.execute(f"test_shop.py::{test}", kind=Kind.CLOCK, executions=3, seed=seed) for seed in seeds
+    ]
+    midnight = any(other_time(seed, now) != other_time(seed, datetime.now(UTC)) for seed in seeds)
+    return _clock_jobs(bench, test) if midnight else jobs
+
+
+@pytest.mark.parametrize("test", ["test_of_the_day", "test_of_a_zone"])
+def test_a_sound_test_that_depends_on_the_date_or_the_zone_is_never_quarantined_by_its_jobs(
+    bench: Bench, test: str
+) -> None:
+    jobs = _clock_jobs(bench, test)
+    assert {(job.passes, job.failures) for job in jobs} == {(3, 0), (0, 3)}
+    lives = Lives().tell("." * 300 + "B")
+    conditions = Conditions(noise=lives.suite.noise.bound, bounds=lives.bounds)
+    history, seen = lives.history(), lives.shelf.seen(0)
+    each = tuple((job.passes + job.failures, job.failures) for job in jobs)
+    for _ in range(MOST_JOBS):
+        history = observe_probe(history, each, seen, AT, conditions)
+    assert (history.quarantine, history.hits) == (None, lives.history().hits)
+
+
+def test_what_is_at_odds_with_another_time_is_named_so_and_is_no_evidence(bench: Bench) -> None:
+    jobs = [(Kind.CLOCK, 3, job.failures) for job in _clock_jobs(bench, "test_file_is_not_new")]
+    assert {failures for _, _, failures in jobs} == {3}
+    found = named(tallied({}, [*jobs, *[(Kind.AS_IT_RAN, 3, 0)] * 20]))
+    assert found == (Cause.TIME, "it failed in 4 of 4 jobs at another time and in 0 of 20 others")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.SHUFFLED])
+def test_the_executions_of_a_job_have_one_environment(kind: Kind) -> None:
+    now = datetime.now(UTC)
+    for seed in range(40):
+        order = ExecutionOrder(
+            id="0" * 16, repository="shop", sha=SHA, check="tests", test=Untrusted("t"), kind=kind, seed=seed
+        )
+        first, second, last = (dict(told(order, number, "main", now)) for number in (1, 2, 20))
+        runs = [each.pop("LEVERFRAME_RUN") for each in (first, second, last)]
+        assert runs == [f"{'0' * 16}/{number}" for number in (1, 2, 20)]
+        assert first == second == last
+        assert ("TZ" in first, "LEVERFRAME_CLOCK" in first) == (kind is Kind.CLOCK,) * 2
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,15 @@ async def test_rechecks_and_probes_quarantine_what_is_flaky_and_never_what_is_br
     with world.engine.connect() as connection:
         named = {row.cause for row in connection.execute(select(causes))}
     assert named == {"order", "network"}
-    described = await env.client.get_workflow_handle(executions_id(world.name)).describe()
+    run = env.client.get_workflow_handle(executions_id(world.name))
+    described = await run.describe()
     assert described.status is not None
     assert described.status.name == "COMPLETED"
+    rows = b"\n".join(
+        [event.user_metadata.summary.data async for event in run.fetch_history_events()]
+    ).decode()
+    assert f"Execute {FLAKY} once as it ran on " in rows
+    assert f"Execute {FLAKY} 3 times at another time on " in rows
 
 
 @pytest.mark.asyncio(loop_scope="module")
