@@ -42,7 +42,7 @@ def doctor(
         *_engine_and_policy(settings, fix=fix),
         *_backends(settings),
         _marker(settings),
-        *single_tests(settings),
+        *_single_tests(settings),
     ]
     if as_json:
         print_json(findings)
@@ -86,23 +86,12 @@ def _marker(settings: Settings) -> Finding:
     return _checked("marker", lambda: f"the tags that mark releases are signed by {marker_fingerprint(key)}")
 
 
-def single_tests(settings: Settings) -> Iterator[Finding]:
-    """Whether the checks of each repository can execute one test again, as probes of flaky tests need it."""
-    able, unable = list[str](), list[str]()
-    for repository in settings.repositories:
-        selecting = [check.name for check in repository.checks if check.selects_tests]
-        able += [f"{repository.name} by {selecting[0]}"] if selecting else []
-        unable += [] if selecting else [repository.name]
-    if unable:
-        more = f"; can: {', '.join(able)}" if able else ""
-        yield Finding(
-            part="single tests",
-            colour="yellow",
-            detail=f"no check can execute one test again in {', '.join(unable)}{more}",
-            remedy="where our pytest plugin is in the sandbox, say `selects_tests = true` of the check",
-        )
-    elif able:
-        yield Finding(part="single tests", colour="green", detail=f"can be executed again: {', '.join(able)}")
+def _single_tests(settings: Settings) -> Iterator[Finding]:
+    """What the declared checks say they can, tried where that is possible."""
+    from leverframe.bootstrap import build_sandbox  # noqa: PLC0415 - load when they are used
+    from leverframe.cli.single_tests import looked, single_tests  # noqa: PLC0415
+
+    yield from single_tests(settings.repositories, lambda: looked(build_sandbox(settings)))
 
 
 def _engine_and_policy(settings: Settings, *, fix: bool) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from leverframe.cli.doctor import Finding, single_tests
+from leverframe.cli.doctor import Finding
 from leverframe.cli.policy_health import (
     MOST_UNWRITTEN,
     NEWS_FOR,
@@ -17,9 +17,6 @@ from leverframe.cli.policy_health import (
     memory,
     policy_findings,
 )
-from leverframe.demo.shop_repository import shop_repository
-from leverframe.model.checks import Check
-from leverframe.model.topology import Repository
 from leverframe.settings import PolicySettings, Settings
 from policies.audit import Head
 from policies.overview import LedgerOverview, overview
@@ -38,20 +35,6 @@ def standing(**more: Any) -> LedgerOverview:
     """A ledger that runs the policy and has written seven records."""
     known = overview("acme", LedgerState(snapshot=POLICY), NOW)
     return known.model_copy(update={"audit_head": HEAD, **more})
-
-
-def test_whether_single_tests_can_be_executed_is_said_of_each_repository() -> None:
-    assert list(single_tests(SETTINGS)) == []
-    shop = shop_repository("shop.git")
-    selecting = Check(name="unit", command=("pytest", "{results}"), selects_tests=True)
-    able = shop.model_copy(update={"name": "bank", "checks": (*shop.checks, selecting)})
-
-    def found(*repositories: Repository) -> tuple[str, str]:
-        [finding] = single_tests(SETTINGS.model_copy(update={"repositories": repositories}))
-        return finding.colour, finding.detail
-
-    assert found(able) == ("green", "can be executed again: bank by unit")
-    assert found(shop, able) == ("yellow", "no check can execute one test again in shop; can: bank by unit")
 
 
 def test_files_that_the_ledger_runs_are_green() -> None:
