@@ -111,7 +111,7 @@ class _Reading:
         self.nameless = 0
         self.surplus = 0
         self.declared = self.failed = 0
-        """Failures and errors that the outermost suites say to have, and test cases that have some."""
+        """Failures and errors that the outermost suites say to have, and those that their test cases have."""
         self._depth = 0
         self._rooted = False
         self._suites: list[_Suite] = []
@@ -234,7 +234,7 @@ class _Reading:
             return
         file = told.get("file") or suite.file
         problems = [problem for problem in self._problems if not problem.element.startswith("flaky")]
-        self.failed += bool(problems)
+        self.failed += _counted(self._problems)
         self.cases.append(
             Case(
                 test=identity(suite=suite.name, classname=classname, name=name, file=file),
@@ -268,6 +268,12 @@ def _instant(text: str) -> datetime | None:
         return instant(text) if text else None
     except ValueError:
         return None
+
+
+def _counted(problems: list[Problem]) -> int:
+    """As how many failures a case may be counted by its suite: Surefire counts each rerun of it, too."""
+    again = [problem for problem in problems if problem.element not in ("failure", "error")]
+    return len(again) + (len(again) < len(problems))
 
 
 def _count(text: str | None) -> int:

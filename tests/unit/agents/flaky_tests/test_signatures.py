@@ -18,6 +18,14 @@ SAME = [
     ("worker gw3 crashed", "worker gw0 crashed"),
     ("\x1b[31mboom\x1b[0m", "boom"),
     ("a\n   b", "a b"),
+    ("--- FAIL: TestPays (0.02s)", "--- FAIL: TestPays (1.30s)"),
+    ("goroutine 7 [sleep, 2 minutes]: f(0xc0) +0x24e", "goroutine 31 [sleep, 3 minutes]: f(0xd1) +0x1"),
+    ("no answer of java.lang.Object@402f32ff", "no answer of java.lang.Object@5c7fa833"),
+    ("no answer of [I@12345678", "no answer of [I@1b6d3586"),
+    ("at A$$Lambda$14/0x000000080b.run", "at A$$Lambda$9/1023487453.run"),
+    ("A$$Lambda/0x00007f1a@6d06d69c", "A$$Lambda/0x00007f1b@7852e922"),
+    ("at $Proxy12.pay", "at $Proxy9.pay"),
+    ("at GeneratedMethodAccessor3.invoke", "at GeneratedMethodAccessor14.invoke"),
 ]
 
 
@@ -30,6 +38,7 @@ def test_what_varies_from_run_to_run_is_no_part_of_the_signature(one: str, other
 def test_another_value_or_error_is_another_signature() -> None:
     assert fingerprint("assert 3 == 4") != fingerprint("assert 3 == 5")
     assert fingerprint("KeyError: 'a'") != fingerprint("KeyError: 'b'")
+    assert fingerprint("mail to ann@facade.org") != fingerprint("mail to ann@decade.org")
     assert fingerprint(None) == fingerprint("") == ""
 
 
