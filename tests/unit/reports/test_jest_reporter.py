@@ -24,7 +24,8 @@ reporter.onTestResult(null, {
     {fullName: "cart pays", status: "passed", duration: 4, invocations: 3, retryReasons: ["boom", "boom"],
      failureMessages: []},
     {fullName: "cart fails", status: "failed", duration: 5, invocations: 1, retryReasons: [],
-     failureMessages: ["one", "two"]},
+     failureMessages: [["one", at("a.js") + ":3:1", `f (${at("../node_modules/x.js")}:1:1)`,
+       "new Promise (<anonymous>)"].join("\\n    at "), "two"]},
     {fullName: "later", status: "pending", duration: null, invocations: 1, failureMessages: []},
   ],
 });
@@ -32,14 +33,15 @@ reporter.onTestResult(null, {
   testFilePath: at("broken.test.js"), perfStats: {}, testExecError: {message: "no"},
   failureMessage: "no syntax", testResults: [],
 });
+reporter.onRunComplete(null, {numTotalTestSuites: Number(process.argv[2])});
 """
+ENVIRONMENT = {"PATH": "", "GITHUB_RUN_ID": "88", "GITHUB_RUN_ATTEMPT": "2", "GITHUB_SHA": "abc"}
 
 
 @pytest.mark.skipif(NODE is None, reason="needs node")
 def test_attempts_failures_and_files_that_do_not_load_are_all_told(tmp_path: Path) -> None:
     assert NODE is not None
-    environment = {"PATH": "", "GITHUB_RUN_ID": "88", "GITHUB_RUN_ATTEMPT": "2", "GITHUB_SHA": "abc"}
-    subprocess.run([NODE, "-e", RUN, str(REPORTER)], cwd=tmp_path, env=environment, check=True)
+    subprocess.run([NODE, "-e", RUN, str(REPORTER), "2"], cwd=tmp_path, env=ENVIRONMENT, check=True)
     body = (tmp_path / "results.jsonl").read_bytes()
     report = read(body, Facts(repository="shop", source="upload"), now=datetime.now(UTC))
     assert (report.run, report.sha, report.complaints) == ("88.2", "abc", ())
@@ -52,4 +54,12 @@ def test_attempts_failures_and_files_that_do_not_load_are_all_told(tmp_path: Pat
         ("src/a.test.js::later", 1, "skip", "src/a.test.js"),
         ("src/broken.test.js::(the file itself)", 1, "error", "src/broken.test.js"),
     ]
-    assert json.loads(body.splitlines()[4])["signature"] == "one\ntwo"
+    assert json.loads(body.splitlines()[4])["signature"] == "one\n    at src/a.js:3:1\ntwo"
+
+
+@pytest.mark.skipif(NODE is None, reason="needs node")
+def test_a_run_that_did_not_come_to_all_files_leaves_no_report(tmp_path: Path) -> None:
+    assert NODE is not None
+    (tmp_path / "results.jsonl").write_text("of an earlier run")
+    subprocess.run([NODE, "-e", RUN, str(REPORTER), "3"], cwd=tmp_path, env=ENVIRONMENT, check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl.part"]
