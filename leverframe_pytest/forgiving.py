@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from leverframe_pytest import quarantine
+from leverframe_pytest.quarantine import LONGEST_SECONDS
 from leverframe_pytest.reports import (
     AGAIN,
     COUNTED,
@@ -33,8 +34,6 @@ _PHASES = ("setup", "call", "teardown")
 _TIMEOUT = re.compile(r"Timeout \(?>?\s*\d")
 """How pytest-timeout begins its failures."""
 _LONGEST_PROPERTY = 4_000
-LONGEST_SECONDS = 600
-"""After so long a test is not executed once more: a slow one that is broken must not take the job's time."""
 _TOO_LONG = f"it did not pass within {LONGEST_SECONDS // 60} minutes, executed again and again"
 
 

@@ -30,6 +30,8 @@ LARGEST = 5_000_000
 EXECUTIONS = 3
 """Of a test whose entry says nothing else."""
 MOST_EXECUTIONS = 15
+LONGEST_SECONDS = 600
+"""After so long no further execution begins: a slow test that is broken must not take the job's time."""
 
 _COMMENT = re.compile(r"\s*(#.*)?")
 _LINE = re.compile(r"  (?P<lead>- |  )(?P<key>[a-z]+): (?P<value>\S.*)")

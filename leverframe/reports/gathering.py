@@ -27,6 +27,11 @@ LONGEST_COMPLAINT = 300
 MOST_MILLISECONDS = 7 * 24 * 3600 * 1000
 
 
+def with_variant(test: str, variant: str) -> str:
+    """The test's whole name."""
+    return f"{test} ({variant})" if variant else test
+
+
 class Gathering:
     """Takes attempts in the order in which a test's attempts were made."""
 
@@ -35,7 +40,7 @@ class Gathering:
         self._latest = now + APART
         # Not to the second: the same bytes, sent again, have to be the same report.
         self._unsaid = now.replace(minute=0, second=0, microsecond=0)
-        self._variant = f" ({variant})" if variant else ""
+        self._variant = variant
         self._attempts: list[Attempt] = []
         self._numbers: Counter[str] = Counter()
         self._complaints: list[str] = []
@@ -57,7 +62,7 @@ class Gathering:
         markers: tuple[str, ...] | None,
     ) -> None:
         """One attempt more; one that can't be kept becomes part of a complaint."""
-        named = test + self._variant
+        named = with_variant(test, self._variant)
         if len(named) > MOST_TEST:
             self._left_out[f"of tests whose names are longer than {MOST_TEST} characters"] += 1
         elif unstorable(named):

@@ -2,13 +2,13 @@
 
 import json
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, get_args
 
-from leverframe.model.test_reports import FETCHED, Outcome, Report
+from leverframe.model.test_reports import FETCHED, Attempt, Outcome, Report
 from leverframe.reports.facts import Facts
 from leverframe.reports.gathering import Gathering
 from leverframe_pytest.signatures import fingerprint
@@ -35,7 +35,7 @@ def read_lines(body: bytes, facts: Facts, *, now: datetime) -> Report:
             said = _said(fields)
             key = (_test(fields), _number(fields), fields["at"])
             at, outcome, duration = instant(fields["at"]), _outcome(fields), _duration(fields)
-            signature, markers = _signature(fields), _markers(fields)
+            signature, markers, path = _signature(fields), _markers(fields), _path(fields)
         except _BAD as error:
             gathered.complain(f"line {number}: {why(error)}")
             continue
@@ -50,14 +50,13 @@ def read_lines(body: bytes, facts: Facts, *, now: datetime) -> Report:
         if key in seen:
             continue
         seen.add(key)
-        path, _, inside = key[0].partition("::")
         gathered.add(
             key[0],
             outcome,
             signature,
             at=at,
             duration_ms=duration,
-            path=path if inside else "",
+            path=path,
             markers=markers,
         )
     if others:
@@ -66,6 +65,22 @@ def read_lines(body: bytes, facts: Facts, *, now: datetime) -> Report:
             f"the first is line {others[0]}: send each run by itself"
         )
     return gathered.report(facts)
+
+
+def line_of(attempt: Attempt, said: Mapping[str, str]) -> str:
+    """The line of an attempt, with its end. `said`: what each line says of its run."""
+    fields = {
+        **said,
+        "test": attempt.test,
+        "attempt": attempt.attempt,
+        "at": attempt.at.isoformat(),
+        "outcome": attempt.outcome,
+        "signature": attempt.fingerprint or None,
+        "duration_ms": attempt.duration_ms,
+        "path": attempt.path,
+        "markers": attempt.markers,
+    }
+    return json.dumps(fields) + "\n"
 
 
 def fields_of(line: bytes) -> dict[str, Any]:
@@ -132,6 +147,17 @@ def _test(fields: dict[str, Any]) -> str:
     if type(test) is not str or not test:
         raise ValueError("test must be a text that is not empty")
     return test
+
+
+def _path(fields: dict[str, Any]) -> str:
+    """The test's file; where the line does not say it, what stands before `::`."""
+    path = fields.get("path")
+    if path is None:
+        place, _, inside = _test(fields).partition("::")
+        return place if inside else ""
+    if type(path) is not str:
+        raise ValueError("path must be a text or null")
+    return path
 
 
 def _number(fields: dict[str, Any]) -> int:

@@ -60,6 +60,14 @@ def test_no_marks_and_marks_that_nobody_told_are_two_things() -> None:
     assert odd.complaints == tuple(f"line {n}: markers must be a list of texts or null" for n in (2, 3))
 
 
+def test_a_line_may_say_the_file_of_its_test_or_that_none_is_known() -> None:
+    body = lines({"test": "com.acme.CartTest::pays", "path": ""}, {"test": "Cart pays", "path": "a_spec.rb"})
+    report = read(body, NOTHING_SAID, now=NOW)
+    assert [one.path for one in report.attempts] == ["", "a_spec.rb"]
+    odd = read(lines({}, {"path": 7}), NOTHING_SAID, now=NOW)
+    assert odd.complaints == ("line 2: path must be a text or null",)
+
+
 def test_a_text_as_signature_becomes_its_fingerprint() -> None:
     report = read(lines({"signature": "boom at 0x7f00"}), NOTHING_SAID, now=NOW)
     assert report.attempts[0].fingerprint == fingerprint("boom at 0x7f11")
