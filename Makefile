@@ -18,7 +18,7 @@ REQUIREMENTS := requirements/dev.txt requirements/build.txt
 # One universal resolution serves every Python we support.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup test check static format docs golden demo lock test-postgres test-prometheus test-kills test-browser mutation clean
+.PHONY: help setup test check static format docs golden demo lock test-postgres test-prometheus test-kills test-browser test-recipes mutation clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -49,6 +49,10 @@ test-kills: setup ## Kill workers at every boundary of a release and at random p
 test-browser: setup ## Open the gateway's pages in the machine's Chromium (CHROMIUM=/path; Debian's package is chromium)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/browser.txt
 	@LEVERFRAME_TEST_BROWSER="$(or $(CHROMIUM),/usr/bin/chromium)" LEVERFRAME_TEST_PICTURES="$(PICTURES)" $(BIN)/pytest -m browser tests/browser $(ARGS)
+
+test-recipes: setup ## Run the quarantine recipes with the machine's Go, Maven and RSpec, and with jest from npm (JEST=/path has it)
+	@test -n "$(JEST)" || ! command -v npm > /dev/null || npm install --silent --no-audit --no-fund --prefix var/jest jest@30
+	@LEVERFRAME_TEST_RECIPES=1 LEVERFRAME_TEST_JEST="$(or $(JEST),$(CURDIR)/var/jest)" $(BIN)/pytest -m recipes tests/recipes $(ARGS)
 
 mutation: setup ## Change policies/ in thousands of small ways and see that tests notice (WRITE=1 renews the figures)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/mutation.txt
