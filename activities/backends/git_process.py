@@ -21,6 +21,14 @@ from activities.git_environment import git_environment
 from leverframe.model.errors import BadConfiguration, BadInput, LeverframeError, Refused, Unavailable
 from leverframe.model.untrusted import Untrusted
 
+GRACE = timedelta(seconds=5)
+"""After its time limit nobody but itself ends a child whose parent was killed."""
+
+_NO_GIT = "git is not installed, or not on PATH"
+_NO_TIMEOUT = "`timeout` of coreutils is not installed, or not on PATH"
+_NOT_FOUND = 127
+"""How `timeout` ends where what it is to run is not there."""
+
 IDENTITY = ("Leverframe", "train@leverframe.invalid")
 """The committer of everything we make, whatever the machine is called."""
 
@@ -99,10 +107,20 @@ class Git:
         *,
         timeout: timedelta = timedelta(seconds=60),
         max_output: int = 16_000_000,
+        lock: IO[bytes] | None = None,
     ) -> None:
+        """`lock`: flock(2) on it is the children's, too, so that it lasts until they end, whoever is killed.
+
+        They end at last by `timeout` of coreutils.
+        """
         self.directory = directory
         self._timeout = timeout
         self._max_output = max_output
+        self._lock = lock
+
+    def holding(self, lock: IO[bytes]) -> "Git":
+        """The same, with a lock that its children hold, too."""
+        return Git(self.directory, timeout=self._timeout, max_output=self._max_output, lock=lock)
 
     def run(
         self,
@@ -137,7 +155,7 @@ class Git:
                 given.seek(0)
             secrets = secret_settings or {}
             code = self._wait(
-                command,
+                self._bounded(command),
                 given if isinstance(stdin, bytes) else stdin,
                 into or out,
                 err,
@@ -180,18 +198,30 @@ class Git:
                 stderr=err,
                 env=dict(environment),
                 start_new_session=True,
+                pass_fds=() if self._lock is None else (self._lock.fileno(),),
             )
         except FileNotFoundError as error:
-            raise BadConfiguration("git is not installed, or not on PATH") from error
+            raise BadConfiguration(_NO_GIT if command[0] == "git" else _NO_TIMEOUT) from error
         try:
-            return child.wait(self._timeout.total_seconds())
+            code = child.wait(self._timeout.total_seconds())
         except subprocess.TimeoutExpired as error:
             seconds = self._timeout.total_seconds()
-            raise Unavailable(f"git {command[4]} took longer than {seconds:g} s") from error
+            name = command[command.index("git") + 4]
+            raise Unavailable(f"git {name} took longer than {seconds:g} s") from error
         finally:
             if child.returncode is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
+        if self._lock is not None and code == _NOT_FOUND:
+            raise BadConfiguration(_NO_GIT)
+        return code
+
+    def _bounded(self, command: list[str]) -> list[str]:
+        """A child that holds a lock ends even where nobody is left to end it."""
+        if self._lock is None:
+            return command
+        seconds = (self._timeout + GRACE).total_seconds()
+        return ["timeout", "--signal=KILL", f"{seconds:g}", *command]
 
     def _read(self, name: str, stream: IO[bytes]) -> bytes:
         size = stream.seek(0, os.SEEK_END)

@@ -79,10 +79,10 @@ class Mirror:
         """Git on the mirror just after a fetch. Nobody replaces the mirror within the block."""
         with self._held(fcntl.LOCK_EX) as lock:
             try:
-                self._fetch()
+                self._fetch(lock)
             except MirrorCorrupted:
                 self._discard()
-                self._fetch()
+                self._fetch(lock)
             fcntl.flock(lock, fcntl.LOCK_SH)
             yield self._git
 
@@ -174,16 +174,21 @@ class Mirror:
                 for path in self._directory.glob("objects/*/tmp_*"):
                     path.unlink()
                 raise
+            finally:
+                # Closing it does not let go of it as long as something that git started has it open.
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
-    def _fetch(self) -> None:
+    def _fetch(self, lock: IO[bytes]) -> None:
+        """A git that outlives us holds the lock, so that nobody else changes the refs that it writes."""
         if not self._directory.is_dir():
             self._begin()
-        self._git.run(
+        git = self._git.holding(lock)
+        git.run(
             "fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head",
             "--no-recurse-submodules", "--", self.url, *REFSPECS, secret_settings=self._secrets(),
         )  # fmt: skip
         if sum(len(files) for _, _, files in os.walk(self._directory / "refs")) > MOST_LOOSE_REFS:
-            self._git.run("pack-refs", "--all")
+            git.run("pack-refs", "--all")
 
     def _begin(self) -> None:
         """An empty mirror, made beside its place, so that what is there is whole."""
