@@ -1,4 +1,4 @@
-"""The port of test reports that a forge keeps: those of one run of its CI."""
+"""The port of what a forge keeps of one run of its CI: test reports, and how its jobs ended."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from activities.ports import Health
+from leverframe.model.jobs import JobAttempt
 from leverframe.model.test_reports import Report
 from leverframe.model.topology import Repository
 from leverframe.reports.facts import Facts
@@ -41,6 +42,14 @@ class Fetched:
     complaints: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundJobs:
+    """How jobs ended, and what of it could not be used."""
+
+    attempts: tuple[JobAttempt, ...] = ()
+    complaints: tuple[str, ...] = ()
+
+
 class ForgeReports(Protocol):
     """The forge's side. A call reads only, and may be made again."""
 
@@ -53,7 +62,8 @@ class ForgeReports(Protocol):
         ...
 
     def ended(self, repository: Repository, since: datetime) -> list[str]:
-        """The runs that ended since then, as `run` takes them, if their reports are wanted; none of forks.
+        """The runs that ended since then, as `run` takes them, if their reports or jobs are wanted; none of
+        forks. A run that went on later has another name then.
 
         Raises NotFound, Refused, Unavailable.
         """
@@ -61,6 +71,10 @@ class ForgeReports(Protocol):
 
     def fetch(self, repository: Repository, run: FoundRun) -> Iterator[Fetched]:
         """Its reports, place by place. Raises NotFound, Refused, Unavailable."""
+        ...
+
+    def jobs(self, repository: Repository, run: FoundRun) -> FoundJobs:
+        """How its jobs ended that are wanted. Raises NotFound, Refused, Unavailable."""
         ...
 
     def health(self) -> Health: ...

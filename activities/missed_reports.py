@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 
 from activities.forge_reports import FetchReports
 from activities.forge_reports_port import ForgeReports
+from activities.pulse import with_async_pulse
 from leverframe.model.errors import LeverframeError, Unavailable
 from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.ids import report_fetch_id
@@ -85,6 +86,7 @@ class MissedReports:
         self._client = client
 
     @activity.defn(name="begin_fetches")
+    @with_async_pulse
     async def begin_fetches(self, before: LookedForRuns) -> Begun:
         """Begin to fetch the reports of the runs that ended since and are not fetched yet.
 

@@ -6,11 +6,12 @@ One thread beats for all of a process. With a thread for each, an activity once 
 was ended before it had begun: the engine's SDK raises errors in threads, by ids that machines use again.
 """
 
+import asyncio
 import contextvars
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import ParamSpec, TypeVar
@@ -84,6 +85,27 @@ def with_pulse(function: Callable[P, R]) -> Callable[P, R]:
 
     setattr(wrapper, _MARK, True)
     return wrapper
+
+
+def with_async_pulse(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Wrap an activity that is a coroutine: it heartbeats while its event loop turns."""
+
+    @functools.wraps(function)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        beating = asyncio.create_task(_beat())
+        try:
+            return await function(*args, **kwargs)
+        finally:
+            beating.cancel()
+
+    setattr(wrapper, _MARK, True)
+    return wrapper
+
+
+async def _beat() -> None:
+    while activity.in_activity():
+        activity.heartbeat()
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 def heartbeat_timeout(method: Callable[..., object]) -> timedelta | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, Protocol
 
+from activities.jobs_port import JobRecords
 from agents.flaky_tests.causes import Cause, Named
 from agents.flaky_tests.history import Verdict
 from leverframe.model.executions import ExecutionPurpose, Kind
@@ -215,7 +216,7 @@ class QuarantineSeen:
     read_at: datetime
 
 
-class TestRecords(Protocol):
+class TestRecords(JobRecords, Protocol):
     """Reads only. Synchronous."""
 
     def listed(

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from activities.executions_port import NOTHING, Asking, Executions
+from activities.jobs_port import JobAttempts
 from activities.ports import Health
 from activities.records_port import QuarantineSeen, TestRecords
 from agents.flaky_tests.bounds import Bounds
@@ -127,6 +128,8 @@ class Pruned:
     """Of quarantines."""
     executions: int = 0
     """Orders of fresh executions, and plans of nights."""
+    jobs: int = 0
+    """Attempts of CI's jobs."""
 
 
 class RunFolds(Protocol):
@@ -190,9 +193,10 @@ class RunFolds(Protocol):
         ...
 
     def prune(self, *, attempts_before: datetime, days_before: datetime) -> Pruned:
-        """Forget single attempts and folded reports from before then, and counts from before then."""
+        """Forget single attempts, of tests and of jobs, and folded reports from before then, and counts from
+        before then."""
         ...
 
 
-class Results(Reports, RunFolds, Executions, TestRecords, Protocol):
+class Results(Reports, RunFolds, Executions, TestRecords, JobAttempts, Protocol):
     """One store that does all of it."""

@@ -16,6 +16,8 @@ class TakenIn(Frozen):
 
     reports: int = 0
     attempts: int = 0
+    jobs: int = 0
+    """Attempts of CI's jobs."""
     complaints: tuple[str, ...] = ()
 
     def complained(self, *complaints: str) -> "TakenIn":

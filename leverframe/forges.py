@@ -49,15 +49,19 @@ def build_checks(settings: Settings) -> "ForgeChecks | None":
 
 
 def build_forge_reports(settings: Settings) -> "ForgeReports | None":
-    """Test reports at the forge; None where changes are kept in the store. Raises BadConfiguration."""
-    wanted = settings.gateway.tests.fetch
-    for repository in wanted:
+    """Test reports and jobs at the forge; None where changes are kept in the store.
+
+    Raises BadConfiguration.
+    """
+    tests = settings.gateway.tests
+    for repository in sorted(tests.fetched):
         settings.repository(repository)
-    if wanted and settings.changes.backend == "store":
+    if tests.fetched and settings.changes.backend == "store":
         raise BadConfiguration(
-            "gateway.tests.fetch needs changes.backend github or gitlab: there is no forge"
+            "gateway.tests.fetch and .jobs need changes.backend github or gitlab: there is no forge"
         )
-    return cast("ForgeReports | None", _of_the_forge("reports", settings, wanted=wanted))
+    reports = _of_the_forge("reports", settings, wanted=tests.fetch, jobs=tests.jobs)
+    return cast("ForgeReports | None", reports)
 
 
 def build_queue(settings: Settings) -> "NativeQueue | None":

@@ -51,8 +51,18 @@ class ReportsSettings(Section):
     fetch: dict[Slug, Annotated[tuple[str, ...], Field(max_length=20)]] = Field(default_factory=dict)
     """Declared repository → globs of what holds reports at the forge, fetched when a run ends: of the names
     of artifacts on GitHub; of paths in jobs' artifacts on GitLab, where none takes the pipeline's report."""
+    jobs: dict[Slug, Annotated[tuple[str, ...], Field(min_length=1, max_length=20)]] = Field(
+        default_factory=dict
+    )
+    """Declared repository → globs of the names of CI's jobs of which it is kept whether they passed. `*`
+    crosses slashes, so `*` alone is all of them."""
     max_bytes: int = Field(default=MAX_BYTES, ge=1_024, le=MAX_BYTES)
     """Larger reports are refused, compressed or decompressed."""
+
+    @property
+    def fetched(self) -> frozenset[str]:
+        """The repositories of which anything is fetched when a run of the forge's CI has ended."""
+        return frozenset({*self.fetch, *self.jobs})
 
 
 class GatewaySettings(Section):

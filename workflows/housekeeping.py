@@ -303,10 +303,10 @@ class HousekeepingWorkflow:
             MissedReports.begin_fetches,
             self._looked_for_runs,
             start_to_close_timeout=_RESULTS_TIMEOUT,
+            heartbeat_timeout=MISSED_AFTER,
             retry_policy=_TRIES,
         )
-        at = self._looked_for_runs.at | dict.fromkeys(begun.looked, now)
-        self._looked_for_runs = LookedForRuns(at=at)
+        self._looked_for_runs = LookedForRuns(at=self._looked_for_runs.at | dict.fromkeys(begun.looked, now))
         said = f"{begun.fetches:,} runs are fetched of which no webhook told"
         if begun.trouble:
             raise _Refused(f"{said}; {begun.trouble}")

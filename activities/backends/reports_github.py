@@ -1,4 +1,4 @@
-"""Test reports in the artifacts of GitHub's workflow runs, as the port `ForgeReports`.
+"""Test reports in the artifacts of GitHub's workflow runs, and how jobs ended, as the port `ForgeReports`.
 
 GitHub has no API of test results. Each attempt of a run is a run of its own here, named as the jobs'
 variables name it (`GITHUB_RUN_ID.GITHUB_RUN_ATTEMPT`); artifacts don't say of which attempt they are, but
@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from activities.backends.github_account import NEEDED_BY_CHECKS, GithubAccount
 from activities.backends.github_errors import answering
 from activities.backends.github_places import Place, Places
-from activities.forge_reports_port import Fetched, FoundRun
+from activities.backends.jobs_github import SUITE, GithubJobs
+from activities.forge_reports_port import Fetched, FoundJobs, FoundRun
 from activities.ports import Backend, Health
 from leverframe.model.errors import LeverframeError, NotFound, Unavailable
 from leverframe.model.frozen import Instant
@@ -26,7 +27,8 @@ from leverframe.model.topology import Repository
 from leverframe.reports.reading import MAX_BYTES
 from leverframe.reports.zipped import read_zipped
 
-NEEDED: Mapping[str, str] = {"actions": "read"}
+NEEDED: Mapping[str, str] = {"actions": "read", "checks": "read"}
+"""Checks only where jobs are wanted: those of other Apps are check runs."""
 
 _RUN = re.compile(r"([1-9][0-9]{0,17})\.([1-9][0-9]{0,4})")
 _PAGE = 100
@@ -82,8 +84,10 @@ class GithubReports:
         repositories: Sequence[Repository],
         owner_repo: Mapping[str, str],
         wanted: Mapping[str, tuple[str, ...]],
+        jobs: Mapping[str, tuple[str, ...]],
     ) -> None:
-        """`wanted`: declared repository → globs of the names of artifacts that hold reports.
+        """`wanted`: declared repository → globs of the names of artifacts that hold reports; `jobs`: → of the
+        names of jobs whose ends are wanted.
 
         Raises BadConfiguration: a declared repository has no `owner/name` on GitHub.
         """
@@ -91,10 +95,14 @@ class GithubReports:
         self._rest = account.client.rest
         self._places = Places(repositories, owner_repo, host=account.host)
         self._wanted = wanted
+        self._jobs = GithubJobs(account, jobs)
 
     def run(self, repository: Repository, run: str) -> FoundRun | None:
-        """See `ForgeReports.run`."""
-        at, (number, attempt) = self._places.of(repository.name), _parts(run)
+        """See `ForgeReports.run`; a check suite of another App is a run, too."""
+        at = self._places.of(repository.name)
+        if suite := SUITE.fullmatch(run):
+            return self._jobs.suite(at, run, int(suite[1]))
+        number, attempt = _parts(run)
         with answering(f"read the workflow run {run}"):
             answer = self._rest.actions.get_workflow_run_attempt(at.owner, at.repo, number, attempt)
             told = _Run.model_validate(answer.json())
@@ -112,8 +120,9 @@ class GithubReports:
         )
 
     def ended(self, repository: Repository, since: datetime) -> list[str]:
-        """See `ForgeReports.ended`: each attempt of a run that began in the days before."""
-        if repository.name not in self._wanted:
+        """See `ForgeReports.ended`: each attempt of a run that began in the days before, and what other Apps
+        checked on the same commits."""
+        if repository.name not in {*self._wanted, *self._jobs.wanted}:
             return []
         at = self._places.of(repository.name)
         with answering("list the workflow runs"):
@@ -124,18 +133,27 @@ class GithubReports:
             )  # fmt: skip
             found = list(islice(pages, _MOST_RUNS))
         home = f"{at.owner}/{at.repo}".lower()
-        return [
-            f"{run.id}.{attempt}"
+        ours = [
+            run
             for run in found
             if run.updated_at >= since
             and run.head_repository
             and run.head_repository.full_name.lower() == home
+        ]
+        attempts = [
+            f"{run.id}.{attempt}"
+            for run in ours
             for attempt in range(max(run.run_attempt - _MOST_ATTEMPTS, 0) + 1, run.run_attempt + 1)
         ]
+        if repository.name not in self._jobs.wanted:
+            return attempts
+        return attempts + self._jobs.suites(at, (run.head_sha for run in ours), since)
 
     def fetch(self, repository: Repository, run: FoundRun) -> Iterator[Fetched]:
-        """See `ForgeReports.fetch`; a place is an artifact."""
+        """See `ForgeReports.fetch`; a place is an artifact. A check suite has none."""
         at = self._places.of(repository.name)
+        if repository.name not in self._wanted or SUITE.fullmatch(run.id):
+            return
         for artifact in self._artifacts(at, run):
             if not any_match((artifact.name,), self._wanted.get(repository.name, ())):
                 continue
@@ -146,17 +164,32 @@ class GithubReports:
             else:
                 yield self._read(at, repository, run, artifact)
 
+    def jobs(self, repository: Repository, run: FoundRun) -> FoundJobs:
+        """See `ForgeReports.jobs`."""
+        if repository.name not in self._jobs.wanted:
+            return FoundJobs()
+        at = self._places.of(repository.name)
+        if suite := SUITE.fullmatch(run.id):
+            return self._jobs.of_suite(at, repository.name, run, int(suite[1]))
+        return self._jobs.of_attempt(at, repository.name, run, *_parts(run.id))
+
     def health(self) -> Health:
-        """Whether artifacts may be read, if anybody wants them."""
-        if not self._wanted:
-            return Health(ok=True, detail="no repository's artifacts are wanted")
+        """Whether artifacts and jobs may be read, if anybody wants them."""
+        if not self._wanted and not self._jobs.wanted:
+            return Health(ok=True, detail="no repository's artifacts or jobs are wanted")
+        needed = [name for name in NEEDED if name != "checks" or self._jobs.wanted]
         try:
             grants = self._account.grants({**NEEDED_BY_CHECKS, **NEEDED})
         except LeverframeError as error:
             return Health(ok=False, detail=str(error), remedy="check changes.github")
-        if any(each.startswith("actions") for each in grants.missing):
-            return Health(ok=False, detail=f"{grants.told}; not granted: actions: read", remedy="grant it")
-        return Health(ok=True, detail=f"artifacts of {len(self._wanted)} repositories can be read")
+        missing = [
+            f"{name}: read" for name in needed if any(each.startswith(name) for each in grants.missing)
+        ]
+        if missing:
+            detail = f"{grants.told}; not granted: {', '.join(missing)}"
+            return Health(ok=False, detail=detail, remedy="grant it")
+        wanted = f"artifacts of {len(self._wanted)} and jobs of {len(self._jobs.wanted)} repositories"
+        return Health(ok=True, detail=f"{wanted} can be read")
 
     def _artifacts(self, at: Place, run: FoundRun) -> list[_Artifact]:
         """Those that were made while the attempt ran."""

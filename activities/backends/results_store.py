@@ -22,12 +22,14 @@ from activities.backends.results_fold import (
     settled,
 )
 from activities.backends.results_gathering import day_of
+from activities.backends.results_jobs import ResultJobs
 from activities.backends.results_numbers import chunks, count, key_of, numbered, told_of
 from activities.backends.results_packing import compressed, gathered, packed
 from activities.backends.results_pages import LAST_MAIN, LAST_RUN
 from activities.backends.results_records import ResultRecords
 from activities.backends.results_shelf import StoreShelf, keep_histories, replace_rows
 from activities.backends.results_tables import (
+    job_attempts,
     quarantine_changes,
     quarantine_files,
     suite_states,
@@ -66,8 +68,9 @@ _r = test_reports.c
 _q = quarantine_changes.c
 
 
-class ResultsStore(ResultRecords, ResultExecutions):
-    """Implements `Results`; what people ask is in `ResultRecords`, executions in `ResultExecutions`."""
+class ResultsStore(ResultRecords, ResultExecutions, ResultJobs):
+    """Implements `Results`; what people ask is in `ResultRecords`, executions in `ResultExecutions`, jobs
+    in `ResultJobs`."""
 
     def __init__(self, engine: Engine, targets: Mapping[str, str] | None = None) -> None:
         """`targets`: declared repository → its target branch, whose reports have the last word on marks."""
@@ -303,6 +306,7 @@ class ResultsStore(ResultRecords, ResultExecutions):
             events=self._delete(delete(test_events).where(test_events.c.at < rollup)),
             executions=self._delete(delete(test_executions).where(test_executions.c.asked_at < detail))
             + self._delete(delete(test_nights).where(test_nights.c.day < day_of(attempts_before))),
+            jobs=self._delete(delete(job_attempts).where(job_attempts.c.ended_at < detail)),
         )
 
     def _delete(self, statement: Delete) -> int:

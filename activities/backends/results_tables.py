@@ -288,3 +288,21 @@ execution_states = Table(
     Column("night", Integer, nullable=False, comment="The last day that was planned; 0 for none"),
     Column("read_to", Text, nullable=False, comment="The commit up to which claims were read"),
 )
+
+job_attempts = Table(
+    "job_attempts",
+    metadata,
+    Column("repository", Text, primary_key=True),
+    Column("source", Text, primary_key=True, comment="github, gitlab or car"),
+    Column("id", Text, primary_key=True, comment="Of the execution, at its source"),
+    Column("run", Text, nullable=False, comment="What attempts of one job have in common"),
+    Column("job", Text, nullable=False, comment="Its name; data from outside"),
+    Column("sha", Text, nullable=False),
+    Column("branch", Text, nullable=False, comment="Data from outside"),
+    Column("attempt", Integer, nullable=False),
+    Column("conclusion", Text, nullable=False, comment="pass or fail"),
+    Column("began_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    Index(None, "repository", "ended_at"),
+    Index(None, "ended_at"),
+)

@@ -1,6 +1,7 @@
 """GitHub's webhooks: what is signed becomes "look again" to the train, and nothing of it is believed.
 
-A run of a workflow that has ended has its test reports fetched, where they are wanted.
+A run of a workflow that has ended has its test reports and jobs fetched, where they are wanted, and so have
+check suites of other Apps.
 
 Protocol: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries and
 https://docs.github.com/en/webhooks/webhook-events-and-payloads. Deliveries come late, twice and out of order,
@@ -12,6 +13,7 @@ kept one could be sent again under a new id for ever.
 import hmac
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from hashlib import sha256
 
 from starlette.requests import Request
@@ -34,6 +36,10 @@ _GROUP = re.compile(r"refs/heads/gh-readonly-queue/(?P<base>.+)/pr-[0-9]{1,10}-[
 _RUN_ENDED = "workflow_run"
 """The event that tells of runs whose test reports may be fetched; it moves no train."""
 
+_SUITE_ENDED = "check_suite"
+"""Moves a train, and tells of checks of other Apps than GitHub's own."""
+_ACTIONS = "github-actions"
+
 _PULL_ACTIONS = frozenset(
     {"synchronize", "closed", "reopened", "edited", "converted_to_draft", "enqueued", "dequeued"}
 )
@@ -45,7 +51,8 @@ class GithubWebhook:
 
     def __init__(self, settings: Settings, client: Client, counters: Counters) -> None:
         self._secret = settings.gateway.github_webhook_secret
-        self._fetches = ReportFetches(client, settings.gateway.tests.fetch)
+        self._fetches = ReportFetches(client, settings.gateway.tests.fetched)
+        self._jobs = frozenset(settings.gateway.tests.jobs)
         self._max_bytes = settings.gateway.max_body_bytes
         self._app_id = settings.changes.github.app_id
         self._client = client
@@ -79,6 +86,8 @@ class GithubWebhook:
         reason = None if self._is_ours(payload) else concerns(payload, repository.target)
         if reason is None:
             return self._let_go("event")
+        if event == _SUITE_ENDED and repository.name in self._jobs and (suite := self._suite(payload)):
+            await self._fetches.fetch(repository.name, suite)
         await look(self._client, repository, reason, sha256(body).hexdigest())
         self._counters.accepted()
         return JSONResponse({"detail": "the train looks again"})
@@ -92,6 +101,25 @@ class GithubWebhook:
         await self._fetches.fetch(repository.name, f"{run[0]}.{run[1]}")
         self._counters.accepted()
         return JSONResponse({"detail": "the test reports are fetched"})
+
+    def _suite(self, payload: object) -> str | None:
+        """What a check suite is fetched by, once for each time it ends; None for those of GitHub Actions, of
+        which runs of workflows tell more, for our own, and for forks', which have no branch."""
+        number = _at(payload, "check_suite", "id")
+        at, app = _text(payload, "check_suite", "updated_at"), _at(payload, "check_suite", "app", "id")
+        if (
+            type(number) is not int
+            or not 0 < number < 10**18
+            or not _text(payload, "check_suite", "head_branch")
+        ):
+            return None
+        if app in (None, self._app_id) or _text(payload, "check_suite", "app", "slug") == _ACTIONS:
+            return None
+        try:
+            ended = int(datetime.fromisoformat(at).timestamp())
+        except (ValueError, OverflowError):
+            return None
+        return f"suite-{number}.{max(ended, 0)}"
 
     def _is_ours(self, payload: object) -> bool:
         """Whether it tells of a check run that we wrote ourselves."""

@@ -5,7 +5,8 @@ https://docs.gitlab.com/user/project/integrations/webhook_events/. A delivery ca
 is (`X-Gitlab-Token`); later versions can sign it as Standard Webhooks do (https://www.standardwebhooks.com):
 HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>` with the key of a `whsec_…` token.
 
-A pipeline that has ended has its test reports fetched, where they are wanted.
+A pipeline that has ended has its test reports and jobs fetched, where they are wanted, and once more when it
+goes on later and ends again: what is fetched is named by its job that ended last.
 
 There is no event of merge trains. A pipeline's `ref` is the source branch even on a train, so what happened
 is told by project and commit, and the train asks the API.
@@ -71,7 +72,7 @@ class GitlabWebhook:
         gateway, gitlab = settings.gateway, settings.changes.gitlab
         self._secret = gateway.gitlab_webhook_secret
         self._key = _key_of(gateway.gitlab_signing_token)
-        self._fetches = ReportFetches(client, gateway.tests.fetch)
+        self._fetches = ReportFetches(client, gateway.tests.fetched)
         self._max_bytes = gateway.max_body_bytes
         self._client = client
         self._counters = counters
@@ -93,7 +94,8 @@ class GitlabWebhook:
             raise Refusal(404, "webhook_off", "no secret is configured for this webhook")
         body = await read_body(request, max_bytes=self._max_bytes)
         self._verify(request, body)
-        event = _read(parse_object(body, "the webhook"))
+        payload = parse_object(body, "the webhook")
+        event = _read(payload)
         repository = self._repositories.get(event.project.path_with_namespace.lower())
         if repository is None:
             return self._let_go("project")
@@ -102,7 +104,7 @@ class GitlabWebhook:
         if reason is None:
             return self._let_go("event")
         if kind == _PIPELINE and self._fetches.wants(repository.name) and event.object_attributes.id > 0:
-            await self._fetches.fetch(repository.name, str(event.object_attributes.id))
+            await self._fetches.fetch(repository.name, _run(event.object_attributes.id, payload))
         await look(self._client, repository, reason, _delivery(request, body))
         self._counters.accepted()
         return JSONResponse({"detail": "the train looks again"})
@@ -150,6 +152,18 @@ def _reason(kind: str, event: _Event, target: str) -> str | None:
             return "GitLab says that the target has moved"
         case _:
             return None
+
+
+def _run(pipeline: int, payload: dict[str, object]) -> str:
+    """What the pipeline is fetched by: its id, and that of its job that ended last, where it is told."""
+    told, ended = payload.get("builds"), list[tuple[str, int]]()
+    for build in told if isinstance(told, list) else ():
+        if isinstance(build, dict) and isinstance(at := build.get("finished_at"), str):
+            number, began = build.get("id"), build.get("started_at")
+            if type(number) is int and 0 < number < 10**18 and isinstance(began, str):
+                # To the second, as all of one delivery are written.
+                ended.append((at.replace("T", " ")[:19], number))
+    return f"{pipeline}+{max(ended)[1]}" if ended else str(pipeline)
 
 
 def _delivery(request: Request, body: bytes) -> str:

@@ -1,6 +1,6 @@
-"""The way from a forge's webhook to its test reports: a workflow for each run, which does the fetching."""
+"""The way from a forge's webhook to its test reports and jobs: a workflow for each run does the fetching."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from temporalio.client import Client
 
@@ -9,22 +9,20 @@ from workflows.queues import HANDS
 
 
 class ReportFetches:
-    """Starts fetches for the repositories whose reports are wanted."""
+    """Starts fetches for the repositories whose reports or jobs are wanted."""
 
-    def __init__(
-        self, client: Client, wanted: Mapping[str, tuple[str, ...]], *, task_queue: str = HANDS
-    ) -> None:
-        """`wanted`: declared repository → globs, which only the hands read."""
+    def __init__(self, client: Client, wanted: Collection[str], *, task_queue: str = HANDS) -> None:
+        """`wanted`: declared repositories."""
         self._client = client
         self._wanted = wanted
         self._task_queue = task_queue
 
     def wants(self, repository: str) -> bool:
-        """Whether reports of the repository are fetched from the forge."""
+        """Whether anything of the repository is fetched from the forge."""
         return repository in self._wanted
 
     async def fetch(self, repository: str, run: str) -> None:
-        """Have the reports of a run fetched; a run that was, or is being, is left alone.
+        """Have a run fetched; one that was, or is being, is left alone.
 
         Raises:
             Unavailable: the engine did not take it.

@@ -21,6 +21,7 @@ from tests.fakes.github_setup import declared, reports_on
 from tests.fakes.github_shapes import BEGAN, Fault
 from tests.fakes.gitlab import FakeGitlab
 from tests.fakes.gitlab_ci import again as again_of
+from tests.fakes.gitlab_ci import ends, waits
 from tests.fakes.gitlab_setup import reports_on as reports_on_gitlab
 from tests.fakes.gitlab_state import PipelineState
 from tests.fakes.report_shelf import ReportShelf
@@ -181,14 +182,59 @@ class TestGitlab:
             forge.run(SHOP, str(pipeline.id))
         gitlab.finish(pipeline)
         name = str(pipeline.id)
-        assert forge.ended(SHOP, BEGAN) == [name, f"{name}.2"]
-        assert told(fetched(forge, name)) == [
+        assert forge.ended(SHOP, BEGAN) == [f"{name}+{again.id}"]
+        assert told(fetched(forge, f"{name}+{again.id}")) == [
             (name, "work", "unit", ["fail"]),
             (name, "work", "lint", ["fail"]),
+            (f"{name}.2", "work", "unit", ["pass"]),
         ]
-        assert told(fetched(forge, f"{name}.2")) == [(f"{name}.2", "work", "unit", ["pass"])]
         assert forge.ended(SHOP, BEGAN + 60 * MINUTE) == []
-        assert reports_on_gitlab(gitlab).ended(SHOP, BEGAN) == [name], "its own report knows no times"
+
+    def test_a_job_that_begins_when_its_pipeline_was_fetched_has_it_fetched_once_more(
+        self, gitlab: FakeGitlab, pipeline: PipelineState
+    ) -> None:
+        unit, lint = pipeline.jobs
+        ends(gitlab, pipeline, unit, "failed", began=BEGAN, ended=BEGAN + MINUTE)
+        ends(gitlab, pipeline, lint, "success", began=BEGAN, ended=BEGAN + MINUTE)
+        slow = waits(gitlab, pipeline, "slow")
+        gitlab.shop.archives = {unit.id: zipped({"a.xml": FAILED})}
+        forge, shelf = reports_on_gitlab(gitlab, "*.xml"), ReportShelf()
+        activities = ForgeReportActivities(forge, shelf, {"shop": SHOP})
+
+        def fetch_all() -> list[str]:
+            names = forge.ended(SHOP, BEGAN)
+            for run in names:
+                ActivityEnvironment().run(activities.fetch_reports, FetchReports(repository="shop", run=run))
+            return names
+
+        first = fetch_all()
+        assert fetch_all() == first, "nothing new, nothing to fetch"
+        ends(gitlab, pipeline, slow, "success", began=BEGAN + 30 * MINUTE, ended=BEGAN + 31 * MINUTE)
+        gitlab.shop.archives[slow.id] = zipped({"a.xml": PASSED})
+        later = fetch_all()
+        again = again_of(gitlab, pipeline, unit)
+        gitlab.shop.archives[again.id] = zipped({"a.xml": PASSED})
+        ends(gitlab, pipeline, again, "success", began=BEGAN + 40 * MINUTE, ended=BEGAN + 41 * MINUTE)
+        last = fetch_all()
+        assert [first, later, last] == [[f"{pipeline.id}+{job.id}"] for job in (lint, slow, again)]
+        kept = [(report.run, report.job, report.attempts[0].outcome) for report in shelf.reports.values()]
+        name = str(pipeline.id)
+        assert kept == [(name, "unit", "fail"), (name, "slow", "pass"), (f"{name}.2", "unit", "pass")]
+
+    def test_the_pipelines_own_report_that_is_read_again_keeps_what_it_said(
+        self, gitlab: FakeGitlab, pipeline: PipelineState
+    ) -> None:
+        forge = reports_on_gitlab(gitlab)
+        (run,) = forge.ended(SHOP, BEGAN)
+        before = fetched(forge, run)
+        late = waits(gitlab, pipeline, "late")
+        ends(gitlab, pipeline, late, "success", began=BEGAN + 30 * MINUTE, ended=BEGAN + 31 * MINUTE)
+        case = {"name": "z", "classname": "C", "status": "success", "file": "t/a.rb"}
+        gitlab.shop.test_suites[pipeline.id]["late"] = [case]
+        (run_later,) = forge.ended(SHOP, BEGAN)
+        after = fetched(forge, run_later)
+        assert (run_later != run, after[0].reports[0]) == (True, before[0].reports[0])
+        assert [report.job for report in after[0].reports] == ["unit", "late"]
 
     def test_without_a_file_in_any_archive_the_pipelines_report_is_taken(
         self, gitlab: FakeGitlab, pipeline: PipelineState

@@ -21,6 +21,7 @@ from tests.fakes.github_artifacts import BLOBS, ArtifactDesk
 from tests.fakes.github_checks import CheckDesk
 from tests.fakes.github_description import check_exchange
 from tests.fakes.github_issues import IssueDesk
+from tests.fakes.github_jobs import JobDesk
 from tests.fakes.github_shapes import (
     APP_ID,
     AT,
@@ -100,9 +101,10 @@ class FakeGithub:
         self.ci = CheckDesk(self)
         self.desk_of_issues = IssueDesk(self)
         self.runs = ArtifactDesk(self)
+        self.jobs = JobDesk(self)
         self.blobs: dict[str, bytes] = {}
         """What lies in the store that downloads are sent to."""
-        self.desks: list[Desk] = [self.ci, self.desk_of_issues, self.runs]
+        self.desks: list[Desk] = [self.ci, self.desk_of_issues, self.runs, self.jobs]
         self.problems: list[str] = []
         """Where a request or an answer is not as the API's description says: mistakes, of ours or in here."""
         self._next_id = 1000

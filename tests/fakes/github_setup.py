@@ -72,9 +72,15 @@ def checks_on(github: FakeGithub, credential: SecretStr | App | None = None, *ch
     return GithubChecks(account(github, credential), repositories=[shop], owner_repo=OWNER_REPO)
 
 
-def reports_on(github: FakeGithub, *wanted: str) -> GithubReports:
+def reports_on(
+    github: FakeGithub, *wanted: str, jobs: tuple[str, ...] = (), credential: SecretStr | App | None = None
+) -> GithubReports:
     return GithubReports(
-        account(github), repositories=[declared("shop")], owner_repo=OWNER_REPO, wanted={"shop": wanted}
+        account(github, credential),
+        repositories=[declared("shop")],
+        owner_repo=OWNER_REPO,
+        wanted={"shop": wanted} if wanted else {},
+        jobs={"shop": jobs} if jobs else {},
     )
 
 

@@ -169,3 +169,37 @@ def outside(gitlab: "FakeGitlab", sha: str, name: str, state: str, description: 
 def again(gitlab: "FakeGitlab", made: PipelineState, job: JobState) -> JobState:
     """Somebody retries a job of the shop's pipeline, which goes on."""
     return _Ci(gitlab)._again(gitlab.shop, made, job)
+
+
+def waits(gitlab: "FakeGitlab", made: PipelineState, name: str) -> JobState:
+    """The shop's pipeline has a manual job, which keeps it from nothing."""
+    made.jobs.append(JobState(next(gitlab.shop.ids), name, "manual", allow_failure=True))
+    return made.jobs[-1]
+
+
+def ends(
+    gitlab: "FakeGitlab", made: PipelineState, job: JobState, status: str, *, began: datetime, ended: datetime
+) -> None:
+    """A job was executed, and the shop's pipeline ends if it was the last one to wait for."""
+    job.status, job.began, job.ended = status, began, ended
+    latest = [one.status for one in made.jobs if not one.retried]
+    if not {"running", "created"} & set(latest):
+        made.status = "failed" if "failed" in latest else "success"
+
+
+def hook(made: PipelineState, *, project: str = "acme/shop") -> Json:
+    """What the webhook tells of a pipeline: of each name the job that ran last, with times to the second."""
+    return {
+        "object_kind": "pipeline",
+        "object_attributes": {"id": made.id, "ref": made.ref, "status": made.status, "sha": made.sha},
+        "project": {"path_with_namespace": project},
+        "builds": [
+            {
+                "id": job.id, "name": job.name, "status": job.status, "stage": "test",
+                "started_at": job.began and job.began.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                "finished_at": job.ended and job.ended.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            }
+            for job in made.jobs
+            if not job.retried
+        ],
+    }  # fmt: skip

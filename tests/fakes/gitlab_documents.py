@@ -54,19 +54,24 @@ def pipeline(state: ProjectState, made: PipelineState) -> Json:
     return {
         "id": made.id, "iid": made.id, "project_id": state.id, "sha": made.sha, "ref": made.ref,
         "status": made.status, "source": made.source, "created_at": at.isoformat(),
-        "updated_at": (at + timedelta(seconds=42)).isoformat(),
+        "updated_at": max(
+            [at + timedelta(seconds=42), *(job.ended for job in made.jobs if job.ended)]
+        ).isoformat(),
         "web_url": f"https://gitlab.com/{state.path}/-/pipelines/{made.id}",
     }  # fmt: skip
 
 
 def job(state: ProjectState, made: PipelineState, each: JobState) -> Json:
     at = BEGAN + timedelta(seconds=each.id)
-    ended = each.status in ("success", "failed", "canceled")
+    ended, waits = each.status in ("success", "failed", "canceled"), each.status in ("manual", "created")
+    began, until = each.began or at, each.ended or at + timedelta(seconds=9.5)
     document = {
         "id": each.id, "name": each.name, "stage": "test", "status": each.status, "ref": made.ref,
-        "allow_failure": each.allow_failure, "created_at": at.isoformat(), "started_at": at.isoformat(),
-        "finished_at": (at + timedelta(seconds=9)).isoformat() if ended else None, "erased_at": None,
-        "duration": 9.5 if ended else None, "queued_duration": 0.1, "user": user(ME), "runner": None,
+        "allow_failure": each.allow_failure, "created_at": at.isoformat(),
+        "started_at": None if waits else began.isoformat(), "erased_at": None,
+        "finished_at": until.isoformat() if ended else None,
+        "duration": (until - began).total_seconds() if ended else None,
+        "queued_duration": 0.1, "user": user(ME), "runner": None,
         "commit": {"id": made.sha, "short_id": made.sha[:8], "title": "work"}, "artifacts": [],
         "pipeline": {"id": made.id, "project_id": state.id, "ref": made.ref, "sha": made.sha,
                      "status": made.status},

@@ -27,8 +27,17 @@ def checks_on(gitlab: FakeGitlab) -> GitlabChecks:
     return GitlabChecks(account(gitlab), repositories=_both(), projects=PROJECTS)
 
 
-def reports_on(gitlab: FakeGitlab, *wanted: str) -> GitlabReports:
-    return GitlabReports(account(gitlab), repositories=_both(), projects=PROJECTS, wanted={"shop": wanted})
+def reports_on(
+    gitlab: FakeGitlab, *wanted: str, jobs: tuple[str, ...] = (), reports: bool = True
+) -> GitlabReports:
+    """`reports`: whether any are wanted; without globs they are the pipeline's own."""
+    return GitlabReports(
+        account(gitlab),
+        repositories=_both(),
+        projects=PROJECTS,
+        wanted={"shop": wanted} if reports else {},
+        jobs={"shop": jobs} if jobs else {},
+    )
 
 
 def queue_on(gitlab: FakeGitlab) -> GitlabQueue:

@@ -46,6 +46,9 @@ class JobState:
     reason: str | None = None
     retried: bool = False
     allow_failure: bool = False
+    began: datetime | None = None
+    """Where a test says it; else by its id."""
+    ended: datetime | None = None
 
 
 @dataclass

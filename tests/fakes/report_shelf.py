@@ -7,14 +7,16 @@ from hashlib import sha256
 from activities.ports import Health
 from activities.results_port import KeptReport
 from leverframe.model.errors import Unavailable
+from leverframe.model.jobs import JobAttempt
 from leverframe.model.test_reports import Report
 
 
 class ReportShelf:
-    """The Reports port. It fails while it is away."""
+    """The Reports port, and JobAttempts. It fails while it is away."""
 
     def __init__(self) -> None:
         self.reports: dict[str, Report] = {}
+        self.jobs: dict[tuple[str, str, str], JobAttempt] = {}
         self.announced: set[str] = set()
         self.away = False
         self._kept: dict[str, KeptReport] = {}
@@ -28,6 +30,13 @@ class ReportShelf:
         self.reports[name] = report
         self._kept[name] = KeptReport(id=name, repository=report.repository, received_at=at, new=True)
         return self._kept[name]
+
+    def keep_jobs(self, attempts: Sequence[JobAttempt]) -> int:
+        self._answer()
+        before = len(self.jobs)
+        for attempt in attempts:
+            self.jobs.setdefault((attempt.repository, attempt.source, attempt.id), attempt)
+        return len(self.jobs) - before
 
     def unannounced(self, *, before: datetime, limit: int) -> list[KeptReport]:
         self._answer()

@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.forge_reports import ForgeReportActivities
-from activities.forge_reports_port import Fetched, FoundRun
+from activities.forge_reports_port import Fetched, FoundJobs, FoundRun
 from activities.missed_reports import MOST_BACK, OVERLAP, LookedForRuns, MissedReports
 from activities.ports import Health
 from leverframe.gateway.report_fetches import ReportFetches
@@ -50,6 +50,9 @@ class Forge:
         facts = run.facts(repository.name, github=True)
         yield Fetched(reports=(read(b'<testsuite><testcase name="a"/></testsuite>', facts, now=NOW),))
 
+    def jobs(self, repository: Repository, run: FoundRun) -> FoundJobs:
+        return FoundJobs()
+
     def health(self) -> Health:
         return Health(ok=True, detail="")
 
@@ -72,7 +75,7 @@ async def test_what_no_webhook_told_of_is_fetched_once_and_a_repository_that_is_
             activity_executor=threads,
             workflow_runner=unversioned(),
         ):
-            await ReportFetches(env.client, {name: ()}, task_queue=HANDS).fetch(name, "7.1")
+            await ReportFetches(env.client, {name}, task_queue=HANDS).fetch(name, "7.1")
             before = LookedForRuns(at={name: NOW - timedelta(days=30)})
             begun = await here.run(missed.begin_fetches, before)
             assert (begun.looked, begun.fetches) == ((name,), 1), "a webhook told of the other"
