@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from activities.records_port import Happened, SuiteWeek, TestLine, TestRecords
 from agents.flaky_tests.history import Verdict
+from agents.flaky_tests.jobs import FlakyJob, cost_of, how_often
 from agents.flaky_tests.quarantine_file import read
 from leverframe.model.errors import BadInput
 from leverframe.model.lengths import lasting
@@ -34,6 +35,8 @@ class Week:
     file_problem: str
     """Why the file can't be used; empty when it can."""
     runs: Sequence[SuiteWeek]
+    jobs: Sequence[FlakyJob] = ()
+    """That failed and passed at one commit, in the week before."""
 
 
 class FlakyDigest:
@@ -66,6 +69,7 @@ class FlakyDigest:
             entries=entries,
             file_problem=problem,
             runs=self._records.by_week(repository, since=since, now=now),
+            jobs=self._records.flaky_jobs(repository, since=since, now=now),
         )
 
 
@@ -87,6 +91,7 @@ def told(week: Week) -> str:
         "broken while quarantined": _named(_name(Untrusted(test)) for test in _broken(week)),
         "the quarantine file can't be used": Untrusted(week.file_problem).for_terminal(300),
         "oldest quarantine": _oldest(week, today),
+        "jobs that failed and passed at one commit": _jobs(week.jobs),
     }
     said = [f"{name}: {line}" for name, line in lines.items() if line]
     if not said:
@@ -106,6 +111,13 @@ def _broken(week: Week) -> list[str]:
     """Broken tests that the file or the evidence quarantines."""
     listed = {entry.test.stored() for entry in week.entries}
     return sorted(line.test for line in week.broken if line.quarantined_at or line.test in listed)
+
+
+def _jobs(jobs: Sequence[FlakyJob]) -> str:
+    """How often each, and what they cost together."""
+    named = _named(f"{_name(Untrusted(job.job))} ({how_often(job)})" for job in jobs)
+    cost = cost_of(jobs)
+    return named and f"{named}; {lasting(cost.lost)} lost, {lasting(cost.waited)} until they had passed"
 
 
 def _oldest(week: Week, today: date) -> str:

@@ -12,8 +12,10 @@ from pydantic import Field
 from temporalio import activity
 
 from activities.build_ports import Builds
+from activities.car_jobs import keep_car_job
 from activities.deployments import repointing
 from activities.failures import typed_failures
+from activities.jobs_port import JobAttempts
 from activities.ports import Changes, Deployments
 from activities.pulse import with_pulse
 from activities.quarantining import preview as preview_quarantine
@@ -86,15 +88,18 @@ class ForgeActivities:
         repositories: Mapping[str, Repository],
         builds: Builds | None = None,
         book: Deployments | None = None,
+        *,
+        jobs: JobAttempts | None = None,
     ) -> None:
         """Without `builds` nothing is known of what commits were built as; without a `book` nobody keeps who
-        moved production's overlay.
+        moved production's overlay, and without `jobs` nobody how often the train's checks failed and passed.
         """
         self._changes = changes
         self._track = track
         self._repositories = repositories
         self._builds = builds
         self._book = book
+        self._jobs = jobs
 
     @activity.defn(name="describe")
     @typed_failures
@@ -121,6 +126,10 @@ class ForgeActivities:
     def record_check(self, change: str, result: CheckResult) -> None:
         """Keep a check's result for its commit."""
         self._changes.record_check(change, result)
+        if self._jobs is not None:
+            info = activity.info()
+            test, at = info.workflow_id or "", info.scheduled_time
+            keep_car_job(self._jobs, self._repositories, result, test=test, at=at)
 
     @activity.defn(name="checks")
     @typed_failures

@@ -81,7 +81,9 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     )
     facts = FlakyFactsGatherer(ports.results, results, ports.track, ports.changes, declared, issues=issues)
     return _methods(
-        ForgeActivities(ports.changes, ports.track, declared, ports.builds, ports.deployments),
+        ForgeActivities(
+            ports.changes, ports.track, declared, ports.builds, ports.deployments, jobs=ports.results
+        ),
         BuildActivities(ports.track, ports.builds, declared, build_builders(settings, apart=False)),
         MarkActivities(ports.track, ports.changes, ports.notes, declared, build_pages(settings)),
         TrainActivities(ports.changes, ports.track, declared),

@@ -6,19 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from activities.forge_reports_port import FoundJobs, FoundRun
-from leverframe.model.jobs import (
-    MOST_ATTEMPTS_OF_A_JOB,
-    JobAttempt,
-    JobConclusion,
-    JobSource,
-    is_wanted,
-)
+from leverframe.model.jobs import JobAttempt, JobConclusion, JobSource, is_wanted
 from leverframe.model.test_reports import MOST_NAME
 from leverframe.model.untrusted import Untrusted
 from leverframe.reports.facts import unstorable
 
 MOST_JOBS = 5_000
 """That are read of one run."""
+MOST_ATTEMPTS = 1_000
+"""Of one job in one run: as many check runs of one name as GitHub keeps."""
 LONGEST = timedelta(days=7)
 """A job that says it took longer has told a wrong time."""
 SLACK = timedelta(minutes=5)
@@ -62,8 +58,8 @@ def found_jobs(told: Iterable[ToldJob], of: JobsOf, found: FoundRun) -> FoundJob
             wrong["tell times that can't be"] += 1
         elif not 0 < len(job.name) <= MOST_NAME or unstorable(job.name):
             wrong[f"have a name of more than {MOST_NAME} characters, or one that can't be stored"] += 1
-        elif job.attempt > MOST_ATTEMPTS_OF_A_JOB:
-            wrong[f"are attempts beyond the first {MOST_ATTEMPTS_OF_A_JOB:,}"] += 1
+        elif job.attempt > MOST_ATTEMPTS:
+            wrong[f"are attempts beyond the first {MOST_ATTEMPTS:,}"] += 1
         else:
             attempts.append(
                 JobAttempt(

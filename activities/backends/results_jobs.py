@@ -110,7 +110,7 @@ def _reported(connection: Connection, repository: str, attempts: Sequence[JobAtt
     for some in chunks(sorted({attempt.reports_run for attempt in attempts})):
         found.update(
             connection.execute(
-                select(r.run.distinct()).where(r.repository == repository, r.run.in_(some))
+                select(r.run).where(r.repository == repository, r.run.in_(some)).distinct()
             ).scalars()
         )
     return frozenset(found)

@@ -68,6 +68,41 @@ class FlakyJob:
     """Of its flaky runs, those of which test reports came: only they say which test it was."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCost:
+    """What flaky jobs cost together."""
+
+    jobs: int
+    flaky_runs: int
+    reported_runs: int
+    lost_ms: int
+    waited_ms: int
+
+    @property
+    def lost(self) -> timedelta:
+        return timedelta(milliseconds=self.lost_ms)
+
+    @property
+    def waited(self) -> timedelta:
+        return timedelta(milliseconds=self.waited_ms)
+
+
+def cost_of(jobs: Sequence[FlakyJob]) -> JobCost:
+    """The sums."""
+    return JobCost(
+        jobs=len(jobs),
+        flaky_runs=sum(job.flaky_runs for job in jobs),
+        reported_runs=sum(job.reported_runs for job in jobs),
+        lost_ms=sum(job.lost_ms for job in jobs),
+        waited_ms=sum(job.waited_ms for job in jobs),
+    )
+
+
+def how_often(job: FlakyJob) -> str:
+    """The measurement, and the least that it shows: `3 of 40 runs, at least 2.1 %`."""
+    return f"{job.flaky_runs:,} of {job.runs:,} runs, at least {job.at_least_ppm / 10_000:.1f} %"
+
+
 def flaky_job(
     job: Job, standing: JobRuns, attempts: Iterable[JobAttempt], *, reported: frozenset[str]
 ) -> FlakyJob | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leverframe.cli import flaky_records
+from leverframe.cli import flaky_jobs, flaky_records
 from leverframe.cli.output import AsJson, complain, print_fields, print_json, print_table
 from leverframe.cli.session import lines_of
 from leverframe.model.errors import BadInput
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("list")(flaky_records.listed)
 app.command("show")(flaky_records.show)
 app.command("stats")(flaky_records.stats)
+app.command("jobs")(flaky_jobs.jobs)
 app.command("fixed")(flaky_records.fixed)
 
 _SHOWN = 50

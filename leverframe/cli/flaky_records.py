@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from activities.records_port import ExecutionLine, SignatureCount, SuiteFigures, TestStory
     from activities.results_port import Results, SuiteSize
     from agents.flaky_tests.causes import Named
+    from agents.flaky_tests.jobs import JobCost
     from leverframe.model.quarantine import Quarantined
 
 ALL = 20_000
@@ -62,7 +63,7 @@ def listed(
     """List tests that have failed at least once, and what the evidence says of each."""
     from agents.flaky_tests.history import Verdict  # noqa: PLC0415 - loads when it is used
 
-    results, name = _opened(repository)
+    results, name = opened(repository)
     lines, count = results.listed(
         name,
         verdict=Verdict(verdict) if verdict else None,
@@ -98,7 +99,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one test: its evidence, its failures' causes, its weeks, its last attempts, its quarantines."""
-    results, name = _opened(repository)
+    results, name = opened(repository)
     story = results.story(name, test) or _by_part(results, name, test)
     entry = _entry(results, name, story.line.test)
     if as_json:
@@ -114,22 +115,24 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Say what flakiness costs: the flake rate, minutes lost, top causes, and the age of quarantines."""
-    results, name = _opened(repository)
+    from agents.flaky_tests.jobs import cost_of  # noqa: PLC0415 - loads when it is used
+
+    results, name = opened(repository)
     now = datetime.now(UTC)
     since = now - timedelta(days=days)
     figures = results.figures(name, since=since, now=now)
+    jobs = cost_of(results.flaky_jobs(name, since=since, now=now))
     if as_json:
         lost = round(figures.rerun_milliseconds / 60_000)
-        print_json(
-            {"repository": name, "since": since, "until": now, "minutes_lost": lost, **_named(figures)}
-        )
-    elif not figures.runs and not any(count for _, count in figures.verdicts):
+        told = {"repository": name, "since": since, "until": now, "minutes_lost": lost, **_named(figures)}
+        print_json(told | {"jobs": asdict(jobs) | {"minutes_lost": round(jobs.lost_ms / 60_000)}})
+    elif not figures.runs and not jobs.jobs and not any(count for _, count in figures.verdicts):
         say(_nothing(results.suite(name), name, narrowed=False))
     else:
-        _print_stats(figures, days)
+        _print_stats(figures, jobs, days)
 
 
-def _opened(repository: str) -> tuple["Results", str]:
+def opened(repository: str) -> tuple["Results", str]:
     """Where the results are, and which repository is meant. Raises BadConfiguration, Unavailable."""
     from leverframe.bootstrap import build_results  # noqa: PLC0415 - the store loads when it is used
 
@@ -276,7 +279,7 @@ def fixed(
     """Say that a commit fixes a quarantined test: only runs that have it count from here on."""
     if not re.fullmatch(r"[0-9a-f]{40}", sha):
         raise BadInput(f"--sha {sha!r} is no commit: give all 40 digits, as `git rev-parse` does")
-    results, name = _opened(repository)
+    results, name = opened(repository)
     found = (results.story(name, test) or _by_part(results, name, test)).line.test
     shown = Untrusted(found).for_terminal(200)
     if not results.claim_fix(name, found, sha):
@@ -287,7 +290,7 @@ def fixed(
     )
 
 
-def _print_stats(figures: "SuiteFigures", days: int) -> None:
+def _print_stats(figures: "SuiteFigures", jobs: "JobCost", days: int) -> None:
     calm, of_runs = figures.runs - figures.in_trouble, figures.flaky_runs
     ages = figures.quarantine_days
     lost, all_of_it = figures.rerun_milliseconds, figures.milliseconds
@@ -299,6 +302,10 @@ def _print_stats(figures: "SuiteFigures", days: int) -> None:
             f"{_percent(of_runs, calm)} of runs had such a test ({of_runs:,} of {calm:,})",
             "lost": f"{_took(lost)} in executions after the first of a run, "
             f"{_percent(lost, all_of_it)} of all executions",
+            "jobs": f"{jobs.jobs:,} failed and passed at one commit, in {jobs.flaky_runs:,} runs; "
+            f"{lasting(jobs.lost)} lost, {lasting(jobs.waited)} until they had passed: leverframe flaky jobs"
+            if jobs.jobs
+            else None,
             "verdicts": ", ".join(f"{count:,} {verdict.value}" for verdict, count in figures.verdicts),
             "quarantined": f"{len(ages):,}, in the middle for {median_low(ages):,} days, the oldest for "
             f"{ages[-1]:,} days"

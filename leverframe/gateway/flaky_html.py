@@ -13,6 +13,7 @@ from activities.records_port import (
     TestCost,
     TestLine,
 )
+from agents.flaky_tests.jobs import FlakyJob, cost_of
 from agents.flaky_tests.words import CAUSES
 from leverframe.gateway.dora_html import BAR, GAP, HEIGHT
 from leverframe.gateway.flaky_report import FlakyReport, InQuarantine
@@ -37,7 +38,7 @@ def flaky(report: FlakyReport, *, days: int) -> str:
     """One repository."""
     title = f"Flaky tests of {report.repository}"
     head: list[Content] = [el("h1", title), el("p", _choice(report, days))]
-    if not report.figures.runs and not report.weeks and not report.quarantined:
+    if not (report.figures.runs or report.weeks or report.quarantined or report.jobs):
         return _document(
             title,
             head,
@@ -55,6 +56,7 @@ def flaky(report: FlakyReport, *, days: int) -> str:
         _quarantined(report),
         _tests("The flakiest tests", report.flakiest, "No test is flaky."),
         _tests("Broken tests", report.broken, "No test is broken."),
+        _jobs(report.jobs),
         _weeks(report.weeks),
         _causes(report.figures.signatures),
         _costs(report.figures.costs),
@@ -161,6 +163,29 @@ def _tests(title: str, lines: Sequence[TestLine], empty: str) -> Html:
         (line.test, f"{line.discordant:,} of {line.seen:,} runs", line.evidence) for line in lines[:SHOWN]
     ]
     return _section(title, heads, rows, empty)
+
+
+def _jobs(jobs: Sequence[FlakyJob]) -> Html:
+    heads = ("Job", "From", "Failed and passed in", "At least", "Lost", "Until it passed", "Last")
+    rows = [
+        (
+            job.job,
+            job.source,
+            f"{job.flaky_runs:,} of {job.runs:,} runs",
+            f"{job.at_least_ppm / 10_000:.1f} %",
+            _took(job.lost_ms),
+            _took(job.waited_ms),
+            _minute(job.last.at),
+        )
+        for job in jobs[:SHOWN]
+    ]
+    cost = cost_of(jobs)
+    said = "A job that failed names no test, and quarantines none: reports of its tests do. "
+    came = f"They came of {cost.reported_runs:,} of these {cost.flaky_runs:,} runs"
+    how = "." if cost.reported_runs == cost.flaky_runs else ": docs/how-to/send-test-results.md says how."
+    empty = "None. Besides the train's checks, those are looked at that gateway.tests.jobs names."
+    before = el("p", said, came, how, class_="small") if jobs else None
+    return _section("Jobs that failed and passed at one commit", heads, rows, empty, before=before)
 
 
 def _weeks(weeks: Sequence[SuiteWeek]) -> Html:

@@ -9,6 +9,7 @@ from pydantic_core import to_jsonable_python
 
 from activities.records_port import SuiteFigures, SuiteWeek, TestLine, TestRecords
 from agents.flaky_tests.history import Verdict
+from agents.flaky_tests.jobs import FlakyJob
 from agents.flaky_tests.quarantine_file import read
 from leverframe.model.errors import BadInput
 from leverframe.model.quarantine import Quarantined
@@ -46,6 +47,8 @@ class FlakyReport:
     """Those that expire first are first; then those that are not in the file."""
     flakiest: tuple[TestLine, ...]
     broken: tuple[TestLine, ...]
+    jobs: tuple[FlakyJob, ...]
+    """Those that cost most first."""
     file_read_at: datetime | None
     """None where no worker has read the file yet."""
     file_problem: str
@@ -76,6 +79,7 @@ def flaky_report(records: TestRecords, repository: str, *, days: int, now: datet
         quarantined=_together(entries, [*broken, *lines]),
         flakiest=tuple(flakiest),
         broken=tuple(broken[:MOST]),
+        jobs=tuple(records.flaky_jobs(repository, since=since, now=now)),
         file_read_at=seen.read_at if seen else None,
         file_problem=problem,
     )

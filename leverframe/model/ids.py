@@ -64,6 +64,14 @@ def car_test_id(repository: str, sha: str, trial: int) -> str:
     return f"car/{repository}/{sha[:12]}/{trial}"
 
 
+def trial_of(car_test: str) -> tuple[str, int] | None:
+    """Repository and trial of a car's test; None for another id."""
+    kind, _, rest = car_test.partition("/")
+    repository, _, trial = rest.partition("/")
+    number = trial.rpartition("/")[2]
+    return (repository, int(number)) if kind == "car" and number.isdecimal() else None
+
+
 def executions_id(repository: str) -> str:
     """`executions/shop`: fresh executions of a repository's tests, by one run at a time."""
     return f"executions/{repository}"

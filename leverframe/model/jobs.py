@@ -20,9 +20,6 @@ JobSource = Literal["github", "gitlab", "car"]
 JobConclusion = Literal["pass", "fail"]
 """Of an attempt that came to an end of its own. What was cancelled or skipped is none."""
 
-MOST_ATTEMPTS_OF_A_JOB = 1_000
-"""In one run; as many check runs of one name as GitHub keeps."""
-
 
 def _bounded(text: Untrusted) -> Untrusted:
     if len(text.stored()) > MOST_NAME:
@@ -46,8 +43,9 @@ class JobAttempt(Frozen):
     job: Named
     sha: Sha
     branch: Named
-    attempt: int = Field(ge=1, le=MOST_ATTEMPTS_OF_A_JOB)
-    """Counts from 1 within the run; one that is repeated has a higher number."""
+    attempt: int = Field(ge=1, le=2**31 - 1)
+    """Counts from 1 within the run, but for a car, whose trials are numbered by its train; what is executed
+    again has a higher number."""
     conclusion: JobConclusion
     began: Instant
     ended: Instant
