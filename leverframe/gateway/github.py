@@ -86,7 +86,11 @@ class GithubWebhook:
         reason = None if self._is_ours(payload) else concerns(payload, repository.target)
         if reason is None:
             return self._let_go("event")
-        if event == _SUITE_ENDED and repository.name in self._jobs and (suite := self._suite(payload)):
+        if (
+            event == _SUITE_ENDED
+            and repository.name in self._jobs
+            and (suite := suite_run(payload, self._app_id))
+        ):
             await self._fetches.fetch(repository.name, suite)
         await look(self._client, repository, reason, sha256(body).hexdigest())
         self._counters.accepted()
@@ -102,25 +106,6 @@ class GithubWebhook:
         self._counters.accepted()
         return JSONResponse({"detail": "the test reports are fetched"})
 
-    def _suite(self, payload: object) -> str | None:
-        """What a check suite is fetched by, once for each time it ends; None for those of GitHub Actions, of
-        which runs of workflows tell more, for our own, and for forks', which have no branch."""
-        number = _at(payload, "check_suite", "id")
-        at, app = _text(payload, "check_suite", "updated_at"), _at(payload, "check_suite", "app", "id")
-        if (
-            type(number) is not int
-            or not 0 < number < 10**18
-            or not _text(payload, "check_suite", "head_branch")
-        ):
-            return None
-        if app in (None, self._app_id) or _text(payload, "check_suite", "app", "slug") == _ACTIONS:
-            return None
-        try:
-            ended = int(datetime.fromisoformat(at).timestamp())
-        except (ValueError, OverflowError):
-            return None
-        return f"suite-{number}.{max(ended, 0)}"
-
     def _is_ours(self, payload: object) -> bool:
         """Whether it tells of a check run that we wrote ourselves."""
         return self._app_id is not None and _at(payload, "check_run", "app", "id") == self._app_id
@@ -128,6 +113,25 @@ class GithubWebhook:
     def _let_go(self, kind: str) -> Response:
         self._counters.ignored(kind)
         return Response(status_code=204)
+
+
+def suite_run(payload: object, app_id: int | None) -> str | None:
+    """What the check suite of a delivery is fetched by, once for each time that it ends.
+
+    None for those of GitHub Actions, of which runs of workflows tell more, for those of our own App, and for
+    those of forks, which have no branch.
+    """
+    number = _at(payload, "check_suite", "id")
+    app, slug = _at(payload, "check_suite", "app", "id"), _text(payload, "check_suite", "app", "slug")
+    if type(number) is not int or not 0 < number < 10**18:
+        return None
+    if app in (None, app_id) or slug == _ACTIONS or not _text(payload, "check_suite", "head_branch"):
+        return None
+    try:
+        ended = int(datetime.fromisoformat(_text(payload, "check_suite", "updated_at")).timestamp())
+    except (ValueError, OverflowError):
+        return None
+    return f"suite-{number}.{ended}" if ended > 0 else None
 
 
 def group_base(ref: str) -> str | None:

@@ -104,7 +104,7 @@ class GitlabWebhook:
         if reason is None:
             return self._let_go("event")
         if kind == _PIPELINE and self._fetches.wants(repository.name) and event.object_attributes.id > 0:
-            await self._fetches.fetch(repository.name, _run(event.object_attributes.id, payload))
+            await self._fetches.fetch(repository.name, pipeline_run(event.object_attributes.id, payload))
         await look(self._client, repository, reason, _delivery(request, body))
         self._counters.accepted()
         return JSONResponse({"detail": "the train looks again"})
@@ -154,7 +154,7 @@ def _reason(kind: str, event: _Event, target: str) -> str | None:
             return None
 
 
-def _run(pipeline: int, payload: dict[str, object]) -> str:
+def pipeline_run(pipeline: int, payload: dict[str, object]) -> str:
     """What the pipeline is fetched by: its id, and that of its job that ended last, where it is told."""
     told, ended = payload.get("builds"), list[tuple[str, int]]()
     for build in told if isinstance(told, list) else ():

@@ -6,6 +6,7 @@ The payloads are the community's examples, cut down by `tests/fakes/refresh_gith
 import hmac
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from hashlib import sha1, sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from leverframe.gateway.counters import Counters
-from leverframe.gateway.github import GithubWebhook, group_base
+from leverframe.gateway.github import GithubWebhook, group_base, suite_run
 from leverframe.model.ids import train_id
 from leverframe.settings import Settings
 from tests.fakes.gateway import settings_for
@@ -258,6 +259,60 @@ async def test_a_run_that_nobody_wants_or_that_is_none_is_let_go(
     door = Door(settings(tmp_path, **gateway), env.client, train)
     assert (await door.send(payload, "workflow_run")).status_code == 204
     assert await door.looks() == []
+
+
+WANTED_JOBS = {"tests": {"jobs": {"shop": ["*"]}}}
+SUITE = {
+    "id": 55,
+    "head_branch": "work",
+    "updated_at": "2026-03-01T12:00:00Z",
+    "app": {"id": 1, "slug": "circleci-checks"},
+}
+
+
+def ended_suite(**more: object) -> dict[str, Any]:
+    return example("check_suite", "completed", check_suite=SUITE | more)
+
+
+async def test_a_suite_of_another_app_is_fetched_once_for_each_time_it_ends_and_the_train_looks(
+    env: WorkflowEnvironment, train: "WorkflowHandle[Any, Any]", tmp_path: Path
+) -> None:
+    door = Door(settings(tmp_path, **WANTED_JOBS), env.client, train)
+    for at in ("2026-03-01T12:00:00Z", "2026-03-01T12:00:00Z", "2026-03-01T13:00:00Z"):
+        assert (await door.send(ended_suite(updated_at=at), "check_suite")).status_code == 200
+    began = int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp())
+    for name in (f"suite-55.{began}", f"suite-55.{began + 3600}"):
+        handle = env.client.get_workflow_handle(f"reports/shop/{name}")
+        first = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
+        assert json.loads(first.input.payloads[0].data) == {"repository": "shop", "run": name}
+        await handle.terminate()
+    assert len(await door.looks()) == 2
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        ended_suite(head_branch=None),
+        ended_suite(app={"id": 1, "slug": "github-actions"}),
+        ended_suite(app={"id": APP, "slug": "leverframe"}),
+        ended_suite(app=None),
+        ended_suite(id="../../x"),
+        ended_suite(id=True),
+        ended_suite(id=10**30),
+        ended_suite(updated_at=None),
+        ended_suite(updated_at="yesterday"),
+        ended_suite(updated_at="0001-01-01T00:00:00+23:59"),
+        ended_suite() | {"check_suite": ["x"]},
+        [],
+    ],
+)
+async def test_a_suite_of_ours_of_a_fork_or_with_a_hostile_payload_is_no_run(payload: object) -> None:
+    assert suite_run(payload, APP) is None
+
+
+async def test_a_suite_is_named_as_the_api_names_it() -> None:
+    assert suite_run(ended_suite(), APP) == "suite-55.1772366400"
+    assert suite_run(ended_suite(), None) == "suite-55.1772366400"
 
 
 @pytest.mark.parametrize("secret", [None, ""])

@@ -4,7 +4,7 @@ import base64
 import hmac
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,15 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from leverframe.gateway.counters import Counters
-from leverframe.gateway.gitlab import GitlabWebhook
+from leverframe.gateway.gitlab import GitlabWebhook, pipeline_run
 from leverframe.model.errors import BadConfiguration
 from leverframe.model.ids import train_id
 from leverframe.settings import Settings
 from tests.fakes.gateway import settings_for
+from tests.fakes.gitlab import FakeGitlab
+from tests.fakes.gitlab_ci import ends, hook, waits
+from tests.fakes.gitlab_setup import declared, reports_on
+from tests.fakes.gitlab_state import BEGAN
 from tests.fakes.look_door import LookDoor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -240,3 +244,47 @@ async def test_a_signing_token_that_is_none_is_a_wrong_setting(
 ) -> None:
     with pytest.raises(BadConfiguration, match="gitlab_signing_token"):
         GitlabWebhook(settings(tmp_path, gitlab_signing_token=token), env.client, Counters())
+
+
+async def test_a_pipeline_that_goes_on_and_ends_again_is_fetched_again_under_the_name_that_the_api_gives_it(
+    env: WorkflowEnvironment, train: "WorkflowHandle[Any, Any]", tmp_path: Path
+) -> None:
+    gitlab = FakeGitlab()
+    gitlab.push("work", "a" * 40)
+    gitlab.shop.job_names = ("unit", "lint")
+    pipeline = gitlab.shop.pipeline("a" * 40, "work")
+    for job, seconds in zip(pipeline.jobs, (90.9, 90.1), strict=True):
+        ended = BEGAN + timedelta(seconds=seconds)
+        ends(gitlab, pipeline, job, "success", began=BEGAN, ended=ended)
+    slow = waits(gitlab, pipeline, "slow")
+    door = Door(settings(tmp_path, tests={"jobs": {"shop": ["*"]}}), env.client, train)
+    forge = reports_on(gitlab, jobs=("*",), reports=False)
+    names = []
+    for _ in range(2):
+        assert (await door.send(hook(pipeline))).status_code == 200
+        names += forge.ended(declared("shop"), BEGAN)
+        handle = env.client.get_workflow_handle(f"reports/shop/{names[-1]}")
+        assert (await handle.describe()).workflow_type == "ReportFetchWorkflow"
+        await handle.terminate()
+        ends(gitlab, pipeline, slow, "failed", began=BEGAN, ended=BEGAN + timedelta(hours=1))
+    assert names == [f"{pipeline.id}+{pipeline.jobs[1].id}", f"{pipeline.id}+{slow.id}"]
+
+
+@pytest.mark.parametrize(
+    "builds",
+    [
+        None,
+        "x",
+        {"id": 1},
+        [None, 7, "x", [], {}],
+        [{"id": 7}, {"id": 7, "finished_at": 5, "started_at": 5}],
+        [{"id": "7", "finished_at": "2026-03-01 12:00:00 UTC", "started_at": "x"}],
+        [{"id": True, "finished_at": "2026-03-01 12:00:00 UTC", "started_at": "x"}],
+        [{"id": 10**30, "finished_at": "2026-03-01 12:00:00 UTC", "started_at": "x"}],
+        [{"id": 7, "finished_at": "2026-03-01 12:00:00 UTC", "started_at": None}],
+    ],
+)
+async def test_builds_that_say_nothing_leave_the_pipeline_its_number(builds: object) -> None:
+    assert pipeline_run(31, {"builds": builds}) == "31"
+    many = [{"id": n, "finished_at": "2026-03-01 12:00:00 UTC", "started_at": "x"} for n in range(1, 5_000)]
+    assert pipeline_run(31, {"builds": many}) == "31+4999"

@@ -7,13 +7,10 @@ from sqlalchemy import Engine, func, select
 
 from activities.backends.results_store import ResultsStore
 from activities.backends.results_tables import job_attempts
-from leverframe.model.ids import short_hash
-from leverframe.model.jobs import JobAttempt, JobConclusion, JobSource
-from leverframe.model.untrusted import Untrusted
+from tests.fakes.job_attempts import HOSTILE, executed
 from tests.fakes.result_reports import BEGAN, report
 
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-HOSTILE = "CI / \x1b[31m\u202e<b>'; DROP TABLE job_attempts; --"
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -21,39 +18,11 @@ def store(engine: Engine) -> ResultsStore:
     return ResultsStore(engine)
 
 
-def told(
-    run: int,
-    *conclusions: JobConclusion,
-    job: str = "CI / unit",
-    source: JobSource = "github",
-    repository: str = "shop",
-    days: int = 0,
-) -> list[JobAttempt]:
-    """A job of a run, executed once for each conclusion, ten minutes apart."""
-    began = BEGAN + days * DAY
-    return [
-        JobAttempt(
-            repository=repository,
-            source=source,
-            id=f"{run}/{number}/{short_hash(job)}",
-            run=str(run),
-            job=Untrusted(job),
-            sha=f"{run:040x}",
-            branch=Untrusted("work"),
-            attempt=number,
-            conclusion=conclusion,
-            began=began + 10 * number * MINUTE,
-            ended=began + (10 * number + 2) * MINUTE,
-        )
-        for number, conclusion in enumerate(conclusions, start=1)
-    ]
-
-
 def test_what_is_told_again_in_any_parts_and_order_is_kept_once(store: ResultsStore, engine: Engine) -> None:
-    attempts = [*told(1, "fail", "pass"), *told(2, "pass"), *told(1, "pass", job=HOSTILE)]
+    attempts = [*executed(1, "fail", "pass"), *executed(2, "pass"), *executed(1, "pass", job=HOSTILE)]
     assert store.keep_jobs(attempts) == 4
-    assert store.keep_jobs([*reversed(attempts), *told(3, "pass")]) == 1
-    assert store.keep_jobs([*told(4, "pass"), *told(4, "pass")]) == 1
+    assert store.keep_jobs([*reversed(attempts), *executed(3, "pass")]) == 1
+    assert store.keep_jobs([*executed(4, "pass"), *executed(4, "pass")]) == 1
     assert store.keep_jobs([]) == 0
     with engine.connect() as connection:
         assert connection.execute(select(func.count()).select_from(job_attempts)).scalar() == 6
@@ -64,10 +33,10 @@ def test_what_is_told_again_in_any_parts_and_order_is_kept_once(store: ResultsSt
 
 def test_only_jobs_with_both_outcomes_in_a_run_are_said_out_of_all_their_runs(store: ResultsStore) -> None:
     for run in range(1, 31):
-        store.keep_jobs(told(run, *(("fail", "pass") if run % 10 == 0 else ("pass",))))
-        store.keep_jobs(told(run, "fail" if run > 20 else "pass", job="broken"))
-    store.keep_jobs(told(30, "fail", "pass", job="unit", source="car"))
-    store.keep_jobs(told(30, "fail", "pass", repository="till"))
+        store.keep_jobs(executed(run, *(("fail", "pass") if run % 10 == 0 else ("pass",))))
+        store.keep_jobs(executed(run, "fail" if run > 20 else "pass", job="broken"))
+    store.keep_jobs(executed(30, "fail", "pass", job="unit", source="car"))
+    store.keep_jobs(executed(30, "fail", "pass", repository="till"))
     unit, car = store.flaky_jobs("shop", since=BEGAN, now=BEGAN + DAY)
     assert (unit.job, unit.source, unit.runs, unit.failed_runs) == ("CI / unit", "github", 30, 3)
     assert (unit.flaky_runs, unit.commits, unit.lost_ms) == (3, 3, 3 * 120_000)
@@ -76,28 +45,28 @@ def test_only_jobs_with_both_outcomes_in_a_run_are_said_out_of_all_their_runs(st
 
 
 def test_a_name_from_outside_is_data(store: ResultsStore) -> None:
-    store.keep_jobs(told(1, "fail", "pass", job=HOSTILE))
+    store.keep_jobs(executed(1, "fail", "pass", job=HOSTILE))
     (one,) = store.flaky_jobs("shop", since=BEGAN, now=BEGAN + DAY)
     assert one.job == HOSTILE
 
 
 def test_only_what_ended_in_the_asked_time_counts(store: ResultsStore) -> None:
     for days in range(10):
-        store.keep_jobs(told(days + 1, "fail", "pass", days=days))
+        store.keep_jobs(executed(days + 1, "fail", "pass", began=BEGAN + days * DAY))
     (one,) = store.flaky_jobs("shop", since=BEGAN + 3 * DAY, now=BEGAN + 7 * DAY)
     assert (one.runs, one.flaky_runs) == (4, 4)
     assert store.flaky_jobs("shop", since=BEGAN + 20 * DAY, now=BEGAN + 30 * DAY) == []
 
 
 def test_runs_of_which_test_reports_came_are_told_apart(store: ResultsStore) -> None:
-    store.keep_jobs([*told(1, "fail", "pass"), *told(2, "fail", "pass")])
+    store.keep_jobs([*executed(1, "fail", "pass"), *executed(2, "fail", "pass")])
     store.keep(report({"a.py::b": "F"}, run="2.1"), at=BEGAN)
     (one,) = store.flaky_jobs("shop", since=BEGAN, now=BEGAN + DAY)
     assert (one.flaky_runs, one.reported_runs) == (2, 1)
 
 
 def test_attempts_are_forgotten_with_those_of_tests(store: ResultsStore) -> None:
-    store.keep_jobs([*told(1, "fail", "pass"), *told(2, "fail", "pass", days=5)])
+    store.keep_jobs([*executed(1, "fail", "pass"), *executed(2, "fail", "pass", began=BEGAN + 5 * DAY)])
     pruned = store.prune(attempts_before=BEGAN + 3 * DAY, days_before=BEGAN)
     assert pruned.jobs == 2
     (one,) = store.flaky_jobs("shop", since=BEGAN, now=BEGAN + 9 * DAY)
@@ -105,6 +74,6 @@ def test_attempts_are_forgotten_with_those_of_tests(store: ResultsStore) -> None
 
 
 def test_a_large_run_is_kept_at_once(store: ResultsStore) -> None:
-    attempts = [one for number in range(700) for one in told(1, "fail", "pass", job=f"shard {number}")]
+    attempts = [one for number in range(700) for one in executed(1, "fail", "pass", job=f"shard {number}")]
     assert store.keep_jobs(attempts) == 1400
     assert len(store.flaky_jobs("shop", since=BEGAN, now=BEGAN + DAY)) == 700

@@ -14,6 +14,8 @@ from activities.report import ReportActivities
 from leverframe.model.quarantine import Quarantined
 from policies.audit import Record
 from tests.fakes.flaky_suite import BROKEN, FLAKY, HOSTILE, entry, suite_in
+from tests.fakes.job_attempts import HOSTILE as HOSTILE_JOB
+from tests.fakes.job_attempts import executed
 from tests.fakes.stores import store_at
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -90,3 +92,18 @@ def test_the_weekly_report_begins_with_flaky_tests_even_when_no_agent_asked_for_
 
     activities = ReportActivities(cast(AuditLog, Empty()), "acme", sections)
     assert activities.weekly() == "flaky tests of shop, this week\n\nof till"
+
+
+def test_jobs_that_failed_and_passed_in_the_week_are_told_with_how_often(tmp_path: Path) -> None:
+    store = ResultsStore(store_at(tmp_path / "store.db"))
+    store.keep_jobs(executed(1, "fail", "pass", began=NOW - 8 * DAY))
+    assert FlakyDigest(store, ["shop"]).sections(NOW) == []
+    for run in range(2, 12):
+        store.keep_jobs(executed(run, *(("fail", "pass") if run == 5 else ("pass",)), began=NOW - DAY))
+    store.keep_jobs(executed(5, "fail", "pass", job=HOSTILE_JOB, began=NOW - DAY))
+    (text,) = FlakyDigest(store, ["shop"]).sections(NOW)
+    told = text.splitlines()[1]
+    assert told.startswith("jobs that failed and passed at one commit: 2: ")
+    assert "CI / unit (1 of 10 runs, at least 1.0 %)" in told
+    assert told.endswith("; 4 min lost, 20 min until they had passed")
+    assert not {"\x1b", "\u202e"} & set(text)

@@ -1,5 +1,6 @@
 """The pulse of long activities, and how soon the engine misses a worker that was killed."""
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -9,8 +10,10 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
+from activities import pulse
 from activities.forge import ForgeActivities
-from activities.pulse import MISSED_AFTER, Heart, heartbeat_timeout
+from activities.missed_reports import MissedReports
+from activities.pulse import MISSED_AFTER, Heart, heartbeat_timeout, with_async_pulse
 from activities.train import TrainActivities
 from tests.fakes.train_world import Yard
 
@@ -53,6 +56,27 @@ def test_the_hearts_of_others_go_on_when_one_can_not_be_told() -> None:
 def test_only_what_has_a_pulse_may_be_missed_by_it() -> None:
     assert heartbeat_timeout(TrainActivities.compose) == MISSED_AFTER
     assert heartbeat_timeout(ForgeActivities.checks) is None
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_coroutine_heartbeats_while_it_waits_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "BEAT_SECONDS", 0.01)
+    beaten = asyncio.Semaphore(0)
+
+    @with_async_pulse
+    async def work() -> bool:
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                await beaten.acquire()
+        return True
+
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda *_: beaten.release()
+    assert await environment.run(work)
+    assert await with_async_pulse(asyncio.sleep)(0, True), "outside of an activity, too"
+    await asyncio.sleep(0)
+    assert [task for task in asyncio.all_tasks() if "_beat" in repr(task)] == []
+    assert heartbeat_timeout(MissedReports.begin_fetches) == MISSED_AFTER
 
 
 @pytest.mark.asyncio(loop_scope="module")

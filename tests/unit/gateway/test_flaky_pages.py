@@ -22,10 +22,13 @@ from leverframe.gateway.flaky_report import flaky_report
 from leverframe.gateway.replies import Refusal, Replies
 from leverframe.model.errors import Unavailable
 from tests.fakes.flaky_suite import BROKEN, FLAKY, HOSTILE, ISSUE, RUNS, suite_in
+from tests.fakes.job_attempts import HOSTILE as HOSTILE_JOB
+from tests.fakes.job_attempts import UNIT, executed
 from tests.fakes.result_reports import SIGNATURE
 from tests.fakes.stores import store_at
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +165,25 @@ def test_fresh_executions_and_likely_causes_are_told_where_there_are_some(store:
     told = words(flaky(replace(report, figures=figures), days=30))
     assert "Executed again probe: 20 passed and 4 failed, in 8 jobs" in told
     assert "Likely causes the order of tests, or what others leave behind: 3" in told
+
+
+def test_jobs_that_failed_and_passed_are_shown_with_how_often_and_no_name_means_anything(
+    tmp_path: Path,
+) -> None:
+    store = ResultsStore(store_at(tmp_path / "store.db"))
+    for run in range(1, 11):
+        store.keep_jobs(executed(run, *(("fail", "pass") if run == 3 else ("pass",)), began=NOW - DAY))
+    report = flaky_report(store, "shop", days=30, now=NOW)
+    told = words(flaky(report, days=30))
+    assert f"{UNIT} github 1 of 10 runs 1.0 % 2 min 10 min 2026-03-03 12:12" in told
+    assert "They came of 0 of these 1 runs: docs/how-to/send-test-results.md says how" in told
+    assert report.shape()["jobs"][0]["flaky_runs"] == 1
+    store.keep_jobs(executed(1, "fail", "pass", job=HOSTILE_JOB, began=NOW - DAY))
+    page = flaky(flaky_report(store, "shop", days=30, now=NOW), days=30)
+    assert "<script" not in page
+    assert not {"\x1b", "\u202e"} & set(page)
+
+
+def test_where_no_job_is_flaky_the_page_says_which_are_looked_at(store: ResultsStore) -> None:
+    told = words(flaky(flaky_report(store, "shop", days=30, now=NOW), days=30))
+    assert "None. Besides the train's checks, those are looked at that gateway.tests.jobs names." in told

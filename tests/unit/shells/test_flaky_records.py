@@ -15,9 +15,12 @@ from agents.flaky_tests.quarantine_file import rendered
 from leverframe.cli.main import app
 from leverframe.model.errors import BadConfiguration, BadInput, NotFound
 from leverframe.model.executions import Executed, Kind
+from leverframe.model.jobs import JobConclusion
 from leverframe.model.quarantine import Quarantined, QuarantineFile
 from leverframe.model.untrusted import Untrusted
 from tests.fakes.gateway import REPOSITORY, SERVICE
+from tests.fakes.job_attempts import HOSTILE as HOSTILE_JOB
+from tests.fakes.job_attempts import UNIT, executed
 from tests.fakes.result_reports import SENSITIVE, SIGNATURE, fold_all, report
 from tests.fakes.stores import store_at
 
@@ -239,3 +242,60 @@ def test_a_test_in_the_quarantine_file_is_shown_with_its_owner_and_its_last_day(
     assert "since 2026-03-02, until 2026-04-01, @acme/payments" in told
     assert entry.link in told
     assert json.loads(flaky("show", BROKEN, "--json"))["in_file"] is None
+
+
+@pytest.fixture
+def retried(home: Path) -> datetime:
+    """Twenty runs of a job, two of which failed first; of one of these test reports came."""
+    store, began = store_of(home), datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
+    for run in range(1, 21):
+        conclusions: tuple[JobConclusion, ...] = ("fail", "pass") if run in (7, 9) else ("pass",)
+        store.keep_jobs(executed(run, *conclusions, began=began + timedelta(minutes=run)))
+    store.keep_jobs(executed(1, "fail", "pass", "fail", job=HOSTILE_JOB, began=began))
+    store.keep(report({CALM: "F"}, run="9.1", at=began), at=began)
+    return began
+
+
+def test_jobs_that_failed_and_passed_are_listed_with_how_often_at_least(retried: datetime) -> None:
+    found = json.loads(flaky("jobs", "--json"))
+    assert (found["repository"], found["count"], found["minutes_lost"]) == ("shop", 2, 6)
+    unit, hostile = found["jobs"]
+    assert (unit["job"], unit["runs"], unit["failed_runs"], unit["flaky_runs"]) == (UNIT, 20, 2, 2)
+    assert (unit["lost_ms"], unit["waited_ms"], unit["reported_runs"]) == (240_000, 1_200_000, 1)
+    assert 0 < unit["at_least_ppm"] < 100_000
+    assert unit["last"]["run"] == "9"
+    assert datetime.fromisoformat(unit["last"]["at"]) == retried + timedelta(minutes=21)
+    assert hostile["job"] == HOSTILE_JOB
+    told = flaky("jobs")
+    for part in (UNIT, "2 of 20 runs", "2.7 %", "4 min", "20 min", "[bold]"):
+        assert part in told, part
+    assert not {"\x1b", "\u202e"} & set(told)
+    assert "names no test, and quarantines none" in told
+    assert "Of 2 of these 3 runs none has come: see docs/how-to/send-test-results.md" in told
+
+
+@pytest.mark.usefixtures("retried")
+def test_what_jobs_cost_is_a_part_of_the_figures_and_no_test_is_known_by_it(home: Path) -> None:
+    found = json.loads(flaky("stats", "--json"))
+    assert found["jobs"] == {
+        "jobs": 2,
+        "flaky_runs": 3,
+        "reported_runs": 1,
+        "lost_ms": 360_000,
+        "waited_ms": 1_800_000,
+        "minutes_lost": 6,
+    }
+    assert "2 failed and passed at one commit, in 3 runs; 6 min lost, 30 min until they" in flaky("stats")
+    assert (found["runs"], found["flaky_runs"], found["quarantine_days"]) == (0, 0, [])
+    assert json.loads(flaky("list", "--json"))["count"] == 0
+    assert store_of(home).known("shop", [UNIT]) == []
+
+
+def test_without_a_flaky_job_a_person_reads_which_jobs_are_looked_at(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_of(home)
+    assert "only the train's own checks are looked at" in flaky("jobs")
+    assert json.loads(flaky("jobs", "--json"))["jobs"] == []
+    monkeypatch.setenv("LEVERFRAME_GATEWAY__TESTS__JOBS", '{"shop": ["*"]}')
+    assert "No job of shop failed and passed at one commit in 7 days" in flaky("jobs", "--days", "7")
