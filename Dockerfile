@@ -3,6 +3,8 @@
 # The sandbox runs a repository's tests with the packages of this image, so derive from it what they need:
 #   FROM leverframe
 #   RUN pip install --require-hashes -r requirements-of-the-repository.txt
+# and, where single tests are to be executed again, our pytest plugin:
+#   RUN pip install "./leverframe_pytest[clock]"
 
 FROM ghcr.io/open-feature/flagd:v0.11.4 AS flagd
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,16 +129,20 @@ def test_each_execution_is_in_a_jail_of_its_own_and_only_its_outcome_counts(
 
 
 def _clock_jobs(bench: Bench, test: str) -> list[Executed]:
-    """Of three executions each: two on the first of a month, two on another day, in several zones."""
+    """Of three executions each: on the first of a month and on another day, in the east and in the west."""
     now = datetime.now(UTC)
-    first = [seed for seed in range(100) if other_time(seed, now).at.day == 1]
-    others = [seed for seed in range(100) if seed not in first]
-    seeds = (first[0], first[-1], others[0], others[-1])
+    sorts = {_sort(other_time(seed, now).at): seed for seed in range(300)}
+    assert set(sorts) == {(True, True), (True, False), (False, True), (False, False)}
+    seeds = tuple(sorts.values())
     jobs = [
         bench.execute(f"test_shop.py::{test}", kind=Kind.CLOCK, executions=3, seed=seed) for seed in seeds
     ]
     midnight = any(other_time(seed, now) != other_time(seed, datetime.now(UTC)) for seed in seeds)
     return _clock_jobs(bench, test) if midnight else jobs
+
+
+def _sort(at: datetime) -> tuple[bool, bool]:
+    return at.day == 1, (at.utcoffset() or timedelta(0)) < timedelta(0)
 
 
 @pytest.mark.parametrize("test", ["test_of_the_day", "test_of_a_zone"])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.other_times import STEADY, ZONES, other_time
+from workflows.executions import LONGEST
 
 SEEDS = range(1_000)
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -17,6 +18,18 @@ ANY_NOW = st.integers(1_700_000_000, 4_400_000_000).map(lambda seconds: datetime
 
 def days(now: datetime) -> set[date]:
     return {other_time(seed, now).at.date() for seed in SEEDS}
+
+
+def test_no_order_of_executions_lasts_longer_than_a_moment_is_steady() -> None:
+    assert STEADY >= LONGEST
+
+
+@given(seed=st.integers(0, 2**31 - 1), now=ANY_NOW)
+def test_nor_does_the_date_in_the_zone_change_where_the_clock_can_not_be_moved(
+    seed: int, now: datetime
+) -> None:
+    zone = ZoneInfo(other_time(seed, now).zone)
+    assert (now + STEADY).astimezone(zone).date() == now.astimezone(zone).date()
 
 
 @given(seed=st.integers(0, 2**31 - 1), now=ANY_NOW)
