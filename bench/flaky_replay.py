@@ -4,11 +4,12 @@
     python -m bench.flaky_replay --long 10000000 [--tests 10000] [--folder /tmp]
 
 Rows: so many tests in so many runs, 1 % of them discordant, 2 % of the tests broken. The ratio is the CPU
-time of reading, validating and folding the rows to that of `json.loads` on the same lines. Memory: so many
+time of reading, validating and folding the rows to that of reading and `json.loads` on the same lines. The
+two take turns, some rows each, so that a machine that is busy with something else slows both. Memory: so many
 tests that are all flaky, with as many failures of their own as a history keeps.
 
-`--long` writes so many rows, gzipped, and replays them and their first tenth, each in a process of its own:
-the peak of its memory must not grow with the rows. Ten million take about five minutes of a core.
+`--long` writes so many rows, gzipped, and does that with them and their first tenth, each in a process of its
+own: the peak of its memory must not grow with the rows. Ten million take about five minutes of a core.
 """
 
 import argparse
@@ -34,9 +35,11 @@ from agents.flaky_tests.suite import Suite, fold
 from bench.detector import seeded
 from leverframe.cli.session import lines_of
 from leverframe.reports.lines import LONGEST
-from leverframe.simulation.attempt_rows import rows
+from leverframe.simulation.attempt_history import Skipped, replayed
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+TURN = 10_000
+"""Rows that are parsed alone, then replayed."""
 
 
 def history(tests: int, runs: int) -> Iterator[str]:
@@ -67,46 +70,58 @@ def history(tests: int, runs: int) -> Iterator[str]:
         yield "".join(lines)
 
 
-def parsed(path: Path, most: int | None = None) -> None:
-    for _, line in islice(lines_of(path, longest=LONGEST), most):
-        json.loads(line)
+def turns(path: Path, most: int | None = None) -> tuple[float, float]:
+    """CPU seconds of replaying so many lines, and of parsing them alone."""
+    alone, parsing = islice(lines_of(path, longest=LONGEST), most), 0.0
 
+    def lines(skipped: Skipped | None) -> Iterator[tuple[int, bytes]]:
+        nonlocal parsing
+        for place, line in enumerate(islice(lines_of(path, longest=LONGEST, skipped=skipped), most)):
+            if place % TURN == 0:
+                begun = process_time()
+                for _, text in islice(alone, TURN):
+                    json.loads(text)
+                parsing += process_time() - begun
+            yield line
 
-def replayed(path: Path, most: int | None = None) -> None:
-    replay = Replay(Bounds())
-    for row in rows(islice(lines_of(path, longest=LONGEST), most), "bench"):
-        replay.add(row)
-    replay.finish()
-
-
-STEPS = {"replayed": replayed, "parsed": parsed}
+    started = process_time()
+    told = replayed(lines, "bench", lambda: Replay(Bounds()))
+    assert not told.sorted
+    return process_time() - started - parsing, parsing
 
 
 def long_history(count: int, tests: int, folder: Path) -> None:
-    """Write, then parse and replay in fresh processes, and say what each took."""
+    """Write, then replay in fresh processes, and say what each took."""
     path = folder / "history.jsonl.gz"
     with gzip.open(path, "wt", compresslevel=1) as file:
         for run in history(tests, count // tests):
             file.write(run)
-    took = {}
     for most in (count // 10, count):
-        for step in STEPS:
-            command = [sys.executable, "-m", __spec__.name, "--step", step, str(path), str(most)]
-            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            took[step, most] = seconds, peak = tuple(map(float, told.split()))
-            print(
-                f"{step} {most:,} rows: {seconds:.1f} s, {most / seconds:,.0f} a second, peak {peak:,.0f} MB",
-                flush=True,
-            )
-        ratio = took["replayed", most][0] / took["parsed", most][0]
-        print(f"{most:,} rows: {ratio:.2f} times parsing alone", flush=True)
+        whole, alone, peak = in_a_fresh_process("turns", str(path), str(most))
+        print(
+            f"{most:,} rows: {whole:.1f} s, {most / whole:,.0f} a second, {whole / alone:.2f} times parsing "
+            f"alone, peak {peak:,.0f} MB",
+            flush=True,
+        )
 
 
-def _step(name: str, path: str, most: str) -> None:
-    """CPU seconds and the peak of this process's memory in MB."""
-    started = process_time()
-    STEPS[name](Path(path), int(most))
-    print(process_time() - started, getrusage(RUSAGE_SELF).ru_maxrss / 1024)
+def in_a_fresh_process(*step: str) -> list[float]:
+    """What a step comes to, and the peak of its process's memory in MB.
+
+    A peak never goes down again, and begins with that of who started the process: keep that small.
+    """
+    command = [sys.executable, "-m", __spec__.name, "--step", *step]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [float(number) for number in told.split()]
+
+
+def _step(name: str, *arguments: str) -> None:
+    if name == "turns":
+        path, most = arguments
+        numbers: tuple[float, ...] = turns(Path(path), int(most))
+    else:
+        numbers = (remembered(int(arguments[0])),)
+    print(*numbers, getrusage(RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def remembered(tests: int) -> int:
@@ -138,7 +153,7 @@ def main() -> None:
     parser.add_argument("--remembered", type=int, default=10_000)
     parser.add_argument("--long", type=int, metavar="ROWS")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
-    parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
         _step(*options.step)
@@ -149,21 +164,17 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "history.jsonl")
-        path.write_text("".join(history(options.tests, options.runs)))
+        with path.open("w") as file:
+            file.writelines(history(options.tests, options.runs))
         count = sum(1 for _ in lines_of(path, longest=LONGEST))
-        spent = []
-        for step in (parsed, replayed):
-            times = []
-            for _ in range(3):
-                started = process_time()
-                step(path)
-                times.append(process_time() - started)
-            spent.append(min(times))
-    alone, whole = spent
+        whole, alone = min(turns(path) for _ in range(3))
     print(f"{count:,} rows: {count / whole:,.0f} a second, {whole / alone:.2f} times parsing alone")
-    used = remembered(options.remembered)
+    used, peak = in_a_fresh_process("remembered", str(options.remembered))
     each = used / options.remembered
-    print(f"{each:,.0f} bytes a test with the longest history: {each / 10:,.0f} MB for 100,000 of them")
+    print(
+        f"{each:,.0f} bytes a test with the longest history: {each / 10:,.0f} MB for 100,000 of them; "
+        f"the process's peak was {peak:,.0f} MB"
+    )
 
 
 if __name__ == "__main__":

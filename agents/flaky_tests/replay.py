@@ -1,8 +1,8 @@
 """A history, row by row, through the same fold as live reports, in bounded memory.
 
-Rows of several runs may be mixed. A run ends when no row of it came for IDLE of the history's own time, or
-when MOST_OPEN others are open and it has waited longest, or with the history. A row that comes later than
-that, or again, changes nothing and is counted.
+Rows of several runs may be mixed; a run is its name and its commit. It ends when no row of it came for IDLE
+of the history's own time, or when as many others are open as memory is given for and it has waited longest,
+or with the history. A row that comes later than that, or again, changes nothing and is counted.
 """
 
 from collections import OrderedDict
@@ -22,8 +22,10 @@ from leverframe.model.errors import BadInput
 from leverframe.model.test_reports import MOST_TESTS
 
 IDLE = timedelta(hours=2)
-MOST_OPEN = 32
-"""Runs that are open at once; each costs a byte a test."""
+LEAST_OPEN, MOST_OPEN = 32, 1_000
+"""Runs that may be open at once, however many tests there are."""
+MARKS = 2**24
+"""Bytes that open runs may take: each costs one for each test."""
 _CLOSED = 100_000
 """Runs that are known to have ended."""
 COMMITS = 64
@@ -62,8 +64,8 @@ class Replay:
         self.suite, self.shelf = Suite(), MemoryShelf()
         self.quarantines = self.repeated = self.late = 0
         self._numbers: dict[str, int] = {}
-        self._open: OrderedDict[str, OpenRun] = OrderedDict()
-        self._closed: OrderedDict[str, None] = OrderedDict()
+        self._open: OrderedDict[tuple[str, str], OpenRun] = OrderedDict()
+        self._closed: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._commits: OrderedDict[str, bytes] = OrderedDict()
 
     @property
@@ -73,20 +75,22 @@ class Replay:
 
     def add(self, row: Row) -> None:
         """One row; one whose time goes back is taken as it comes. Raises BadInput for too many tests."""
-        run = self._open.get(row.run)
+        test, run_name, sha, _, attempt, at, outcome, signature = row
+        name = run_name, sha
+        run = self._open.get(name)
         if run is None:
-            run = self._begin(row)
+            run = self._begin(name, row)
             if run is None:
                 return
-        elif row.at > run.last:
-            run.last = row.at
-            self._open.move_to_end(row.run)
-            self._end_idle(row.at)
-        number = self._numbers.get(row.test)
+        elif at > run.last:
+            run.last = at
+            self._open.move_to_end(name)
+            self._end_idle(at)
+        number = self._numbers.get(test)
         if number is None:
-            number = self._new(row.test)
+            number = self._new(test)
         run.reserve(number)
-        if not run.add(number, row.attempt, row.outcome, row.signature):
+        if not run.add(number, attempt, outcome, signature):
             self.repeated += 1
 
     def finish(self) -> None:
@@ -108,16 +112,16 @@ class Replay:
                 ),
             )
 
-    def _begin(self, row: Row) -> OpenRun | None:
+    def _begin(self, name: tuple[str, str], row: Row) -> OpenRun | None:
         """A run's first row; None if the run has ended."""
-        if row.run in self._closed:
+        if name in self._closed:
             self.late += 1
             return None
         self._end_idle(row.at)
-        if len(self._open) >= MOST_OPEN:
+        if len(self._open) >= min(max(MARKS // (len(self._numbers) + 1), LEAST_OPEN), MOST_OPEN):
             self._end(next(iter(self._open)))
         run = OpenRun(sha=row.sha, branch=row.branch, last=row.at, tests=len(self._numbers))
-        self._open[row.run] = run
+        self._open[name] = run
         return run
 
     def _new(self, test: str) -> int:
@@ -132,7 +136,7 @@ class Replay:
                 return
             self._end(oldest)
 
-    def _end(self, name: str) -> None:
+    def _end(self, name: tuple[str, str]) -> None:
         """Fold a run."""
         run = self._open.pop(name)
         self._closed[name] = None

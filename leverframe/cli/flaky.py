@@ -13,6 +13,7 @@ from leverframe.model.errors import BadInput
 
 if TYPE_CHECKING:
     from agents.flaky_tests.replay import Judged, Replay
+    from leverframe.simulation.attempt_history import Told
 
 app = typer.Typer(
     help="Flaky tests: what is known, what they cost, and the detector on your own history.",
@@ -34,8 +35,8 @@ def replay(
     history: Annotated[
         Path,
         typer.Argument(
-            help="JSON lines in the order of time, gzipped or not: test, run, sha, branch, attempt, at, "
-            "outcome, signature."
+            help="JSON lines, gzipped or not: test, run, sha, branch, attempt, at, outcome, signature. "
+            "Those in the order of time stream; others are sorted on disk first."
         ),
     ],
     *,
@@ -62,51 +63,50 @@ def replay(
     Each line is one attempt: `{"test": "tests/test_pay.py::test_refund", "run": "8841", "sha": "1f0c…",
     "branch": "main", "attempt": 1, "at": "2026-11-22T18:00:00Z", "outcome": "pass", "signature": null}`.
     The outcome is pass, fail, error or skip; the signature is the failure's text. Rows of several runs may be
-    mixed: a run ends when it had no row for two hours of the history's time, or when 32 newer ones are open.
+    mixed: a run ends when it had no row for two hours of the history's time, or when too many others began.
     """
     from agents.flaky_tests.bounds import Bounds  # noqa: PLC0415 - loads when it is used
     from agents.flaky_tests.replay import MAIN, Replay  # noqa: PLC0415
     from leverframe.reports.lines import LONGEST  # noqa: PLC0415
-    from leverframe.simulation.attempt_rows import rows  # noqa: PLC0415
+    from leverframe.simulation.attempt_history import replayed  # noqa: PLC0415
 
     if not 100 <= ceiling <= 1e12:
         raise BadInput(f"--ceiling {ceiling:g}: give a number of runs from 100 to 1e12")
-    started, bad = perf_counter(), list[str]()
-    count = 0
-
-    def skipped(sentence: str) -> None:
-        nonlocal count
-        count += 1
-        if len(bad) < 3:
-            bad.append(sentence)
-
-    replayed = Replay(Bounds(runs_to_false_quarantine=ceiling), frozenset(main) if main else MAIN)
-    lines = lines_of(history, longest=LONGEST)
-    for row in rows(lines, str(history), skipped if skip_bad else None):
-        replayed.add(row)
-    replayed.finish()
-    if not replayed.runs:
+    started = perf_counter()
+    told = replayed(
+        lambda skipped: lines_of(history, longest=LONGEST, skipped=skipped),
+        str(history),
+        lambda: Replay(Bounds(runs_to_false_quarantine=ceiling), frozenset(main) if main else MAIN),
+        skip_bad=skip_bad,
+        again=history.is_file(),
+    )
+    result = told.replay
+    if not result.runs:
         raise BadInput(f"{history} has no usable row: nothing can be said")
     seconds = round(perf_counter() - started, 3)
-    _remark(replayed, count, bad)
+    _remark(told)
     if as_json:
         print_json(
             {
-                "tests": {test: _shape(judged) for test, judged in replayed.verdicts()},
-                "runs": replayed.runs,
-                "quarantines": replayed.quarantines,
+                "tests": {test: _shape(judged) for test, judged in result.verdicts()},
+                "runs": result.runs,
+                "quarantines": result.quarantines,
                 "seconds": seconds,
             }
         )
     else:
-        _show(replayed, seconds)
+        _show(result, seconds)
 
 
-def _remark(replayed: "Replay", skipped: int, bad: list[str]) -> None:
+def _remark(told: "Told") -> None:
     """What was left out, on stderr: stdout has the answer alone."""
-    if skipped:
+    replayed, left_out = told.replay, told.left_out
+    if told.sorted:
+        complain("the rows were not in the order of time and were sorted first")
+    if left_out.count:
         complain(
-            f"{skipped:,} lines could not be used and were left out, the first of them: " + "; ".join(bad)
+            f"{left_out.count:,} lines could not be used and were left out, the first of them: "
+            + "; ".join(left_out.first)
         )
     if replayed.late:
         complain(f"{replayed.late:,} rows came after their run had ended and were left out")

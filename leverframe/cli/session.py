@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import re
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -107,21 +108,31 @@ def text_of(path: Path) -> str:
         raise BadInput(f"{path} can't be read as UTF-8 text: {error}") from error
 
 
-def lines_of(path: Path, *, longest: int) -> Iterator[tuple[int, bytes]]:
+def lines_of(
+    path: Path, *, longest: int, skipped: Callable[[str], None] | None = None
+) -> Iterator[tuple[int, bytes]]:
     """The numbered lines of a file that a person named, gzipped or not, of any length in bounded memory.
 
-    Raises BadInput when it can't be read, or with the number of a line of more than `longest` bytes.
+    A mark of the byte order before the first is none of it. A line of more than `longest` bytes raises
+    BadInput with its number, or goes to `skipped` in words. Raises BadInput when the file can't be read, too.
     """
     try:
-        with path.open("rb") as start:
-            zipped = start.read(2) == _GZIP
-        with gzip.open(path) if zipped else path.open("rb") as file:
+        # Opened once: a pipe gives what it has only once.
+        with path.open("rb") as raw, gzip.open(raw) if raw.peek(2)[:2] == _GZIP else raw as file:
             for number in count(1):
                 line = file.readline(longest + 1)
                 if len(line) > longest:
-                    raise BadInput(f"{path}:{number}: the line is longer than {longest} bytes")
+                    sentence = f"{path}:{number}: the line is longer than {longest} bytes"
+                    if skipped is None:
+                        raise BadInput(sentence)
+                    skipped(sentence)
+                    while line and not line.endswith(b"\n"):
+                        line = file.readline(longest)
+                    continue
                 if not line:
                     return
+                if number == 1 and line.startswith(BOM_UTF8):
+                    line = line.removeprefix(BOM_UTF8) or b"\n"
                 yield number, line
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path} can't be read: {error}") from error

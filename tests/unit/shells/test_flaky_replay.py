@@ -2,7 +2,10 @@
 
 import gzip
 import json
-from datetime import UTC, datetime, timedelta
+import os
+import random
+import threading
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +99,56 @@ def test_a_gzipped_history_says_the_same_and_people_get_a_table(tmp_path: Path) 
     assert "healthy 3" not in shown
 
 
+def test_the_order_of_the_lines_and_how_they_are_written_make_no_difference(tmp_path: Path) -> None:
+    rows = history()
+    plain = [json.dumps(row) for row in rows]
+    mixed = random.Random(1).sample(plain, len(plain))  # noqa: S311  reproducible, not secret
+    by_test = [json.dumps(row) for row in sorted(rows, key=lambda row: str(row["test"]))]
+    in_india = [{**row, "at": _elsewhere(row["at"]), "more": {"than": "needed"}} for row in rows]
+    from_zero = [{**row, "attempt": row["attempt"] - 1} for row in rows]
+    of_one_name = [{**row, "run": "nightly"} for row in rows]
+    forms = {
+        "in order": "\n".join(plain),
+        "mixed": "\n".join(mixed),
+        "by test": "\n".join(by_test),
+        "backwards": "\n".join(reversed(plain)),
+        "with a mark of the byte order and line ends of Windows": "\ufeff" + "\r\n".join(plain) + "\r\n",
+        "twice": "\n".join(line for line in plain for _ in range(2)),
+        "of another zone, with fields that nobody knows": "\n".join(map(json.dumps, in_india)),
+        "numbered from zero": "\n".join(map(json.dumps, from_zero)),
+        "of runs that only their commits tell apart": "\n".join(map(json.dumps, of_one_name)),
+    }
+    said = {}
+    for form, text in forms.items():
+        path = tmp_path / "h.jsonl"
+        path.write_text(text, newline="")
+        result = replay(str(path), "--json")
+        assert ("sorted first" in result.stderr) == (form in ("mixed", "by test", "backwards")), form
+        said[form] = json.loads(result.stdout)["tests"]
+    for form in forms:
+        assert said[form] == said["in order"], form
+
+
+def _elsewhere(at: str) -> str:
+    return datetime.fromisoformat(at).astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
+
+
+def test_a_pipe_streams_and_says_that_it_can_not_be_sorted(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # Less than a pipe holds: who is refused may still have it open.
+    lines = [json.dumps(row) + "\n" for row in history(8)]
+    for text in (lines, lines[::-1]):
+        writing = threading.Thread(target=pipe.write_text, args=("".join(text),))
+        writing.start()
+        if text is lines:
+            assert json.loads(replay(str(pipe), "--json").stdout)["runs"] == 8
+        else:
+            with pytest.raises(BadInput, match="can't be read twice: give a file"):
+                replay(str(pipe))
+        writing.join()
+
+
 def test_a_lower_ceiling_quarantines_sooner(tmp_path: Path) -> None:
     path = str(written(tmp_path / "h.jsonl", history()))
     strict, lax = (
@@ -134,10 +187,14 @@ def test_a_line_that_can_not_be_used_is_refused_in_words(tmp_path: Path, line: b
 
 def test_bad_lines_can_be_left_out_and_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "h.jsonl"
-    path.write_bytes(b"\n".join((json.dumps(GOOD).encode(), b"{", b"", b"nonsense", b"")))
-    result = replay(str(path), "--skip-bad", "--json")
-    assert json.loads(result.stdout)["runs"] == 1
-    assert "2 lines could not be used and were left out, the first of them" in result.stderr
+    later = json.dumps({**GOOD, "run": "2", "at": "2026-03-03T00:00:00Z"}).encode()
+    good = json.dumps(GOOD).encode()
+    for first, last in ((good, later), (later, good)):
+        path.write_bytes(b"\n".join((first, b"{", b"", b"x" * 3_000_000, b"nonsense", last, b"")))
+        result = replay(str(path), "--skip-bad", "--json")
+        assert json.loads(result.stdout)["runs"] == 2
+        assert "3 lines could not be used and were left out, the first of them" in result.stderr
+        assert f"{path}:4: the line is longer than 1000000 bytes" in result.stderr
 
 
 @pytest.mark.parametrize(

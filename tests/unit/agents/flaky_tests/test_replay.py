@@ -10,7 +10,7 @@ from agents.flaky_tests import replay as replays
 from agents.flaky_tests.bounds import Bounds
 from agents.flaky_tests.history import Verdict
 from agents.flaky_tests.observation import Run, attempts
-from agents.flaky_tests.replay import IDLE, MOST_OPEN, Judged, Replay, Row
+from agents.flaky_tests.replay import IDLE, LEAST_OPEN, MOST_OPEN, Judged, Replay, Row
 from agents.flaky_tests.shelf import MemoryShelf
 from agents.flaky_tests.suite import Suite, fold
 from leverframe.model.errors import BadInput
@@ -119,17 +119,23 @@ def test_a_replay_is_the_live_fold(runs: list[dict[str, Outcomes]]) -> None:
         assert shelf.seen(number) == replay.shelf.seen(number)
 
 
-def test_runs_may_be_mixed_and_end_when_they_are_idle_or_too_many() -> None:
+@pytest.mark.parametrize(("marks", "most"), [(2**24, MOST_OPEN), (0, LEAST_OPEN), (200, 100)])
+def test_runs_may_be_mixed_and_end_when_they_are_idle_or_too_many(
+    monkeypatch: pytest.MonkeyPatch, marks: int, most: int
+) -> None:
+    monkeypatch.setattr(replays, "MARKS", marks)
     replay = Replay(SENSITIVE)
-    for number in range(MOST_OPEN + 3):
+    for number in range(most + 3):
         replay.add(Row("t", f"run {number}", "a" * 40, "main", 1, AT, "pass"))
     assert replay.runs == 3
     replay.add(Row("t", "late", "b" * 40, "main", 1, AT + IDLE + timedelta(seconds=1), "pass"))
-    assert replay.runs == MOST_OPEN + 3
+    assert replay.runs == most + 3
     replay.add(Row("t", "run 0", "a" * 40, "main", 2, AT, "fail"))
     assert replay.late == 1
+    replay.add(Row("t", "run 0", "c" * 40, "main", 2, AT, "fail"))
+    assert replay.late == 1
     replay.finish()
-    assert replay.runs == MOST_OPEN + 4
+    assert replay.runs == most + 5
 
 
 def test_attempts_may_be_numbered_from_zero() -> None:
