@@ -6,11 +6,14 @@ from typing import Protocol
 from activities.issues_port import Issues
 from activities.results_port import QuarantineNote
 from agents.flaky_tests import tracking
+from leverframe.model.errors import LeverframeError, Refused, Unavailable
 from leverframe.model.quarantine import Quarantined, QuarantineFile
 from leverframe.model.untrusted import Untrusted
 
 AT_ONCE = 1
 """Changes of a repository that are caught up with in one go: each may name a hundred tests."""
+MOST_REFUSALS = 1_000
+"""A change that the forge refused so often, for a week at least, is given up."""
 
 
 class TrackingMemory(Protocol):
@@ -20,7 +23,11 @@ class TrackingMemory(Protocol):
         """As `activities.results_port.RunFolds` says."""
         ...
 
-    def untracked(self, repository: str, *, limit: int) -> list[QuarantineNote]:
+    def note_refused(self, repository: str, change: str) -> int:
+        """As `activities.results_port.RunFolds` says."""
+        ...
+
+    def untracked(self, repository: str, *, most_refusals: int, limit: int) -> list[QuarantineNote]:
         """As `activities.results_port.RunFolds` says."""
         ...
 
@@ -51,17 +58,28 @@ def track(
 def catch_up(issues: Issues, memory: TrackingMemory, repository: str, file: QuarantineFile) -> int:
     """Track what could not be tracked when it landed, as far as the file says so by now; how many changes.
 
-    Raises Unavailable, Refused, NotFound: what is left is for the next time.
+    One that the forge refuses is behind all others the next time, and given up after MOST_REFUSALS.
+
+    Raises:
+        Unavailable: nothing is known of the change; it is for the next time.
+        LeverframeError: the forge refused a change, with what becomes of it.
     """
     entries = {entry.test: entry for entry in file.entries}
-    behind = memory.untracked(repository, limit=AT_ONCE)
+    behind = memory.untracked(repository, most_refusals=MOST_REFUSALS, limit=AT_ONCE)
     for note in behind:
-        track(
-            issues,
-            repository,
-            note.change,
-            entered=[entries[test] for name in note.enter if (test := Untrusted(name)) in entries],
-            left=[test for name in note.leave if (test := Untrusted(name)) not in entries],
-        )
+        try:
+            track(
+                issues,
+                repository,
+                note.change,
+                entered=[entries[test] for name in note.enter if (test := Untrusted(name)) in entries],
+                left=[test for name in note.leave if (test := Untrusted(name)) not in entries],
+            )
+        except Unavailable:
+            raise
+        except LeverframeError as error:
+            times = memory.note_refused(repository, note.change)
+            after = "others go first" if times < MOST_REFUSALS else "it is given up: open its issues by hand"
+            raise Refused(f"{note.change} is refused, {times:,} times so far; {after}: {error}") from error
         memory.note_tracking(repository, note.change, tracked=True)
     return len(behind)

@@ -174,11 +174,21 @@ class RunFolds(Protocol):
         ...
 
     def note_tracking(self, repository: str, change: str, *, tracked: bool) -> None:
-        """Whether the issues of a noted change's tests are opened and closed. Idempotent."""
+        """Whether the issues of a noted change's tests are opened and closed. Idempotent.
+
+        When they are to be opened or closed anew, the forge has refused none of it yet.
+        """
         ...
 
-    def untracked(self, repository: str, *, limit: int) -> list[QuarantineNote]:
-        """Changes that are over and whose issues are still to be opened or closed, the oldest first."""
+    def note_refused(self, repository: str, change: str) -> int:
+        """The forge refused the issues of a change once more; how often so far."""
+        ...
+
+    def untracked(self, repository: str, *, most_refusals: int, limit: int) -> list[QuarantineNote]:
+        """Changes that are over and whose issues are still to be opened or closed.
+
+        Those that were refused least often first, of these the oldest; none that was refused so often.
+        """
         ...
 
     def see_quarantine(self, repository: str, seen: QuarantineSeen) -> None:

@@ -236,15 +236,28 @@ class ResultsStore(ResultRecords, ResultExecutions, ResultJobs):
             connection.execute(
                 update(quarantine_changes)
                 .where(_q.repository == repository, _q.change_id == change)
-                .values(tracked=tracked)
+                .values(tracked=tracked, refusals=0)
             )
 
-    def untracked(self, repository: str, *, limit: int) -> list[QuarantineNote]:
+    def note_refused(self, repository: str, change: str) -> int:
+        """See `RunFolds.note_refused`."""
+        once_more = (
+            update(quarantine_changes)
+            .where(_q.repository == repository, _q.change_id == change)
+            .values(refusals=_q.refusals + 1)
+            .returning(_q.refusals)
+        )
+        with answering(), self._engine.begin() as connection:
+            return connection.execute(once_more).scalar() or 0
+
+    def untracked(self, repository: str, *, most_refusals: int, limit: int) -> list[QuarantineNote]:
         """See `RunFolds.untracked`."""
-        return self._notes(_q.repository == repository, _q.state == "over", ~_q.tracked, limit=limit)
+        behind = (_q.repository == repository, _q.state == "over", ~_q.tracked, _q.refusals < most_refusals)
+        return self._notes(*behind, limit=limit)
 
     def _notes(self, *which: ColumnElement[bool], limit: int | None = None) -> list[QuarantineNote]:
-        query = select(quarantine_changes).where(*which).order_by(_q.opened_at, _q.change_id).limit(limit)
+        order = _q.refusals, _q.opened_at, _q.change_id
+        query = select(quarantine_changes).where(*which).order_by(*order).limit(limit)
         with answering(), reading(self._engine) as connection:
             return [
                 QuarantineNote(

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
     true,
 )
 
@@ -209,6 +210,13 @@ quarantine_changes = Table(
         nullable=False,
         server_default=true(),
         comment="False: issues of its tests are still to be opened or closed",
+    ),
+    Column(
+        "refusals",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="How often the forge refused to open or close them",
     ),
     Index(None, "repository", "state"),
 )
