@@ -114,8 +114,9 @@ class ResultActivities:
         pruned = self._results.prune(
             attempts_before=now - self._keeping.detail, days_before=now - self._keeping.rollup
         )
+        attempts = pruned.attempts + pruned.jobs
         return (
-            f"{runs:,} runs folded; {pruned.reports:,} reports, {pruned.attempts:,} attempts and "
+            f"{runs:,} runs folded; {pruned.reports:,} reports, {attempts:,} attempts and "
             f"{pruned.runs:,} runs were too old to keep"
         )
 

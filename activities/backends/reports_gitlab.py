@@ -32,7 +32,9 @@ from leverframe.reports.zipped import read_zipped
 _RUN = re.compile(r"(?P<pipeline>[1-9][0-9]{0,17})(\+[1-9][0-9]{0,17})?")
 _MOST_TIMES = 20
 """That a job is executed in one pipeline and read."""
-_ENDED = frozenset({"success", "failed", "canceled", "skipped"})
+_ENDED = frozenset({"success", "failed", "canceled", "skipped", "manual", "scheduled"})
+"""The last two wait for a person or a time, maybe for ever: what ran has ended all the same."""
+_LISTED = ({"scope": "finished"}, {"status": "manual"}, {"status": "scheduled"})
 
 
 class GitlabReports:
@@ -73,14 +75,15 @@ class GitlabReports:
         if repository.name not in {*self._wanted, *self._jobs.wanted}:
             return []
         at, found = self._places.at(repository.name), list[str]()
-        asked = {"updated_after": since.isoformat(), "scope": "finished", "order_by": "updated_at"}
-        for told in self._account.pages(
-            Pipeline, f"{at.url}/pipelines", f"read the pipelines of {at.key}", asked
-        ):
-            if told.source != "external":
-                last = self._jobs.last(at, told.id)
-                found.append(str(told.id) if last is None else f"{told.id}+{last}")
-        return found
+        for which in _LISTED:
+            asked = {"updated_after": since.isoformat(), "order_by": "updated_at", **which}
+            for told in self._account.pages(
+                Pipeline, f"{at.url}/pipelines", f"read the pipelines of {at.key}", asked
+            ):
+                if told.source != "external":
+                    last = self._jobs.last(at, told.id)
+                    found.append(str(told.id) if last is None else f"{told.id}+{last}")
+        return list(dict.fromkeys(found))
 
     def fetch(self, repository: Repository, run: FoundRun) -> Iterator[Fetched]:
         """See `ForgeReports.fetch`; a place is a job, or the pipeline."""

@@ -42,6 +42,8 @@ MAX_KEY = 200
 
 _PIPELINE = "Pipeline Hook"
 _ENDED = frozenset({"success", "failed", "canceled", "skipped"})
+_WAITS = frozenset({"manual", "scheduled"})
+"""For a person or a time, maybe for ever: what ran has ended all the same."""
 
 
 class _Part(BaseModel):
@@ -99,12 +101,13 @@ class GitlabWebhook:
         repository = self._repositories.get(event.project.path_with_namespace.lower())
         if repository is None:
             return self._let_go("project")
-        kind = request.headers.get("x-gitlab-event", "")
+        kind, pipeline = request.headers.get("x-gitlab-event", ""), event.object_attributes
+        ended = kind == _PIPELINE and pipeline.status in _ENDED | _WAITS and pipeline.id > 0
+        if ended and self._fetches.wants(repository.name):
+            await self._fetches.fetch(repository.name, pipeline_run(pipeline.id, payload))
         reason = _reason(kind, event, repository.target)
         if reason is None:
             return self._let_go("event")
-        if kind == _PIPELINE and self._fetches.wants(repository.name) and event.object_attributes.id > 0:
-            await self._fetches.fetch(repository.name, pipeline_run(event.object_attributes.id, payload))
         await look(self._client, repository, reason, _delivery(request, body))
         self._counters.accepted()
         return JSONResponse({"detail": "the train looks again"})

@@ -270,6 +270,18 @@ async def test_a_pipeline_that_goes_on_and_ends_again_is_fetched_again_under_the
     assert names == [f"{pipeline.id}+{pipeline.jobs[1].id}", f"{pipeline.id}+{slow.id}"]
 
 
+async def test_a_pipeline_that_waits_for_a_person_is_fetched_and_moves_no_train(
+    env: WorkflowEnvironment, train: "WorkflowHandle[Any, Any]", tmp_path: Path
+) -> None:
+    door = Door(settings(tmp_path, tests={"jobs": {"shop": ["*"]}}), env.client, train)
+    payload = PIPELINE | {"object_attributes": PIPELINE["object_attributes"] | {"id": 41, "status": "manual"}}
+    assert (await door.send(payload)).status_code == 200
+    handle = env.client.get_workflow_handle("reports/shop/41")
+    assert (await handle.describe()).workflow_type == "ReportFetchWorkflow"
+    await handle.terminate()
+    assert await door.looks() == []
+
+
 @pytest.mark.parametrize(
     "builds",
     [

@@ -249,6 +249,19 @@ class TestPipelines:
         assert (flaky.flaky_runs, flaky.lost_ms, flaky.waited_ms) == (1, 120_000, 29 * 60_000)
         assert forge.health().ok
 
+    def test_a_pipeline_that_waits_for_a_person_is_read_as_far_as_it_ran(self, gitlab: FakeGitlab) -> None:
+        pipeline = gitlab.shop.pipeline(SHA, "work")
+        deploy = waits(gitlab, pipeline, "deploy", blocks=True)
+        for job in pipeline.jobs[:2]:
+            ends(gitlab, pipeline, job, "success", began=BEGAN, ended=BEGAN + MINUTE)
+        assert pipeline.status == "manual"
+        forge = reports_on_gitlab(gitlab, jobs=("*",), reports=False)
+        (first,) = forge.ended(SHOP, BEGAN)
+        assert [name for _, name, _, _ in told(jobs_of(forge, first))] == ["unit", "lint"]
+        ends(gitlab, pipeline, deploy, "success", began=LATER, ended=LATER + MINUTE)
+        (last,) = forge.ended(SHOP, BEGAN)
+        assert (first != last, len(told(jobs_of(forge, last)))) == (True, 3)
+
     def test_only_wanted_jobs_of_repositories_that_want_them(self, gitlab: FakeGitlab) -> None:
         pipeline = gitlab.shop.pipeline(SHA, "work")
         gitlab.finish(pipeline)

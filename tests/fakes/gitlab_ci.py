@@ -49,6 +49,7 @@ class _Ci:
             for each in reversed(at.pipelines)
             if (wanted is None or each.sha == wanted[0])
             and (query.get("scope") != ["finished"] or each.status in _ENDED)
+            and query.get("status", [each.status]) == [each.status]
             and (document := documents.pipeline(at, each))
             and datetime.fromisoformat(document["updated_at"]) >= datetime.fromisoformat(after)
         ]
@@ -171,9 +172,9 @@ def again(gitlab: "FakeGitlab", made: PipelineState, job: JobState) -> JobState:
     return _Ci(gitlab)._again(gitlab.shop, made, job)
 
 
-def waits(gitlab: "FakeGitlab", made: PipelineState, name: str) -> JobState:
-    """The shop's pipeline has a manual job, which keeps it from nothing."""
-    made.jobs.append(JobState(next(gitlab.shop.ids), name, "manual", allow_failure=True))
+def waits(gitlab: "FakeGitlab", made: PipelineState, name: str, *, blocks: bool = False) -> JobState:
+    """The shop's pipeline has a manual job, which may keep it from its end."""
+    made.jobs.append(JobState(next(gitlab.shop.ids), name, "manual", allow_failure=not blocks))
     return made.jobs[-1]
 
 
@@ -183,8 +184,9 @@ def ends(
     """A job was executed, and the shop's pipeline ends if it was the last one to wait for."""
     job.status, job.began, job.ended = status, began, ended
     latest = [one.status for one in made.jobs if not one.retried]
+    blocked = any(one.status == "manual" and not one.allow_failure for one in made.jobs)
     if not {"running", "created"} & set(latest):
-        made.status = "failed" if "failed" in latest else "success"
+        made.status = "failed" if "failed" in latest else "manual" if blocked else "success"
 
 
 def hook(made: PipelineState, *, project: str = "acme/shop") -> Json:

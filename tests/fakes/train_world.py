@@ -80,7 +80,7 @@ class Yard:
     ) -> AsyncIterator[None]:
         """The worker that holds the train. With nothing cached, every step replays what came before."""
         repositories = {self.name: self.repository}
-        forge = ForgeActivities(self.changes, self.track, repositories)
+        forge = ForgeActivities(self.changes, self.track, repositories, jobs=self.reports)
         train = TrainActivities(self.changes, self.track, repositories)
         native = NativeActivities(self.changes, self.track, repositories, queue=self.queue)
         reports = CarReportActivities(self.reports, repositories, self.left_reports)

@@ -30,6 +30,7 @@ from leverframe.settings import (
     TerraformCloudSettings,
     TerraformSettings,
 )
+from leverframe.settings_gateway import ReportsSettings
 from tests.fakes.github_setup import declared as a_repository
 
 
@@ -181,6 +182,18 @@ async def test_the_hands_take_in_reports_of_cars_and_of_the_forge(settings: Sett
     client = await connect(settings, lazy=True)
     names = {activity_name(each) for each in crews.hands_activities(settings, client)}
     assert {"take_in_reports", "fetch_reports"} <= names
+
+
+@pytest.mark.parametrize("kind", ["fetch", "jobs"])
+@pytest.mark.parametrize(("repository", "why"), [("shop", "there is no forge"), ("gone", "is not declared")])
+def test_what_is_fetched_needs_a_forge_and_a_declared_repository(
+    settings: Settings, kind: str, repository: str, why: str
+) -> None:
+    tests = ReportsSettings.model_validate({kind: {repository: ["*"]}})
+    gateway = settings.gateway.model_copy(update={"tests": tests})
+    wanted = settings.model_copy(update={"gateway": gateway, "repositories": (a_repository("shop"),)})
+    with pytest.raises(BadConfiguration, match=why):
+        forges.build_forge_reports(wanted)
 
 
 def test_dev_can_be_applied_healed_and_compared(settings: Settings) -> None:
