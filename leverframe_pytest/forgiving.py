@@ -47,6 +47,8 @@ class _UnderWay:
         self.repeating = False
         self.withheld: pytest.TestReport | None = None
         """The last failure that is forgiven if a pass follows."""
+        self.here: pytest.TestReport | None = None
+        """The same, if it is of the present execution."""
         self.strange: pytest.TestReport | None = None
         """Another failure, after which a rerun plugin ran the test again."""
         self.counted = False
@@ -69,6 +71,7 @@ class _UnderWay:
         """Each execution begins with its setup, also those of rerun plugins."""
         if report.when == "setup":
             self.failed = self.called = False
+            self.here = None
             self.left -= self.repeating
         if report.failed or ran_again(report):
             self.failed = True
@@ -133,10 +136,14 @@ class Forgiver:
         if report.failed:
             self._judge(report, now)
         if now is not None and now.withheld is not None and report.when == "teardown":
-            if now.failed:
+            if now.here is not None:
                 # JUnit files keep no failure of a test that is executed again, but properties.
-                text = now.withheld.longreprtext[-_LONGEST_PROPERTY:]
-                report.user_properties.append(("quarantined_failure", text))
+                text = now.here.longreprtext[-_LONGEST_PROPERTY:]
+                signature = getattr(now.here, SIGNATURE)
+                report.user_properties += [
+                    ("quarantined_failure", text),
+                    ("quarantined_signature", signature),
+                ]
             elif now.passed and not now.counted and now.strange is None:
                 setattr(report, FORGIVEN, getattr(now.withheld, SIGNATURE))
         if hasattr(report, FORGIVEN):  # here, or by the worker that it ran on
@@ -152,7 +159,7 @@ class Forgiver:
         elif now is not None:
             setattr(report, AGAIN, True)
             report.outcome = "rerun"  # type: ignore[assignment]  # as rerun plugins call it
-            now.withheld = report
+            now.withheld = now.here = report
 
     def _why_not(self, report: pytest.TestReport, now: _UnderWay | None) -> str:
         """Why the failure counts; empty if the test is executed again."""

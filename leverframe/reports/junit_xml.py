@@ -45,6 +45,8 @@ _PROBLEMS = frozenset(
 )
 _FORGIVEN = "quarantined_failure"
 """The property in which our pytest plugin keeps the text of a failure that it forgave."""
+_FORGIVEN_FOR = "quarantined_signature"
+"""The one after it, with the failure's signature, which is made of less than the text."""
 _MARKERS = "leverframe_markers"
 """The property in which whoever writes the file may tell the marks of a test, parted by commas."""
 _MANY = ("",) * (MOST_MARKERS + 1)
@@ -195,7 +197,10 @@ class _Reading:
         elif element == "skipped":
             self._skipped = True
         elif element == "property" and attributes.get("name") == _FORGIVEN:
-            self._problems.append(Problem("failure", "", "", attributes.get("value", "")))
+            self._problems.append(Problem(_FORGIVEN, "", "", attributes.get("value", "")))
+        elif element == "property" and attributes.get("name") == _FORGIVEN_FOR:
+            if self._problems and self._problems[-1].element == _FORGIVEN:
+                self._problems[-1] = Problem(_FORGIVEN, "", "", attributes.get("value", ""))
         elif element == "property" and attributes.get("name") == _MARKERS:
             told = attributes.get("value", "").split(",", MOST_MARKERS)
             names = [name for name in map(str.strip, told) if name] if len(told) <= MOST_MARKERS else _MANY
@@ -272,7 +277,7 @@ def _instant(text: str) -> datetime | None:
 
 def _counted(problems: list[Problem]) -> int:
     """As how many failures a case may be counted by its suite: Surefire counts each rerun of it, too."""
-    again = [problem for problem in problems if problem.element not in ("failure", "error")]
+    again = [problem for problem in problems if problem.element.startswith(("flaky", "rerun"))]
     return len(again) + (len(again) < len(problems))
 
 

@@ -1,7 +1,11 @@
 """A quarantined failure is forgiven by a pass alone, in real runs of pytest."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from leverframe.reports.facts import Facts
+from leverframe.reports.reading import read
 from leverframe_pytest import forgiving
 from tests.unit.pytest_plugin.suites import (
     DATABASE,
@@ -30,6 +34,29 @@ def test_a_quarantined_failure_is_forgiven_once_the_test_passes_and_every_attemp
     assert "TimeoutError: not yet" in (pytester.path / "junit.xml").read_text()
     told = [(row["outcome"], row["quarantined"]) for row in attempts(pytester) if row["test"] == LUCKY]
     assert told == [("fail", True), ("pass", False)]
+
+
+def test_a_junit_file_tells_the_same_attempts_with_the_same_signatures_as_our_lines(
+    pytester: pytest.Pytester,
+) -> None:
+    found = known(pytester)
+    quarantine(pytester, {LUCKY: found[LUCKY], USD: found[USD]})
+    # One passes when it is executed again, one fails in another way, and one is not quarantined.
+    pytester.makepyfile(
+        test_shop=SUITE.replace("tries =", "rates = itertools.count()\n    tries =").replace(
+            'f"no rate for {currency} after 12 ms"',
+            'f"no rate for {currency} after 12 ms" if next(rates) == 0 else "no rates"',
+        )
+    )
+    ran(pytester, "--junitxml=junit.xml", "-o", "junit_family=xunit1")
+    facts = Facts(repository="shop", source="upload", run="7", sha="c0ffee")
+    lines, junit = (
+        read((pytester.path / name).read_bytes(), facts, now=datetime.now(UTC))
+        for name in ("out.jsonl", "junit.xml")
+    )
+    told = [(one.test, one.attempt, one.outcome == "pass", one.fingerprint) for one in lines.attempts]
+    assert {(LUCKY, 2, True, ""), (USD, 1, False, found[USD])} < set(told)
+    assert [(one.test, one.attempt, one.outcome == "pass", one.fingerprint) for one in junit.attempts] == told
 
 
 def test_a_quarantined_test_that_never_passes_is_broken_and_stays_red(pytester: pytest.Pytester) -> None:

@@ -8,6 +8,7 @@ from leverframe.model.errors import BadInput
 from leverframe.model.test_reports import MOST_ATTEMPT, MOST_TEST, Report
 from leverframe.reports.facts import Facts
 from leverframe.reports.reading import read
+from leverframe_pytest.signatures import fingerprint
 
 NOW = datetime(2026, 11, 29, 18, 30, tzinfo=UTC)
 FACTS = Facts(repository="shop", source="upload", run="77", sha="1f0c" * 10, branch="main", job="unit")
@@ -144,7 +145,20 @@ def test_a_failure_that_our_plugin_forgave_has_failed_all_the_same() -> None:
 </testsuite>"""
     )
     assert seen(report) == [("tests/test_a.py::test_x", 1, "fail")]
-    assert len(report.attempts[0].fingerprint) == 16
+    assert report.attempts[0].fingerprint == fingerprint("boom")
+
+
+def test_the_signature_of_a_forgiven_failure_is_the_one_that_our_plugin_tells_and_of_no_other_failure() -> (
+    None
+):
+    told = '<property name="quarantined_signature" value="57d61a55876d7f88"/>'
+    forgiven, failed, stray = (
+        read_text(f'<testsuite name="pytest"><testcase name="x"><p>{first}{told}</p></testcase></testsuite>')
+        for first in ('<property name="quarantined_failure" value="boom"/>', "</p><failure/><p>", "")
+    )
+    assert [one.fingerprint for one in forgiven.attempts] == ["57d61a55876d7f88"]
+    assert [(one.outcome, one.fingerprint) for one in failed.attempts] == [("fail", "")]
+    assert [(one.outcome, one.fingerprint) for one in stray.attempts] == [("pass", "")]
 
 
 def test_a_property_may_tell_the_marks_of_a_test() -> None:
