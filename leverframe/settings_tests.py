@@ -12,7 +12,7 @@ class TestSettings(Section):
     """A run is folded when its newest report is so old: longer than its slowest job takes after the others.
     A report that comes later adds the tests that the run did not have."""
     detail_days: int = Field(default=90, ge=1, le=3_650)
-    """Of single attempts of tests that failed, and of what reports there were."""
+    """Of single attempts of tests that failed, of attempts of CI's jobs, and of what reports there were."""
     rollup_days: int = Field(default=400, ge=1, le=3_650)
     """Of counts by test and day, of runs, and of when tests were quarantined."""
 
