@@ -27,6 +27,8 @@ _MOST_REPORTS = 10_000
 _MOST_SHOWN = 5
 _ONLY = "LEVERFRAME_ONLY"
 """Names the tests that are executed, also where the environment asks for nothing else than them."""
+_LONGEST_ONLY = 100_000
+"""Characters; Linux takes 128 KiB. Without the names the whole command runs, which tells as much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,8 @@ def _execution(
 ) -> Execution:
     """One execution, written down. `only`: the tests that a further one is wanted for."""
     before = {path: path.stat().st_mtime_ns for path in _found(results)}
-    code = _executed(command, {**os.environ, _ONLY: json.dumps(only)} if only else None)
+    names = json.dumps(only or [])
+    code = _executed(command, {_ONLY: names} if only and len(names) <= _LONGEST_ONLY else {})
     new = [path for path in _found(results) if path.stat().st_mtime_ns != before.get(path)]
     new.sort(key=lambda path: path.stat().st_mtime_ns)
     from leverframe.reports.forgiving import by_test  # noqa: PLC0415 - loads when the tests are over
@@ -159,10 +162,10 @@ def _execution(
     return Execution(code=code, attempts=attempts, troubles=troubles)
 
 
-def _executed(command: list[str], environment: dict[str, str] | None) -> int:
+def _executed(command: list[str], more: dict[str, str]) -> int:
     """The command's exit code. An interrupt goes to it, too, and it decides."""
     try:
-        process = subprocess.Popen(command, env=environment)
+        process = subprocess.Popen(command, env={**os.environ, **more})
     except OSError as error:
         raise BadInput(f"{command[0]} can't be run: {error.strerror or error}") from error
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -287,6 +287,28 @@ def test_a_run_of_single_tests_forgives_nothing(here: Path, monkeypatch: pytest.
     assert asked(here) == ['["cart::pays"]']
 
 
+def test_more_names_than_a_variable_holds_let_the_whole_command_run(here: Path) -> None:
+    names = [f"cart::{'x' * 1_000}{number}" for number in range(200)]
+    (here / PLACE).write_text(write({name: entry(test=name) for name in names}))
+    failed, passed = (
+        suite(*(case.replace("pays", name.removeprefix("cart::")) for name in names))
+        for case in (FLAKY, PASSES)
+    )
+    (here / "failed.xml").write_text(failed)
+    (here / "passed.xml").write_text(passed)
+    script = """
+import os, pathlib, shutil
+first = not pathlib.Path("junit.xml").exists()
+shutil.copy("failed.xml" if first else "passed.xml", "junit.xml")
+raise SystemExit(1 if first else 3 * ("LEVERFRAME_ONLY" in os.environ))
+"""
+    arguments = ["--again", "--results", "junit.xml", "--out", "results.jsonl"]
+    result = CliRunner().invoke(app, ["tests", "run", *arguments, "--", sys.executable, "-c", script])
+    assert result.exit_code == 0, result.output
+    assert "and 195 more" in result.output
+    assert result.output.count("FORGIVEN") == 200
+
+
 def test_again_without_a_place_for_the_attempts_is_bad_input(here: Path) -> None:
     result = CliRunner().invoke(app, ["tests", "run", "--again", "--results", "x", "--", "true"])
     assert result.exit_code != 0
