@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from leverframe_pytest.quarantine import Entry
 
 _MOST_REPORTS = 10_000
-_MOST_SHOWN = 5
 _ONLY = "LEVERFRAME_ONLY"
 """Names the tests that are executed, also where the environment asks for nothing else than them."""
 _LONGEST_ONLY = 100_000
@@ -89,7 +88,7 @@ def run(
             complain(f"no further execution begins after {LONGEST_SECONDS // 60} minutes")
             break
         wanted = [failure.test for failure in found.pending]
-        say(f"AGAIN, execution {len(executions) + 1}: {_some(wanted)}")
+        say(f"AGAIN, execution {len(executions) + 1}: {', '.join(map(_shown, wanted))}")
         executions.append(_execution(command, results, codes, lines, _plain(wanted, variant)))
         found = _judged(executions, entries, today, variant, needs_pass=again)
     if code := _told(executions, found):
@@ -269,12 +268,6 @@ def _entries() -> Mapping[str, "Entry"]:
     except (OSError, UnicodeDecodeError, Unreadable) as error:
         complain(f"{PLACE} can't be used, so every failure counts: {error}")
         return {}
-
-
-def _some(tests: Collection[str]) -> str:
-    """A few names of many, for one line."""
-    shown = ", ".join(map(_shown, sorted(tests)[:_MOST_SHOWN]))
-    return shown if len(tests) <= _MOST_SHOWN else f"{shown} and {len(tests) - _MOST_SHOWN:,} more"
 
 
 def _shown(test: str) -> str:

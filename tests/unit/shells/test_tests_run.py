@@ -305,7 +305,6 @@ raise SystemExit(1 if first else 3 * ("LEVERFRAME_ONLY" in os.environ))
     arguments = ["--again", "--results", "junit.xml", "--out", "results.jsonl"]
     result = CliRunner().invoke(app, ["tests", "run", *arguments, "--", sys.executable, "-c", script])
     assert result.exit_code == 0, result.output
-    assert "and 195 more" in result.output
     assert result.output.count("FORGIVEN") == 200
 
 
