@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 
 from activities.allowances import Allowances
+from activities.artifact_keeping import ArtifactKeeping
 from activities.executions_port import NOTHING
 from activities.failures import typed_failures
 from activities.issues_port import Issues
@@ -77,14 +78,19 @@ class ResultActivities:
         allowances: Allowances | None = None,
         *,
         issues: Issues | None = None,
+        artifacts: ArtifactKeeping | None = None,
     ) -> None:
-        """Without `allowances` nothing is executed again, without `issues` no repair is tracked."""
+        """Without `allowances` nothing is executed again, without `issues` no repair is tracked.
+
+        Without `artifacts` the trees of executed commits stay.
+        """
         self._results = results
         self._track = track
         self._repositories = repositories
         self._keeping = keeping or Keeping()
         self._allowances = allowances
         self._issues = issues
+        self._artifacts = artifacts
 
     @activity.defn(name="fold_reports")
     @with_pulse
@@ -99,7 +105,7 @@ class ResultActivities:
     @with_pulse
     @typed_failures
     def tend_results(self) -> str:
-        """Fold what nobody has asked for, and forget what is too old; says what came of it.
+        """Fold what nobody has asked for, and forget what is too old, artifacts too; says what came of it.
 
         Each time another repository is the first: there may not be time for all.
         """
@@ -117,8 +123,16 @@ class ResultActivities:
         attempts = pruned.attempts + pruned.jobs
         return (
             f"{runs:,} runs folded; {pruned.reports:,} reports, {attempts:,} attempts and "
-            f"{pruned.runs:,} runs were too old to keep"
+            f"{pruned.runs:,} runs were too old to keep{self._tidied(now)}"
         )
+
+    def _tidied(self, now: datetime) -> str:
+        try:
+            removed = self._artifacts.tidy(now) if self._artifacts else 0
+        except (LeverframeError, OSError) as error:
+            activity.logger.warning("old artifacts are not removed: %s", error)
+            return ""
+        return f", and {removed:,} artifacts that nobody asks for" if removed else ""
 
     def fold(self, repository: Repository, at_most: timedelta) -> FoldSummary:
         """Fold what has settled until the time is over, but one run at least."""

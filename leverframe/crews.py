@@ -37,6 +37,7 @@ Activity = Callable[..., object]
 def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     """What the hands queue can do: all that needs a credential, and nothing that runs repository code."""
     from activities.allowances import Allowances  # noqa: PLC0415 - the activities load in workers only
+    from activities.artifact_keeping import ArtifactKeeping  # noqa: PLC0415
     from activities.audit import AuditActivities  # noqa: PLC0415
     from activities.build import BuildActivities  # noqa: PLC0415
     from activities.car_reports import CarReportActivities  # noqa: PLC0415
@@ -77,7 +78,13 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     allowances = Allowances(ports.policy_source, declared)
     issues, forge_reports = build_issues(settings), build_forge_reports(settings)
     results = ResultActivities(
-        ports.results, ports.track, declared, keeping_of(settings), allowances, issues=issues
+        ports.results,
+        ports.track,
+        declared,
+        keeping_of(settings),
+        allowances,
+        issues=issues,
+        artifacts=ArtifactKeeping(ports.builds, declared, settings.artifacts),
     )
     facts = FlakyFactsGatherer(ports.results, results, ports.track, ports.changes, declared, issues=issues)
     return _methods(

@@ -48,6 +48,15 @@ class StoreBuilds:
             )
         return known
 
+    def tars(self, repository: str) -> frozenset[str]:
+        """See `Builds.tars`."""
+        query = select(builds.c.sha).where(builds.c.repository == repository, builds.c.image == "")
+        try:
+            with reading(self._engine) as connection:
+                return frozenset(connection.execute(query).scalars())
+        except DBAPIError as error:
+            raise _unavailable(error) from error
+
     def health(self) -> Health:
         """How many builds are recorded."""
         try:

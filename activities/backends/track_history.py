@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from activities.artifacts import asked_for
 from activities.backends.git_process import Git
 from activities.backends.track_compose import entry, tree_of
 from activities.backends.track_receipts import receipts
@@ -195,7 +196,7 @@ def blame(git: Git, sha: str, path: str, line: int) -> str | None:
 
 
 def export(git: Git, sha: str, service: str, artifacts: Path) -> Artifact:
-    """Write `<artifacts>/<service>/<sha>.tar` once; its digest stands beside it in `sha256sum`'s format.
+    """Write `<artifacts>/<service>/<sha>.tar`, or find it; its digest is beside it in `sha256sum`'s format.
 
     The tar depends on the commit only: git's own order, the commit's time, no owner, no attributes.
 
@@ -205,12 +206,13 @@ def export(git: Git, sha: str, service: str, artifacts: Path) -> Artifact:
     """
     folder = artifacts / service
     tar, note = folder / f"{sha}.tar", folder / f"{sha}.tar.sha256"
-    if not tar.exists():
-        with writing_to(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            _build(git, sha, tar, note)
-    digest = _digest(tar)
-    if note.read_text() != f"{digest}  {tar.name}\n":
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with asked_for(tar):
+            if not tar.exists():
+                _build(git, sha, tar, note)
+            digest, noted = _digest(tar), note.read_text()
+    if noted != f"{digest}  {tar.name}\n":
         raise Conflict(f"the artifact {tar} is not what was built: remove it and {note.name} to build again")
     return Artifact(service=service, sha=sha, digest=f"sha256:{digest}", path=f"{service}/{tar.name}")
 

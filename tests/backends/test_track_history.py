@@ -33,7 +33,8 @@ class TestExport:
         before = path.stat()
         assert make_track("one").export(shop, sha) == one
         assert path.stat().st_ino == before.st_ino
-        assert sorted(left.name for left in path.parent.iterdir()) == [f"{sha}.tar", f"{sha}.tar.sha256"]
+        left = {each.name for each in path.parent.iterdir()}
+        assert left == {".lock", f"{sha}.tar", f"{sha}.tar.sha256"}
 
     def test_a_tar_that_was_changed_is_not_handed_out(
         self, world: GitWorld, track: GitTrack, shop: Repository, tmp_path: Path
