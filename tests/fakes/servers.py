@@ -11,6 +11,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import TimeSkipper, WorkflowEnvironment
 
+from tests.fakes.workers import NamedWorkers
 from workflows import attributes
 
 SERVER = str(Path(sys.executable).parent / "temporal")
@@ -46,6 +47,7 @@ async def skipping_server(*, tuned: Sequence[str] = ()) -> WorkflowEnvironment:
         dev_server_extra_args=[*ARGUMENTS, *_arguments(tuned)],
         search_attributes=list(attributes.ALL),
         data_converter=pydantic_data_converter,
+        plugins=[NamedWorkers()],
     )
 
 
@@ -58,6 +60,7 @@ async def _server(more: Sequence[str], port: int | None = None) -> WorkflowEnvir
         dev_server_extra_args=[*ARGUMENTS, *more],
         search_attributes=list(attributes.ALL),
         data_converter=pydantic_data_converter,
+        plugins=[NamedWorkers()],
     )
 
 
@@ -94,7 +97,9 @@ class SharedServers:
             self._running.append(await _server(named))
             self._free = list(NAMESPACES)
         return await self._running[-1].connect_client(
-            namespace=self._free.pop(0), data_converter=pydantic_data_converter
+            namespace=self._free.pop(0),
+            data_converter=pydantic_data_converter,
+            plugins=[NamedWorkers()],
         )
 
 

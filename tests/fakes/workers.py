@@ -2,18 +2,30 @@
 
 import os
 
-import temporalio.worker._worker
-from temporalio.worker import WorkflowRunner
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import WorkerConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from workflows.unversioned import UnversionedRunner
 
-# Otherwise the first worker of each process reads all loaded modules again, to make a name of them. The SDK
-# takes a name for each worker alone, so this place, and no other, reaches into it: if that variable goes,
-# tests only take longer.
-temporalio.worker._worker._default_build_id = "tests"
-
 PURE = ("leverframe", "agents", "policies", "activities")
+
+
+class NamedWorkers(SimplePlugin):
+    """Names the workers of a client that are no version of a deployment.
+
+    Otherwise the first of each process reads all loaded modules again, to make a name of them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("named workers")
+
+    def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
+        """With a build id; one that has a version by its deployment can't have it."""
+        if not config.get("deployment_config"):
+            config["build_id"] = "tests"
+        return super().configure_worker(config)
+
 
 SANDBOXED = "LEVERFRAME_TEST_SANDBOXED" in os.environ
 
