@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from agents.flaky_tests.observation import OUTCOMES
 from agents.flaky_tests.replay import Row
 from leverframe.model.errors import BadInput
+from leverframe.reports.facts import unstorable
 from leverframe.reports.lines import fields_of, instant, why
 
 _MOST_TEST, _MOST_RUN, _MOST_SHA, _MOST_BRANCH = 2_000, 500, 100, 500
@@ -29,16 +30,16 @@ def rows(
             text = fields["at"]
             if text != last_text:
                 last_text, last = text, instant(text)
-            signature = fields.get("signature")
+            run = fields["run"]
             row = Row(
                 fields["test"],
-                fields["run"],
+                str(run) if type(run) is int else run,
                 fields["sha"],
                 fields["branch"],
                 fields["attempt"],
                 last,
                 fields["outcome"],
-                signature,
+                fields.get("signature"),
             )
             _check(row)
         except (KeyError, ValueError, TypeError) as error:
@@ -60,6 +61,8 @@ def _check(row: Row) -> None:
             f"test, run, sha or branch is longer than {_MOST_TEST}, {_MOST_RUN}, {_MOST_SHA} or "
             f"{_MOST_BRANCH} characters"
         )
+    if not test.isascii() and unstorable(test):
+        raise ValueError("test has characters that can't be stored")
     if type(attempt) is not int or not 0 <= attempt <= _MOST_ATTEMPTS:
         raise ValueError(f"attempt must be a whole number from 0 to {_MOST_ATTEMPTS}")
     if outcome not in OUTCOMES:

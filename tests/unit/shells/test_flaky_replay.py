@@ -107,6 +107,7 @@ def test_the_order_of_the_lines_and_how_they_are_written_make_no_difference(tmp_
     in_india = [{**row, "at": _elsewhere(row["at"]), "more": {"than": "needed"}} for row in rows]
     from_zero = [{**row, "attempt": row["attempt"] - 1} for row in rows]
     of_one_name = [{**row, "run": "nightly"} for row in rows]
+    of_numbers = [{**row, "run": int(row["run"])} for row in rows]
     forms = {
         "in order": "\n".join(plain),
         "mixed": "\n".join(mixed),
@@ -116,6 +117,7 @@ def test_the_order_of_the_lines_and_how_they_are_written_make_no_difference(tmp_
         "twice": "\n".join(line for line in plain for _ in range(2)),
         "of another zone, with fields that nobody knows": "\n".join(map(json.dumps, in_india)),
         "numbered from zero": "\n".join(map(json.dumps, from_zero)),
+        "of runs with numbers": "\n".join(map(json.dumps, of_numbers)),
         "of runs that only their commits tell apart": "\n".join(map(json.dumps, of_one_name)),
     }
     said = {}
@@ -166,6 +168,8 @@ BAD = [
     (b'{"test": "' + b"x" * 1_000_001, "2: the line is longer than 1000000 bytes"),
     (json.dumps({**GOOD, "test": ""}).encode(), "2: test, run, sha and branch must be texts"),
     (json.dumps({**GOOD, "test": "x" * 2_001}).encode(), "2: test, run, sha or branch is longer than"),
+    (json.dumps({**GOOD, "test": "half \ud800"}).encode(), "2: test has characters that can't be stored"),
+    (json.dumps({**GOOD, "run": True}).encode(), "2: test, run, sha and branch must be texts"),
     (json.dumps({**GOOD, "attempt": True}).encode(), "2: attempt must be a whole number"),
     (json.dumps({**GOOD, "attempt": -1}).encode(), "2: attempt must be a whole number"),
     (json.dumps({**GOOD, "outcome": "passed"}).encode(), "2: outcome must be pass, fail, error or skip"),
