@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select, update
 
-from activities.backends import results_late
+from activities.backends import results_fold, results_late
 from activities.backends.results_store import ResultsStore
 from activities.backends.results_tables import suite_states, test_runs
 from agents.flaky_tests.gate import Gate
@@ -80,17 +80,26 @@ def test_a_late_part_of_a_run_in_trouble_is_only_counted(store: ResultsStore) ->
     assert fold_all(store, now=BEGAN + DAY) == []
 
 
-def test_an_outage_is_seen_though_each_late_part_has_little_of_it(
-    store: ResultsStore, engine: Engine
+def test_an_outage_is_seen_though_each_late_part_has_little_of_it_and_the_first_fold_of_each_dies(
+    store: ResultsStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def dying(*_: object) -> None:
+        raise RuntimeError("killed")
+
     bulk = {f"tests/bulk.py::test_{number}": "." for number in range(200)}
     tell(store, [bulk])
     shards = [bulk | flakes(0, 2), flakes(2, 4), flakes(4, 6), flakes(6, 8)]
     troubled = []
     for place, signs in enumerate(shards):
         now = BEGAN + DAY + place * HOUR
+        shard = report(signs, run="8", sha="b8", job=f"shard {place}", at=now)
+        store.keep(shard, at=now)
+        with monkeypatch.context() as killing:
+            killing.setattr(results_fold, "_mark_folded", dying)
+            with pytest.raises(RuntimeError, match="killed"):
+                fold_all(store, now=now + HOUR)
         for _ in range(2):
-            store.keep(report(signs, run="8", sha="b8", job=f"shard {place}", at=now), at=now)
+            store.keep(shard, at=now)
             troubled += [one.in_trouble for one in fold_all(store, now=now + HOUR)]
     # Two, then two more are not too much for one run; six are, and then nothing more is added to it.
     assert troubled == [False, False, True]
