@@ -1,19 +1,22 @@
-"""Quarantines that have expired: people are told on that day, with what they need to decide.
+"""Quarantines that expire: whoever asks people to renew them is woken in time, and what has expired is told.
 
 Runs on the hands queue.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from temporalio import activity
 
+from activities.entry_stories import Answer, answer
 from activities.failures import typed_failures
 from activities.pulse import with_pulse
-from activities.records_port import TestLine, TestRecords
+from activities.records_port import TestLine
+from activities.results_port import QuarantineNote, Results
 from agents.flaky_tests.quarantine_file import read
+from agents.flaky_tests.renewing import ASKED_BEFORE
 from leverframe.model.errors import BadInput
-from leverframe.model.frozen import Frozen
+from leverframe.model.frozen import Frozen, Slug
 from leverframe.model.quarantine import Quarantined
 from leverframe.model.untrusted import Untrusted
 from leverframe_pytest.quarantine import PLACE
@@ -34,12 +37,58 @@ class Notice(Frozen):
     text: str
 
 
+class Expiring(Frozen):
+    """A repository whose quarantine file has entries that expire soon, or have expired."""
+
+    repository: Slug
+    service: Slug
+    tests: int
+    day: date
+    """The first one, of those to come and those that are past."""
+    agents: tuple[Slug, ...]
+    """Whose watches look at it."""
+    ui_url: str = ""
+
+
+_ANSWERS: Mapping[Answer, str] = {
+    "asked": "people were asked whether to renew it; `leverframe approvals list` has what is open",
+    "declined": "a person decided not to renew it",
+    "on its way": "a merge request that renews it is open",
+}
+
+
 class FlakyExpiry:
     """Reads the store: the quarantine files as they were seen last, and what is known of their tests."""
 
-    def __init__(self, records: TestRecords, repositories: Iterable[str]) -> None:
+    def __init__(
+        self, records: Results, services: Mapping[str, str], *, agents: Sequence[str] = (), ui_url: str = ""
+    ) -> None:
+        """`services`: of each repository. `agents`: who is on and looks at their tests."""
         self._records = records
-        self._repositories = tuple(repositories)
+        self._services = services
+        self._agents = tuple(agents)
+        self._ui_url = ui_url
+
+    @activity.defn(name="expiring_quarantines")
+    @typed_failures
+    @with_pulse
+    def expiring(self) -> list[Expiring]:
+        """Where somebody has to look, since nothing else need happen there. Raises Unavailable."""
+        until = datetime.now(UTC).date() + ASKED_BEFORE
+        found = list[Expiring]()
+        for repository, service in self._services.items() if self._agents else ():
+            days = [one.expires for one in self._entries(repository) if one.expires <= until]
+            if days:
+                one = Expiring(
+                    repository=repository,
+                    service=service,
+                    tests=len(days),
+                    day=min(days),
+                    agents=self._agents,
+                    ui_url=self._ui_url,
+                )
+                found.append(one)
+        return found
 
     @activity.defn(name="expired_quarantines")
     @typed_failures
@@ -54,12 +103,13 @@ class FlakyExpiry:
     def of(self, today: date) -> list[Notice]:
         """As `expired`, on any day: the newest first, so that what was told already keeps none away."""
         notices = list[tuple[date, Notice]]()
-        for repository in self._repositories:
+        for repository in self._services:
             gone = [one for one in self._entries(repository) if today - MADE_UP_FOR < one.expires <= today]
+            notes = self._records.notes(repository) if gone else ()
             for day in sorted({one.expires for one in gone}):
                 entries = [one for one in gone if one.expires == day]
                 known = [self._known(repository, one) for one in entries[:NAMED]]
-                text = told(repository, day, entries, known)
+                text = told(repository, day, entries, known, notes)
                 notices.append((day, Notice(key=f"quarantine-expired/{repository}/{day}", text=text)))
         notices.sort(key=lambda each: each[0], reverse=True)
         return [notice for _, notice in notices[:MOST]]
@@ -77,20 +127,28 @@ class FlakyExpiry:
         return story.line if story else None
 
 
-def told(repository: str, day: date, entries: Sequence[Quarantined], known: Sequence[TestLine | None]) -> str:
+def told(
+    repository: str,
+    day: date,
+    entries: Sequence[Quarantined],
+    known: Sequence[TestLine | None],
+    notes: Sequence[QuarantineNote] = (),
+) -> str:
     """Plain text, a paragraph for each test. `known`: of the first entries, what the reports say."""
     count = f"{len(entries):,} test" + ("" if len(entries) == 1 else "s")
     head = (
         f"The quarantine of {count} of {repository} expired on {day}: such a failure fails builds again. "
-        f"Repair or delete the test, or renew its entry in {PLACE} by a merge request."
+        f"Repair or delete the test; to go on, its entry in {PLACE} has to be renewed by a merge request."
     )
-    paragraphs = [_told(entry, line) for entry, line in zip(entries, known, strict=False)]
+    paragraphs = [
+        _told(entry, line, answer(entry, notes)) for entry, line in zip(entries, known, strict=False)
+    ]
     if len(entries) > len(known):
         paragraphs.append(f"and {len(entries) - len(known):,} more: leverframe flaky list")
     return "\n\n".join([head, *paragraphs])
 
 
-def _told(entry: Quarantined, line: TestLine | None) -> str:
+def _told(entry: Quarantined, line: TestLine | None, answered: Answer | None) -> str:
     # Whoever may change the file may have written anything there.
     written = Untrusted(entry.evidence)
     now = (
@@ -101,6 +159,7 @@ def _told(entry: Quarantined, line: TestLine | None) -> str:
     lines = [
         f"{entry.test.for_terminal(160)}, {entry.owner}, quarantined since {entry.since}",
         now,
+        _ANSWERS[answered] if answered else "",
         entry.link,
     ]
     return "\n".join(one for one in lines if one)

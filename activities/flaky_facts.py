@@ -1,14 +1,18 @@
 """Facts about a repository's flaky tests: the store's evidence, the quarantine file, and our own changes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import TypedDict
 
 from activities.code_owners import CodeOwners, code_owners
+from activities.entry_stories import entry_stories
 from activities.investigate import suffixes
 from activities.issues_port import Issues
 from activities.ports import Changes
-from activities.results_port import ChangeState, KnownTest, QuarantineNote, Results
+from activities.quarantining import amended
+from activities.results_port import AmendedEntry, ChangeState, KnownTest, QuarantineNote, Results
 from activities.test_places import MOST_FILES, TestPlaces, the_only
 from activities.test_results import BOUNDS, WITH_FACTS, ResultActivities
 from activities.track_port import Track
@@ -36,6 +40,12 @@ MISSED = 20
 GONE_FOR = timedelta(days=2)
 
 _STATES: Mapping[str, ChangeState] = {"open": "open", "closed": "rejected"}
+
+
+class _Differences(TypedDict):
+    enter: tuple[str, ...]
+    leave: tuple[str, ...]
+    amend: tuple[AmendedEntry, ...]
 
 
 class FlakyFactsGatherer:
@@ -73,13 +83,19 @@ class FlakyFactsGatherer:
         self._folding.fold(repository, WITH_FACTS)
         tip, now = self._track.tip(repository), datetime.now(UTC)
         file = self._file(repository, tip)
+        self._results.note_named(repository.name, [test.stored() for test in file.tests()], now)
         notes = self._notes(repository, file)
         return FlakyFacts(
             tests=self._results.suite(repository.name).tests,
             file=file,
             findings=tuple(self._findings(repository, tip, file, now))[:MOST_FINDINGS],
             in_flight=_tests(
-                (test for one in notes if one.state == "open" for test in (*one.enter, *one.leave)),
+                (
+                    test
+                    for one in notes
+                    if one.state == "open"
+                    for test in (*one.enter, *one.leave, *(entry.test for entry in one.amend))
+                ),
                 MOST_IN_FLIGHT,
             ),
             rejected=_tests(
@@ -87,6 +103,7 @@ class FlakyFactsGatherer:
                 MOST_REJECTED,
             ),
             added_today=sum(entry.since == now.date() for entry in file.entries),
+            stories=entry_stories(file, notes),
         )
 
     def _file(self, repository: Repository, sha: str) -> QuarantineFile:
@@ -103,13 +120,40 @@ class FlakyFactsGatherer:
         listed = {test.stored() for test in file.tests()}
         owners, found = code_owners(self._track, repository, tip), list[FlakyFinding]()
         places = cache(lambda: self._places(repository, tip))
-        for known in self._results.known(repository.name, listed):
+        tests = self._results.known(repository.name, listed)
+        unhealed = self._unhealed(repository, [one for one in tests if one.test not in listed], now)
+        for known in tests:
             path = self._path(repository, tip, known, places)
             one = self._finding(known, path, now, listed=known.test in listed)
             if one is not None:
-                placed = _placed(one, path, owners).model_copy(update={"markers": known.markers})
-                found.append(placed.model_copy(update={"link": self._link(repository, placed.test)}))
+                told = {
+                    "markers": known.markers,
+                    "link": self._link(repository, one.test),
+                    "unhealed": known.test in unhealed,
+                }
+                found.append(_placed(one, path, owners).model_copy(update=told))
         return sorted(found, key=lambda one: (one.test.stored() not in listed, -one.strength))
+
+    def _unhealed(self, repository: Repository, tests: Sequence[KnownTest], now: datetime) -> set[str]:
+        """Those that the file named since the detector began, or took up again, to quarantine them.
+
+        Why they are in it no more makes no difference: it expired, or a person took it out.
+        """
+        since = {
+            one.test: one.history.quarantine.at
+            for one in tests
+            if one.history is not None and one.history.quarantine is not None
+        }
+        named = {
+            test: at
+            for test, at in self._results.named_at(repository.name, list(since)).items()
+            if at >= since[test]
+        }
+        if not named:
+            return set()
+        happened = self._results.happened(repository.name, since=min(since[test] for test in named), now=now)
+        again = {one.test: one.at for one in happened if one.what == "masked"}
+        return {test for test, at in named.items() if at >= again.get(test, at)}
 
     def _link(self, repository: Repository, test: Untrusted) -> str:
         """Where the repair of the test is tracked once it is quarantined."""
@@ -177,21 +221,32 @@ class FlakyFactsGatherer:
     ) -> QuarantineNote | None:
         """None for a change that is over and was never noted, or whose file can't be read."""
         state = _STATES.get(change.state, "over")
-        if kept is not None:
-            enter, leave = kept.enter, kept.leave
-        elif state == "over":
+        if kept is None and state == "over":
             return None
-        else:
+        if kept is None:
             try:
-                there = self._file(repository, change.head).tests()
+                there = self._file(repository, change.head)
             except BadInput:
                 return None
-            here = file.tests()
-            enter = tuple(sorted(test.stored() for test in there - here))
-            leave = tuple(sorted(test.stored() for test in here - there))
-        return QuarantineNote(
-            change=change.id, state=state, enter=enter, leave=leave, opened_at=change.opened_at
-        )
+            return QuarantineNote(
+                change=change.id, state=state, opened_at=change.opened_at, **_differences(file, there)
+            )
+        return replace(kept, state=state, opened_at=change.opened_at)
+
+
+def _differences(here: QuarantineFile, there: QuarantineFile) -> _Differences:
+    """What a change does to the file, by how its own differs."""
+    known, made = here.tests(), there.tests()
+    was = {entry.test: entry for entry in here.entries}
+    return _Differences(
+        enter=tuple(sorted(test.stored() for test in made - known)),
+        leave=tuple(sorted(test.stored() for test in known - made)),
+        amend=tuple(
+            amended(was[entry.test], entry)
+            for entry in there.entries
+            if entry.test in was and was[entry.test] != entry
+        ),
+    )
 
 
 def _deleted(known: KnownTest, path: str | None, now: datetime) -> str:

@@ -4,7 +4,7 @@ What an agent does takes the `Reservation` for exactly that; branches are named 
 what it did before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -16,7 +16,7 @@ from activities.ports import Changes
 from activities.pulse import with_pulse
 from activities.repair_tracking import track
 from activities.reserved import effect_of, patch_of, run_message
-from activities.results_port import ChangeState, QuarantineNote
+from activities.results_port import AmendedEntry, ChangeState, QuarantineNote
 from activities.track_port import Track
 from agents.flaky_tests.quarantine_file import edited, holds
 from leverframe.model.changes import Author, Change, ChangeSpec
@@ -25,6 +25,7 @@ from leverframe.model.errors import LeverframeError, NotFound, Refused, Unavaila
 from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.ids import quarantine_branch
 from leverframe.model.proposals import ChangeQuarantine
+from leverframe.model.quarantine import Quarantined
 from leverframe.model.topology import Repository
 from leverframe_pytest.quarantine import PLACE
 from policies.decision import Reservation
@@ -41,13 +42,14 @@ class QuarantineRequest(Frozen):
 
 
 class Ended(Frozen):
-    """How a change of a quarantine file ended, for whoever proposes the next one."""
+    """How far a change of a quarantine file came, for whoever proposes the next one."""
 
     repository: Slug
     change: str
     """The merge request; the reservation's id where none was opened."""
-    state: Literal["over", "rejected"]
-    """`rejected`: by a person, so that none of its tests is ever proposed again."""
+    state: Literal["over", "rejected", "asked"]
+    """`rejected`: by a person, so that nothing of it is ever proposed again. `asked`: people are about to be
+    asked whether quarantines go on, and are not asked about the same days again, whatever comes of it."""
     effect: ChangeQuarantine
     at: Instant
 
@@ -60,6 +62,10 @@ class Remembers(Protocol):
         ...
 
     def note_tracking(self, repository: str, change: str, *, tracked: bool) -> None:
+        """As `activities.results_port.RunFolds` says."""
+        ...
+
+    def note_named(self, repository: str, named: Collection[str], at: datetime) -> None:
         """As `activities.results_port.RunFolds` says."""
         ...
 
@@ -95,7 +101,11 @@ class QuarantineActivities:
         effect = effect_of(reservation, ChangeQuarantine)
         repository = self._repository(effect, reservation.repository)
         branch = quarantine_branch(reservation.id)
-        counts = f"{len(effect.enter)} tests enter, {len(effect.leave)} leave."
+        counts = (
+            f"{len(effect.amend)} entries change."
+            if effect.amend and not effect.enter and not effect.leave
+            else f"{len(effect.enter)} tests enter, {len(effect.leave)} leave."
+        )
         head = self._track.file_branch(
             repository,
             path=PLACE,
@@ -124,7 +134,7 @@ class QuarantineActivities:
     @typed_failures
     @with_pulse
     def holds(self, repository: str, sha: str, effect: ChangeQuarantine) -> bool:
-        """Whether the commit's file names every test that enters, and none that leaves.
+        """Whether the commit's file names every test that enters and none that leaves, and has the changes.
 
         Raises BadInput for a file that can't be read, which quarantines nothing.
         """
@@ -148,7 +158,8 @@ class QuarantineActivities:
         if ended.state != "over":
             return
         self._memory.note_tracking(repository, ended.change, tracked=False)
-        entered = [entering.entry for entering in effect.enter]
+        self._memory.note_named(repository, [one.entry.test.stored() for one in effect.written], ended.at)
+        entered = [one.entry for one in effect.written]
         try:
             track(self._issues, repository, ended.change, entered=entered, left=effect.leave)
         except LeverframeError as error:
@@ -167,6 +178,7 @@ class QuarantineActivities:
             enter=tuple(one.entry.test.stored() for one in effect.enter),
             leave=tuple(test.stored() for test in effect.leave),
             opened_at=at,
+            amend=tuple(amended(one.was, one.entry) for one in effect.amend),
         )
         self._memory.note(repository, [note])
 
@@ -176,6 +188,16 @@ class QuarantineActivities:
         if name not in self._repositories:
             raise NotFound(f"repository {name!r} is not declared")
         return self._repositories[name]
+
+
+def amended(was: Quarantined, entry: Quarantined) -> AmendedEntry:
+    """What is remembered of an entry that changes."""
+    return AmendedEntry(
+        test=entry.test.stored(),
+        expired=was.expires,
+        expires=entry.expires,
+        masks=tuple(mask for mask in entry.masks if mask not in was.masks),
+    )
 
 
 def preview(

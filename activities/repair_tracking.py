@@ -40,7 +40,8 @@ def track(
     entered: Iterable[Quarantined],
     left: Iterable[Untrusted],
 ) -> None:
-    """An issue for each test that has entered; that of one that has left is closed. Idempotent, by the keys.
+    """An issue for each test that has entered, or whose entry has changed; that of one that has left is
+    closed. Idempotent, by the keys.
 
     Raises Unavailable, Refused, NotFound.
     """
@@ -72,7 +73,11 @@ def catch_up(issues: Issues, memory: TrackingMemory, repository: str, file: Quar
                 issues,
                 repository,
                 note.change,
-                entered=[entries[test] for name in note.enter if (test := Untrusted(name)) in entries],
+                entered=[
+                    entries[test]
+                    for name in (*note.enter, *(one.test for one in note.amend))
+                    if (test := Untrusted(name)) in entries
+                ],
                 left=[test for name in note.leave if (test := Untrusted(name)) not in entries],
             )
         except Unavailable:

@@ -1,8 +1,8 @@
 """The ports of test results: reports come in, a fold turns them into what is known of each test."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, Protocol
 
 from activities.executions_port import NOTHING, Asking, Executions
@@ -100,8 +100,21 @@ class SuiteSize:
     """Reports whose runs are not folded yet."""
 
 
-ChangeState = Literal["open", "over", "rejected"]
-"""`rejected`: a person closed it; `over`: it landed, or the train gave it up."""
+ChangeState = Literal["open", "over", "rejected", "asked"]
+"""`rejected`: a person closed it; `over`: it landed, or the train gave it up; `asked`: people are or were
+asked about it, and nothing of it was opened yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendedEntry:
+    """What a change of ours does, or would have done, to an entry that stays in the file."""
+
+    test: str
+    expired: date
+    """The expiry that it had before."""
+    expires: date
+    masks: tuple[str, ...] = ()
+    """Failures that it hides besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +126,7 @@ class QuarantineNote:
     enter: tuple[str, ...]
     leave: tuple[str, ...]
     opened_at: datetime
+    amend: tuple[AmendedEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +184,8 @@ class RunFolds(Protocol):
         ...
 
     def notes(self, repository: str) -> list[QuarantineNote]:
-        """Of changes that are open or rejected, the oldest first."""
+        """Of changes that are open, rejected or asked about, and of all that amend entries, the oldest
+        first."""
         ...
 
     def note_tracking(self, repository: str, change: str, *, tracked: bool) -> None:
@@ -189,6 +204,14 @@ class RunFolds(Protocol):
 
         Those that were refused least often first, of these the oldest; none that was refused so often.
         """
+        ...
+
+    def note_named(self, repository: str, named: Collection[str], at: datetime) -> None:
+        """Remember that the quarantine file names these tests as of then. Idempotent."""
+        ...
+
+    def named_at(self, repository: str, among: Collection[str]) -> Mapping[str, datetime]:
+        """Those of the tests that the quarantine file was ever seen to name, with when it last was."""
         ...
 
     def see_quarantine(self, repository: str, seen: QuarantineSeen) -> None:

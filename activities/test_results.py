@@ -184,13 +184,18 @@ class ResultActivities:
         # For pages and commands: who serves them may not reach git.
         seen = QuarantineSeen(sha=tip, content=content, read_at=datetime.now(UTC))
         self._results.see_quarantine(repository.name, seen)
-        if self._issues is not None:
-            self._catch_up(self._issues, repository, content)
-
-    def _catch_up(self, issues: Issues, repository: Repository, content: str) -> None:
-        """Open the issues that the forge did not take when a change landed."""
         try:
             file = read(content) if content else QuarantineFile()
+        except BadInput as error:
+            activity.logger.warning("the quarantine file of %s is none: %s", repository.name, error)
+            return
+        self._results.note_named(repository.name, [test.stored() for test in file.tests()], seen.read_at)
+        if self._issues is not None:
+            self._catch_up(self._issues, repository, file)
+
+    def _catch_up(self, issues: Issues, repository: Repository, file: QuarantineFile) -> None:
+        """Open the issues that the forge did not take when a change landed."""
+        try:
             caught = catch_up(issues, self._results, repository.name, file)
         except LeverframeError as error:
             activity.logger.warning("repairs in %s are not tracked yet: %s", repository.name, error)

@@ -18,7 +18,7 @@ from agents.flaky_tests.quarantine_file import read
 from leverframe.model.changes import Receipt
 from leverframe.model.errors import NotFound, Refused
 from leverframe.model.frozen import Frozen, Sha, Slug
-from leverframe.model.proposals import ChangeQuarantine, RollBack
+from leverframe.model.proposals import Amending, ChangeQuarantine, RollBack
 from leverframe.model.topology import Repository
 from leverframe.model.untrusted import Untrusted
 from leverframe_pytest.quarantine import LARGEST, PLACE
@@ -45,8 +45,10 @@ class Undoable(Frozen):
     """Of a roll-back: production on what it was rolled back from."""
     lifted: tuple[Untrusted, ...] = ()
     """Of a quarantine: the tests that it let in and that the target's file still names, as it named them."""
+    restored: tuple[Amending, ...] = ()
+    """Of entries that it changed and that say so still: as they were before."""
     staying: int = Field(default=0, ge=0)
-    """Entries of that file besides."""
+    """Entries of that file besides those that are lifted."""
 
 
 class UndoActivities:
@@ -84,7 +86,10 @@ class UndoActivities:
         return Undoable(landed=receipt.sha)
 
     def _lifting(self, repository: Repository, change: str, did: ChangeQuarantine) -> Undoable:
-        """The tests that it let in, out again. Those that it released need evidence to enter."""
+        """The tests that it let in, out again, and entries as they were before it changed them.
+
+        Those that it released need evidence to enter.
+        """
         landed = self._landed_as(change)
         try:
             text = self._track.read_text(
@@ -93,19 +98,25 @@ class UndoActivities:
         except NotFound:
             text = None
         there = {entry.test: entry for entry in read(text).entries} if text is not None else {}
-        still = [one.entry for one in did.enter if one.entry.test in there]
+        still = [one.entry for one in did.written if one.entry.test in there]
         if not still:
-            why = f"{PLACE} names none of them" if did.enter else "it only released some"
-            raise Refused(f"no test that {change} let in is quarantined any more, {why}: nothing to undo")
+            why = f"{PLACE} names none of them" if did.enter or did.amend else "it only released some"
+            what = "let in" if did.enter or not did.amend else "renewed or changed"
+            raise Refused(f"no test that {change} {what} is quarantined any more, {why}: nothing to undo")
         if changed := [entry.test for entry in still if there[entry.test] != entry]:
             names = ", ".join(test.for_terminal(120) for test in changed[:3])
             raise Refused(
                 f"somebody has changed what {PLACE} says of {names} since {change} landed"
                 + (f", and of {len(changed) - 3} more" if len(changed) > 3 else "")
-                + ": take them out by a merge request"
+                + (": take them out by a merge request" if did.enter else ": change them by a merge request")
             )
-        lifted = tuple(entry.test for entry in still)
-        return Undoable(landed=landed, lifted=lifted, staying=len(there) - len(lifted))
+        lifted = tuple(one.entry.test for one in did.enter if one.entry.test in there)
+        restored = tuple(
+            one.model_copy(update={"was": one.entry, "entry": one.was})
+            for one in did.amend
+            if one.entry.test in there
+        )
+        return Undoable(landed=landed, lifted=lifted, restored=restored, staying=len(there) - len(lifted))
 
     def _landed_as(self, change: str) -> str:
         found = self._changes.change(change)

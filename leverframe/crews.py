@@ -68,6 +68,8 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
     from activities.test_results import ResultActivities  # noqa: PLC0415
     from activities.train import TrainActivities  # noqa: PLC0415
     from activities.undo import UndoActivities  # noqa: PLC0415
+    from agents.registry import agent  # noqa: PLC0415
+    from leverframe.model.signals import ReportArrived  # noqa: PLC0415
 
     ports = build_ports(settings)
     declared = by_name(settings)
@@ -126,7 +128,12 @@ def hands_activities(settings: Settings, client: Client) -> list[Activity]:
         look,
         ReconcileActivities(ledger, look),
         ReportActivities(ports.audit, settings.organisation, FlakyDigest(ports.results, declared).sections),
-        FlakyExpiry(ports.results, declared),
+        FlakyExpiry(
+            ports.results,
+            {name: repository.service.name for name, repository in declared.items()},
+            agents=[name for name in settings.agents if agent(name).watches is ReportArrived],
+            ui_url=settings.temporal.ui_url,
+        ),
         AuditActivities(ports.audit),
         ChatActivities(ports.chats, settings.temporal.ui_url),
         EngineActivities(client),

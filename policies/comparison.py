@@ -124,6 +124,8 @@ def _quarantine(document: PolicyDocument, org: PolicyDocument) -> Iterator[Probl
     if own.by_itself < above.by_itself:
         message = f"by_itself has no effect: {org.file} says {above.by_itself}"
         yield warning(document, message, *path, "by_itself")
+    if own.renewals == "ask" and above.renewals == "never":
+        yield warning(document, f"renewals has no effect: {org.file} says never", *path, "renewals")
 
 
 def _limits(document: PolicyDocument, org: PolicyDocument) -> Iterator[Problem]:

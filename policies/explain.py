@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import assert_never
 
-from leverframe.model.proposals import ChangeQuarantine, Effect, FlipFlag, RevertChange, RollBack
+from leverframe.model.proposals import Amending, ChangeQuarantine, Effect, FlipFlag, RevertChange, RollBack
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Finding, Verdict
 from policies.overview import Headroom, LedgerOverview, OpenReservation, ShadowTally
@@ -44,10 +44,38 @@ def effect_words(effect: Effect) -> str:
             parts = [
                 *([f"quarantines {tests_words(len(effect.enter))}"] if effect.enter else []),
                 *([f"releases {tests_words(len(effect.leave))}"] if effect.leave else []),
+                *_amends(effect),
             ]
             return f"open a merge request in {effect.repository} that {' and '.join(parts)}"
         case _:
             assert_never(effect)
+
+
+def _amends(effect: ChangeQuarantine) -> list[str]:
+    renewed, hiding = effect.renewals, [one for one in effect.amend if one.hides]
+    restored = len(effect.amend) - len(renewed) - len(hiding)
+    until = max((one.entry.expires for one in renewed), default=None)
+    return [
+        *([f"renews the quarantine of {tests_words(len(renewed))} until {until}"] if renewed else []),
+        *([f"hides more failures of {tests_words(len(hiding))}"] if hiding else []),
+        *([f"restores the entries of {tests_words(restored)}"] if restored else []),
+    ]
+
+
+def amended_words(one: Amending) -> str:
+    """One line of plain text on an entry that changes: what somebody needs who decides on it."""
+    entry = one.entry
+    what = (
+        f"until {entry.expires}, not {one.was.expires}"
+        if entry.expires != one.was.expires
+        else f"hides {len(one.hides)} more failures until {entry.expires}"
+        if one.hides
+        else f"hides {len(one.was.masks)} failures no more, but {len(entry.masks)}"
+    )
+    age = f"quarantined since {entry.since}" + (f", renewed {one.renewed} times" if one.renewed else "")
+    evidence = Untrusted(entry.evidence).for_terminal(300)
+    told = (entry.test.for_terminal(150), what, entry.owner, age, evidence, entry.link)
+    return "; ".join(part for part in told if part)
 
 
 def tests_words(count: int) -> str:

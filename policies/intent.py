@@ -8,6 +8,7 @@ from leverframe.model.frozen import Frozen, Sha, Slug
 from leverframe.model.ids import digest
 from leverframe.model.proposals import (
     Affected,
+    Amending,
     ChangeQuarantine,
     Cost,
     Effect,
@@ -40,21 +41,41 @@ class QuarantineIntent(Frozen):
     markers: tuple[str, ...] = ()
     unmarked: int = Field(default=0, ge=0)
     """Tests that enter and whose marks nobody has told."""
+    unhealed: int = Field(default=0, ge=0)
+    """Tests that enter though their last quarantine ended before they had healed."""
+    renew: int = Field(default=0, ge=0)
+    """Entries that expire later. `paths`, `markers` and `unmarked` are of these and of those that hide more,
+    too."""
+    hide: int = Field(default=0, ge=0)
+    """Entries that hide more failures."""
+
+    @property
+    def loosens(self) -> int:
+        """Tests of which more failures are hidden, or for longer: what no rule speaks of is denied."""
+        return self.enter + self.renew + self.hide
 
     @classmethod
     def of(cls, effect: ChangeQuarantine) -> "QuarantineIntent":
         """The same for the same change, in whatever order its tests stand."""
         entries = [one.entry for one in effect.enter]
+        of = [one for one in effect.written if not isinstance(one, Amending) or one.loosens]
+        hiding = [one for one in effect.amend if one.hides]
+        weighed = [one.strength for one in effect.enter] + [one.strength for one in hiding]
+        lasting = [(entry.expires - entry.since).days for entry in entries]
+        lasting += [(one.entry.expires - one.on).days for one in effect.renewals]
         return cls(
             enter=len(effect.enter),
             leave=len(effect.leave),
             standing=effect.quarantined,
             suite=effect.tests,
-            days=max(((entry.expires - entry.since).days for entry in entries), default=0),
-            weakest=min((one.strength for one in effect.enter), default=0),
-            paths=tuple(sorted({one.path for one in effect.enter})),
-            markers=tuple(sorted({marker for one in effect.enter for marker in one.markers or ()})),
-            unmarked=sum(one.markers is None for one in effect.enter),
+            days=max(lasting, default=0),
+            weakest=min(weighed, default=0),
+            paths=tuple(sorted({one.path for one in of})),
+            markers=tuple(sorted({marker for one in of for marker in one.markers or ()})),
+            unmarked=sum(one.markers is None for one in of),
+            unhealed=sum(one.unhealed for one in effect.enter),
+            renew=len(effect.renewals),
+            hide=len(hiding),
         )
 
 

@@ -28,8 +28,8 @@ class _Place(NamedTuple):
 
 
 def unspecified(documents: Sequence[PolicyDocument], intent: Intent) -> Iterator[Finding]:
-    """What no test enters without: a required file's rule, and one's limit on how many tests a day."""
-    if not intent.tests:
+    """What no more is hidden without: a required file's rule, and one's limit on how many tests a day."""
+    if intent.quarantine is None or not intent.quarantine.loosens:
         return
     needed = required(documents)
     if not any(rule_of(rules) for rules in needed):
@@ -39,13 +39,17 @@ def unspecified(documents: Sequence[PolicyDocument], intent: Intent) -> Iterator
 
 
 def findings(document: PolicyDocument, intent: Intent) -> Iterator[Finding]:
-    """What one file says about the tests that enter. That tests leave needs no rule's leave."""
+    """What one file says about tests that enter, and entries of which more is hidden, or for longer.
+
+    That tests leave, or failures count again, needs no rule's leave.
+    """
     rule, asked = rule_of(document.rules), intent.quarantine
-    if rule is None or asked is None or not asked.enter:
+    if rule is None or asked is None or not asked.loosens:
         return
     yield from _numbers(document, rule, asked)
     yield from _denied(document, rule, asked)
-    if asked.weakest < rule.by_itself:
+    yield from _going_on(document, rule, asked)
+    if asked.enter + asked.hide and asked.weakest < rule.by_itself:
         yield _finding(
             document,
             "by_itself",
@@ -80,6 +84,7 @@ def caps(snapshot: PolicySnapshot, *, agent: str, repository: str) -> Quarantine
         days=min(rule.max_days for rule in rules),
         by_itself=max(rule.by_itself for rule in rules),
         executions_a_day=_executions(documents, rules),
+        renewals=all(rule.renewals == "ask" for rule in rules),
     )
 
 
@@ -114,7 +119,7 @@ def _fallback(documents: Sequence[PolicyDocument]) -> Owner | None:
 
 
 def _numbers(document: PolicyDocument, rule: QuarantineRule, asked: QuarantineIntent) -> Iterator[Finding]:
-    if asked.standing * _MILLION > rule.max_share_ppm * asked.suite:
+    if asked.enter + asked.renew and asked.standing * _MILLION > rule.max_share_ppm * asked.suite:
         yield _finding(
             document,
             "max_share_ppm",
@@ -122,11 +127,11 @@ def _numbers(document: PolicyDocument, rule: QuarantineRule, asked: QuarantineIn
             f"at most {rule.max_share_ppm * asked.suite // _MILLION:,} ({rule.max_share_ppm:,} in a million)",
             remedy="Repair or delete tests that are quarantined, or let a person quarantine these.",
         )
-    if asked.enter > rule.max_per_change:
+    if asked.loosens > rule.max_per_change:
         yield _finding(
             document,
             "max_per_change",
-            f"{asked.enter:,} tests enter",
+            f"{asked.loosens:,} tests enter, or more of them is hidden",
             f"at most {rule.max_per_change:,} in one change",
             remedy="Split the change.",
         )
@@ -138,6 +143,27 @@ def _numbers(document: PolicyDocument, rule: QuarantineRule, asked: QuarantineIn
             f"expires after at most {rule.max_days:,} days",
             remedy="Let the entries expire earlier.",
         )
+
+
+def _going_on(document: PolicyDocument, rule: QuarantineRule, asked: QuarantineIntent) -> Iterator[Finding]:
+    """A quarantine that goes on beyond the end that it was given: never without a person."""
+    told = [
+        *([f"{asked.renew:,} renewed for up to {asked.days:,} days"] if asked.renew else []),
+        *([f"{asked.unhealed:,} begun again though not healed"] if asked.unhealed else []),
+    ]
+    if not told:
+        return
+    never = rule.renewals == "never"
+    yield _finding(
+        document,
+        "renewals",
+        "; ".join(told),
+        "a quarantine ends on its day" if never else "a person's leave for each that goes on",
+        remedy="Repair or delete the tests."
+        if never
+        else "Ask a person to approve it, or repair the tests, or let the quarantine end.",
+        verdict=Verdict.DENY if never else Verdict.ESCALATE,
+    )
 
 
 def _denied(document: PolicyDocument, rule: QuarantineRule, asked: QuarantineIntent) -> Iterator[Finding]:

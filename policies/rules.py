@@ -149,9 +149,11 @@ class QuarantineRule(Section):
     max_share_ppm: Annotated[int, Field(ge=0, le=1_000_000)]
     """Of the suite, quarantined at once, in parts per million."""
     max_per_change: Annotated[int, Field(ge=0, le=MOST_PER_CHANGE)]
-    """Tests that enter with one merge request. How many a day: a limit with `unit: tests`."""
+    """Tests that enter, are renewed or hide more failures with one merge request. How many enter a day: a
+    limit with `unit: tests`."""
     max_days: Annotated[int, Field(ge=1, le=366)]
-    """An entry must expire after at most so many days; then the test's failures count again."""
+    """An entry must expire after at most so many days, from its renewal on if it is renewed; then the test's
+    failures count again."""
     by_itself: Annotated[int, Field(ge=1)]
     """Evidence of at least this (the runs in which a healthy test is quarantined once) needs no person; less
     escalates."""
@@ -160,6 +162,9 @@ class QuarantineRule(Section):
     deny_markers: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
     """Tests with one of these pytest markers never enter. A test whose marks no report has told, as only our
     pytest plugin does by itself, needs a person."""
+    renewals: Literal["ask", "never"] = "ask"
+    """A quarantine that is to go on beyond its day, or to begin again though it ended unhealed: a person must
+    approve each, or nobody can."""
     fallback_owner: Owner | None = None
     """Whose a test is that CODEOWNERS gives to nobody; without one such a test never enters."""
     max_executions_a_day: Annotated[int, Field(ge=0, le=MOST_A_DAY)] = 0

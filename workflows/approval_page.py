@@ -1,8 +1,9 @@
 """The page of a question in the Temporal UI, in Markdown: what would happen, and why people are asked."""
 
 from leverframe.model.differences import TreeDifference
+from leverframe.model.proposals import ChangeQuarantine, Effect
 from leverframe.model.untrusted import Untrusted
-from policies.explain import effect_words, sentence
+from policies.explain import amended_words, effect_words, sentence
 from policies.reservations import CastVote
 from workflows.messages import QuestionStanding
 from workflows.run_story import evidence_table
@@ -28,6 +29,7 @@ def page(standing: QuestionStanding) -> str:
         f"## Why you are asked\n\n{findings}",
         f"## The error\n\n{question.error.for_markdown()}",
         f"## Evidence\n\n{evidence_table(question.evidence)}",
+        *_amended(question.effect),
         f"## The exact effect\n\n{effect}\n\nDigest `{question.request_digest}`.",
     ]
     if question.difference is not None:
@@ -36,6 +38,15 @@ def page(standing: QuestionStanding) -> str:
         said = "\n".join(_vote(vote) for vote in standing.votes)
         parts.append(f"## Votes\n\n{said}")
     return "\n\n".join(parts)
+
+
+def _amended(effect: Effect) -> list[str]:
+    """Entries of a quarantine file that stay and change, each with what one needs to decide on it."""
+    if not isinstance(effect, ChangeQuarantine) or not effect.amend:
+        return []
+    return [
+        "## The tests\n\n" + "\n".join(f"- {_plain(amended_words(one))}" for one in effect.amend[:_PATHS])
+    ]
 
 
 def _difference(difference: TreeDifference) -> str:

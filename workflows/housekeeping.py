@@ -18,7 +18,6 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from activities.chat import ChatActivities
     from activities.executing import ExecutionActivities
-    from activities.flaky_expiry import FlakyExpiry
     from activities.ledger import LedgerActivities
     from activities.look import Look, LookActivities, Sighted
     from activities.missed_reports import LookedForRuns, MissedReports
@@ -31,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from leverframe.model.outcomes import Outcome
     from leverframe.model.untrusted import Untrusted
     from policies.reservations import RefusedPolicy, SettledBy, Settlement, ShadowScore
+    from workflows.expiring import told_of_expired, woken_before_expiry
     from workflows.timetable import Chore, Done, Rhythm, next_time
 
 HOUSEKEEPING = "HousekeepingWorkflow"
@@ -334,14 +334,11 @@ class HousekeepingWorkflow:
             retry_policy=_CHAT_TRIES,
         )
         said = f"{shown} questions in today's digest"
-        if not workflow.patched("expired-quarantines"):
-            return said
-        notices = await workflow.execute_activity_method(
-            FlakyExpiry.expired, start_to_close_timeout=5 * _TIMEOUT, retry_policy=_TRIES
-        )
-        for notice in notices:
-            await self._tell(notice.key, notice.text)
-        return f"{said}; {len(notices)} notices of expired quarantines" if notices else said
+        if workflow.patched("expired-quarantines"):
+            said += await told_of_expired(self._tell)
+        if workflow.patched("expiring-quarantines"):
+            said += await woken_before_expiry()
+        return said
 
     async def _report(self) -> str:
         year, week, _ = workflow.now().isocalendar()

@@ -1,7 +1,7 @@
 """The lever that changes a repository's quarantine file: opened, tested and landed like any other change.
 
 Nothing of it is released, so that there is no canary to wait for. It worked when the landed file names the
-tests that were to enter, and none that was to leave.
+tests that were to enter and none that was to leave, and entries that were to change have changed.
 """
 
 from datetime import timedelta
@@ -37,7 +37,7 @@ async def change_quarantine(
             await keep(change.id, effect, "rejected")
             return Pulled(
                 result="failed",
-                detail=f"a person closed {change.id}: none of its tests is proposed again",
+                detail=f"a person closed {change.id}: {_not_again(effect)}",
                 outcome=Outcome.REJECTED,
                 change=change.id,
             )
@@ -57,6 +57,12 @@ async def change_quarantine(
         change=change.id,
         proven=True,
     )
+
+
+async def about_to_ask(reservation: str, effect: ChangeQuarantine) -> None:
+    """People are asked once whether a quarantine goes on: remembered before they are, whatever comes then."""
+    if effect.renewals:
+        await keep(reservation, effect, "asked")
 
 
 async def turned_down(reservation: str, effect: ChangeQuarantine) -> None:
@@ -92,8 +98,8 @@ async def holds(effect: ChangeQuarantine, landed: str) -> bool:
     return held
 
 
-async def keep(change: str, effect: ChangeQuarantine, state: Literal["over", "rejected"]) -> None:
-    """Have it remembered how a change ended."""
+async def keep(change: str, effect: ChangeQuarantine, state: Literal["over", "rejected", "asked"]) -> None:
+    """Have it remembered how far a change came."""
     await workflow.execute_activity_method(
         QuarantineActivities.ended,
         Ended(repository=effect.repository, change=change, state=state, effect=effect, at=workflow.now()),
@@ -102,6 +108,12 @@ async def keep(change: str, effect: ChangeQuarantine, state: Literal["over", "re
         schedule_to_close_timeout=timedelta(hours=1),
         summary=f"remember that {change} is {state}",
     )
+
+
+def _not_again(effect: ChangeQuarantine) -> str:
+    if effect.renewals:
+        return "nobody is asked again, and the tests leave when they expire"
+    return "none of its tests is proposed again"
 
 
 async def _closed(change: Change) -> bool:

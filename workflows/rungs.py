@@ -47,7 +47,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.proposing import show_proposal
     from workflows.pulled import Pulled, reversibility
-    from workflows.quarantining import change_quarantine, turned_down
+    from workflows.quarantining import about_to_ask, change_quarantine, turned_down
     from workflows.riding import reason_of
     from workflows.run_ledger import PARKED_AT_MOST, RunLedger, parked_wait
 
@@ -178,6 +178,8 @@ class Climber:
             rung.askings += 1
             self.tell(f"waiting for people to decide whether to {words}")
             question = approval_id(asked.run, index, rung.askings)
+            if isinstance(asked.effect, ChangeQuarantine):
+                await about_to_ask(rung.reservation, asked.effect)
             answer = await self._ask_people(rung, asked, decision, question)
             match answer:
                 case Approved(approval=approval):

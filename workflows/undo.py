@@ -175,9 +175,10 @@ class UndoWorkflow:
             return ChangeQuarantine(
                 repository=request.repository,
                 leave=found.lifted,
+                amend=found.restored,
                 staying=found.staying,
                 tests=request.quarantine.tests,
-                title=f"Undo the quarantine of {_tests(found.lifted)}",
+                title=_undoes(found),
                 body=f"{by} wants undone what `{request.run}` quarantined as `{found.landed}`: {why}\n",
             )
         return RevertChange(
@@ -230,12 +231,16 @@ class UndoWorkflow:
         await quarantining.keep(change.id, effect, "over")
         did = self._request.quarantine
         entered = tuple(one for one in did.enter if one.entry.test in effect.leave)
-        turned_down = did.model_copy(update={"enter": entered, "leave": ()})
+        restored = {one.entry.test for one in effect.amend}
+        amended = tuple(one for one in did.amend if one.entry.test in restored)
+        turned_down = did.model_copy(update={"enter": entered, "leave": (), "amend": amended})
         # By a name of its own: the merge request that quarantined them stays what it was, landed.
         await quarantining.keep(self._key, turned_down, "rejected")
         if not await quarantining.holds(effect, ride.landed_as):
             return Outcome.FAILED, f"{said}, but its quarantine file still names some of the tests"
         self._took_effect(effect, applied)
+        if not effect.leave:
+            return Outcome.LANDED, f"{said}; as before, not to be proposed again: {_tests(effect.amend)}"
         return Outcome.LANDED, f"{said}; out of quarantine, not to be proposed again: {_tests(effect.leave)}"
 
     async def _revert(self, reservation: Reservation) -> End:
@@ -356,5 +361,11 @@ class UndoWorkflow:
         )
 
 
-def _tests(tests: Sequence[Untrusted]) -> str:
+def _undoes(found: Undoable) -> str:
+    if not found.lifted:
+        return f"Restore the quarantine entries of {_tests(found.restored)}"
+    return f"Undo the quarantine of {_tests(found.lifted)}"
+
+
+def _tests(tests: Sequence[object]) -> str:
     return "1 test" if len(tests) == 1 else f"{len(tests)} tests"

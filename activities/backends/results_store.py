@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Delete, Engine, Row, delete, func, select, update
+from sqlalchemy import Connection, Delete, Engine, Row, delete, func, select, update
 
 from activities.backends.results_asking import Asker, ask_rechecks, end_night, give_up
 from activities.backends.results_executed import causes_of
@@ -23,6 +23,7 @@ from activities.backends.results_fold import (
 )
 from activities.backends.results_gathering import day_of
 from activities.backends.results_jobs import ResultJobs
+from activities.backends.results_notes import QuarantineNotes
 from activities.backends.results_numbers import chunks, count, key_of, numbered, told_of
 from activities.backends.results_packing import compressed, gathered, packed
 from activities.backends.results_pages import LAST_MAIN, LAST_RUN
@@ -30,8 +31,6 @@ from activities.backends.results_records import ResultRecords
 from activities.backends.results_shelf import StoreShelf, keep_histories, replace_rows
 from activities.backends.results_tables import (
     job_attempts,
-    quarantine_changes,
-    quarantine_files,
     suite_states,
     test_attempts,
     test_days,
@@ -49,12 +48,10 @@ from activities.backends.results_verdicts import whole_runs
 from activities.backends.store_sql import answering, from_micros, insert, reading, to_micros
 from activities.executions_port import NOTHING, Asking
 from activities.ports import Backend, Health
-from activities.records_port import QuarantineSeen
 from activities.results_port import (
     KeptReport,
     KnownTest,
     Pruned,
-    QuarantineNote,
     RunFolded,
     SuiteSize,
 )
@@ -65,12 +62,11 @@ from leverframe.model.errors import BadInput, Unavailable
 from leverframe.model.test_reports import FETCHED, Report
 
 _r = test_reports.c
-_q = quarantine_changes.c
 
 
-class ResultsStore(ResultRecords, ResultExecutions, ResultJobs):
+class ResultsStore(ResultRecords, ResultExecutions, ResultJobs, QuarantineNotes):
     """Implements `Results`; what people ask is in `ResultRecords`, executions in `ResultExecutions`, jobs
-    in `ResultJobs`."""
+    in `ResultJobs`, what is remembered of quarantine files in `QuarantineNotes`."""
 
     def __init__(self, engine: Engine, targets: Mapping[str, str] | None = None) -> None:
         """`targets`: declared repository → its target branch, whose reports have the last word on marks."""
@@ -209,77 +205,6 @@ class ResultsStore(ResultRecords, ResultExecutions, ResultJobs):
                 for row in rows
             }
         return [found[test] for test in sorted(found)]
-
-    def note(self, repository: str, notes: Sequence[QuarantineNote]) -> None:
-        """See `RunFolds.note`."""
-        rows = [
-            {
-                "repository": repository,
-                "change_id": one.change,
-                "state": one.state,
-                "enter": json.dumps(one.enter),
-                "leave": json.dumps(one.leave),
-                "opened_at": to_micros(one.opened_at),
-            }
-            for one in notes
-        ]
-        with answering(), self._engine.begin() as connection:
-            replace_rows(connection, quarantine_changes, rows, ("repository", "change_id"))
-
-    def notes(self, repository: str) -> list[QuarantineNote]:
-        """See `RunFolds.notes`."""
-        return self._notes(_q.repository == repository, _q.state != "over")
-
-    def note_tracking(self, repository: str, change: str, *, tracked: bool) -> None:
-        """See `RunFolds.note_tracking`."""
-        with answering(), self._engine.begin() as connection:
-            connection.execute(
-                update(quarantine_changes)
-                .where(_q.repository == repository, _q.change_id == change)
-                .values(tracked=tracked, refusals=0)
-            )
-
-    def note_refused(self, repository: str, change: str) -> int:
-        """See `RunFolds.note_refused`."""
-        once_more = (
-            update(quarantine_changes)
-            .where(_q.repository == repository, _q.change_id == change)
-            .values(refusals=_q.refusals + 1)
-            .returning(_q.refusals)
-        )
-        with answering(), self._engine.begin() as connection:
-            return connection.execute(once_more).scalar() or 0
-
-    def untracked(self, repository: str, *, most_refusals: int, limit: int) -> list[QuarantineNote]:
-        """See `RunFolds.untracked`."""
-        behind = (_q.repository == repository, _q.state == "over", ~_q.tracked, _q.refusals < most_refusals)
-        return self._notes(*behind, limit=limit)
-
-    def _notes(self, *which: ColumnElement[bool], limit: int | None = None) -> list[QuarantineNote]:
-        order = _q.refusals, _q.opened_at, _q.change_id
-        query = select(quarantine_changes).where(*which).order_by(*order).limit(limit)
-        with answering(), reading(self._engine) as connection:
-            return [
-                QuarantineNote(
-                    change=row.change_id,
-                    state=row.state,
-                    enter=tuple(json.loads(row.enter)),
-                    leave=tuple(json.loads(row.leave)),
-                    opened_at=from_micros(row.opened_at),
-                )
-                for row in connection.execute(query)
-            ]
-
-    def see_quarantine(self, repository: str, seen: QuarantineSeen) -> None:
-        """See `RunFolds.see_quarantine`."""
-        row = {
-            "repository": repository,
-            "sha": seen.sha,
-            "content": seen.content,
-            "read_at": to_micros(seen.read_at),
-        }
-        with answering(), self._engine.begin() as connection:
-            replace_rows(connection, quarantine_files, [row], ("repository",))
 
     def claim_fix(self, repository: str, test: str, sha: str) -> bool:
         """See `RunFolds.claim_fix`. The same claim again changes nothing."""

@@ -203,6 +203,13 @@ quarantine_changes = Table(
     Column("state", Text, nullable=False, comment="open, over or rejected"),
     Column("enter", Text, nullable=False, comment="JSON list of tests"),
     Column("leave", Text, nullable=False, comment="JSON list of tests"),
+    Column(
+        "amend",
+        Text,
+        nullable=False,
+        server_default="[]",
+        comment="JSON list of entries that stay: test, expired, expires, masks that it gets",
+    ),
     Column("opened_at", BigInteger, nullable=False),
     Column(
         "tracked",
@@ -228,6 +235,14 @@ quarantine_files = Table(
     Column("sha", Text, nullable=False, comment="The commit that had it"),
     Column("content", Text, nullable=False, comment="Empty when the commit had none"),
     Column("read_at", BigInteger, nullable=False),
+)
+
+quarantine_named = Table(
+    "quarantine_named",
+    metadata,
+    Column("repository", Text, primary_key=True),
+    Column("key", LargeBinary, primary_key=True, comment="Hash of the test's identity"),
+    Column("named_at", BigInteger, nullable=False, comment="When the file was last seen to name it"),
 )
 
 test_executions = Table(

@@ -13,7 +13,7 @@ from leverframe.model.differences import TreeDifference
 from leverframe.model.proposals import ChangeQuarantine, FlipFlag, RevertChange, RollBack
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Finding, Verdict
-from policies.explain import effect_words
+from policies.explain import amended_words, effect_words
 from policies.question import Question
 
 Block = dict[str, Any]
@@ -101,6 +101,7 @@ def what_changes(question: Question) -> list[str]:
             lines = [f"Repository {fit(change.repository)}: {share}"]
             lines += [f"• enters: {fit(one.entry.test.stored(), 150)}" for one in change.enter[:MAX_PATHS]]
             lines += [f"• leaves: {fit(test.stored(), 150)}" for test in change.leave[:MAX_PATHS]]
+            lines += [f"• changes: {fit(amended_words(one), 600)}" for one in change.amend[:MAX_PATHS]]
     return [*lines, *(difference_lines(question.difference, MAX_PATHS) if question.difference else [])]
 
 

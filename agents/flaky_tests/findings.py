@@ -35,6 +35,7 @@ def finding(
             "discordant": history.discordant,
             "runs": seen,
             "masks": quarantine.masked if quarantine else (),
+            "mask_strength": int(bounds.runs_to_false_quarantine) if kind == "flaky" else 0,
         }
         | ({"executions": reexecutions(quarantine)} if quarantine else {})
     )

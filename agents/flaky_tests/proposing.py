@@ -6,6 +6,7 @@ from agents.contract import Due, RunContext
 from agents.flaky_tests.plan import Plan, planned
 from leverframe.model.proposals import (
     Affected,
+    Amending,
     ChangeQuarantine,
     Entering,
     Measurement,
@@ -27,7 +28,7 @@ _EVIDENCE = 200
 def proposed(agent: str, due: Due, facts: FlakyFacts, context: RunContext) -> Proposal | NoAction:
     """One change for all tests that enter or leave now, or why there is none."""
     plan = planned(facts, facts.caps, context.now)
-    if not plan.added and not plan.removed:
+    if plan.empty:
         return NoAction(why=_nothing(plan))
     title = _title(plan)
     return Proposal(
@@ -54,10 +55,12 @@ def _effect(plan: Plan, facts: FlakyFacts, context: RunContext) -> ChangeQuarant
                 path=finding.path,
                 markers=finding.markers,
                 strength=finding.strength,
+                unhealed=finding.unhealed,
             )
             for finding in plan.added
         ),
         leave=tuple(test for test, _ in plan.removed),
+        amend=plan.amended,
         staying=len(plan.file.entries) - len(plan.added),
         tests=facts.tests,
         title=_title(plan),
@@ -67,41 +70,59 @@ def _effect(plan: Plan, facts: FlakyFacts, context: RunContext) -> ChangeQuarant
 
 def _title(plan: Plan) -> str:
     parts = []
+    renewed, widened = _renewed(plan), _widened(plan)
+    if renewed:
+        parts.append(f"renew the quarantine of {_tests(len(renewed))}")
     if plan.added:
         parts.append(f"quarantine {_tests(len(plan.added))}")
     if plan.removed:
         parts.append(f"release {_tests(len(plan.removed))}")
+    if widened:
+        parts.append(f"hide more failures of {_tests(len(widened))}")
     return (" and ".join(parts)).capitalize()
 
 
 def _named(plan: Plan) -> Untrusted:
     """The first tests, as the outside calls them."""
-    tests = [*(finding.test for finding in plan.added), *(test for test, _ in plan.removed)]
+    tests = [
+        *(finding.test for finding in plan.added),
+        *(test for test, _ in plan.removed),
+        *(one.entry.test for one in plan.amended),
+    ]
     more = f" and {len(tests) - _NAMED} more" if len(tests) > _NAMED else ""
     return Untrusted(", ".join(test.for_terminal(120) for test in tests[:_NAMED]) + more)
 
 
 def _why(plan: Plan) -> str:
+    if renewed := _renewed(plan):
+        first = min(one.was.expires for one in renewed)
+        return (
+            f"the quarantine expires from {first} on, and the detector still calls each test flaky; "
+            "without a yes their failures fail builds again"
+        )
     if plan.asks:
         return f"a person must approve it: {plan.asks}"
-    if plan.added:
+    if plan.added or plan.amended:
         return "each failed and passed on the same commit, more often than a healthy test ever does"
     return "their failures must count again"
 
 
 def _evidence(plan: Plan, caps: QuarantineCaps) -> tuple[Measurement, ...]:
-    """The weakest of what enters, since that is what policy must allow."""
-    if not plan.added:
+    """The weakest of what is to be hidden, since that is what policy must allow."""
+    strengths = [one.strength for one in plan.added] + [one.strength for one in plan.amended]
+    if not strengths:
         return (Measurement(name="tests that leave", observed=len(plan.removed), threshold=1, unit="tests"),)
-    weakest = min(finding.strength for finding in plan.added)
+    evidence = Measurement(
+        name="evidence of flakiness",
+        observed=min(strengths),
+        threshold=caps.by_itself,
+        unit="runs to a false one",
+    )
+    if not plan.added:
+        return (evidence,)
     runs = min(finding.discordant for finding in plan.added)
     return (
-        Measurement(
-            name="evidence of flakiness",
-            observed=weakest,
-            threshold=caps.by_itself,
-            unit="runs to a false one",
-        ),
+        evidence,
         Measurement(
             name="runs that failed and passed at one commit", observed=runs, threshold=1, unit="runs"
         ),
@@ -124,15 +145,56 @@ def _body(plan: Plan, facts: FlakyFacts, context: RunContext) -> str:
     if plan.removed:
         rows = [f"| {test.for_markdown(200)} | {_plain(why)} |" for test, why in plan.removed]
         parts.append(_listed("### Leave\n\n| test | why |\n|---|---|", rows))
+    if renewed := _renewed(plan):
+        names = ("test", "now", "age", "renewed before", "until", "owner", "repair")
+        heading = f"### Renew\n\n| {' | '.join(names)} |\n{'|---' * len(names)}|"
+        parts.append(_listed(heading, [_renewal(one) for one in renewed]))
+    if widened := _widened(plan):
+        rows = [
+            f"| {one.entry.test.for_markdown(200)} | {', '.join(f'`{mask}`' for mask in one.hides)} "
+            f"| {_plain(one.entry.owner)} | {one.entry.expires} |"
+            for one in widened
+        ]
+        heading = "### Hide more failures\n\n| test | failures | owner | until |\n|---|---|---|---|"
+        parts.append(_listed(heading, rows))
     if plan.left_out:
         rows = [f"- {one.test.for_markdown(200)}: {_plain(one.why)}" for one in plan.left_out]
         parts.append(_listed("### Left alone\n", rows))
+    refusal = (
+        "the agent does not ask again, and what expires leaves the file."
+        if renewed
+        else "the agent asks for none of these tests again."
+    )
     parts.append(
-        "### If this is wrong\n\nClose the merge request: the agent asks for none of these tests again. A "
+        f"### If this is wrong\n\nClose the merge request: {refusal} A "
         "quarantined test still runs; only the failures that are named can't fail a build, once it then "
         "passes at the same commit, and the entry expires."
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _renewal(one: Amending) -> str:
+    """A row: what somebody needs who decides whether it may go on."""
+    entry = one.entry
+    times = f"{one.renewed} times" if one.renewed else "–"
+    cells = (
+        entry.test.for_markdown(200),
+        _plain(entry.evidence),
+        f"{(one.on - entry.since).days} days, since {entry.since}",
+        times,
+        f"{entry.expires}, not {one.was.expires}",
+        _plain(entry.owner),
+        _plain(entry.link or "–"),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _renewed(plan: Plan) -> tuple[Amending, ...]:
+    return tuple(one for one in plan.amended if one.renews)
+
+
+def _widened(plan: Plan) -> tuple[Amending, ...]:
+    return tuple(one for one in plan.amended if one.hides)
 
 
 def _listed(heading: str, rows: Sequence[str]) -> str:

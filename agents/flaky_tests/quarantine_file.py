@@ -67,12 +67,16 @@ def edited(text: str | None, change: ChangeQuarantine) -> str:
             than policy looked at.
     """
     before = read(text).entries if text is not None else ()
-    leaving = set(change.leave)
-    staying = tuple(entry for entry in before if entry.test not in leaving)
+    leaving, amended = set(change.leave), {one.was: one.entry for one in change.amend}
+    staying = tuple(amended.get(entry, entry) for entry in before if entry.test not in leaving)
     known = {entry.test for entry in staying}
     entering = tuple(one.entry for one in change.enter if one.entry.test not in known)
-    if not entering and len(staying) == len(before):
-        raise Conflict(f"{PLACE} names exactly these tests already")
+    if not entering and staying == before:
+        raise Conflict(
+            f"{PLACE} says something else of these tests by now, or just what was to be written"
+            if change.amend
+            else f"{PLACE} names exactly these tests already"
+        )
     if entering and len(staying) + len(entering) > change.quarantined:
         raise Conflict(
             f"{PLACE} would name {len(staying) + len(entering):,} tests, and policy was asked about "
@@ -82,6 +86,14 @@ def edited(text: str | None, change: ChangeQuarantine) -> str:
 
 
 def holds(text: str | None, change: ChangeQuarantine) -> bool:
-    """Whether the file names every test that enters, and none that leaves. Raises BadInput."""
-    named = read(text).tests() if text is not None else frozenset[Untrusted]()
-    return {one.entry.test for one in change.enter} <= named and named.isdisjoint(change.leave)
+    """Whether the file names every test that enters and none that leaves, and no amended entry is as it was.
+
+    Raises BadInput.
+    """
+    file = read(text) if text is not None else QuarantineFile()
+    named, entries = file.tests(), set(file.entries)
+    return (
+        {one.entry.test for one in change.enter} <= named
+        and named.isdisjoint(change.leave)
+        and entries.isdisjoint(one.was for one in change.amend)
+    )

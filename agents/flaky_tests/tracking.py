@@ -18,12 +18,12 @@ def title_of(test: Untrusted) -> str:
 
 
 def body_of(entry: Quarantined, change: str) -> str:
-    """Markdown, for as long as the test is quarantined. `change`: the merge request that quarantined it."""
+    """Markdown, for as long as the test is quarantined. `change`: the merge request that wrote the entry."""
     rows = {
         "test": entry.test.for_markdown(_LONGEST),
         "evidence": entry.evidence,
         "owner": entry.owner,
-        "quarantined": f"since {entry.since} by {change}; its failures count again on {entry.expires}",
+        "quarantined": f"since {entry.since}; by {change} its failures count again on {entry.expires}",
         "failures": ", ".join(
             f"`{mask}`" if mask else "those of which nothing is known" for mask in entry.masks
         ),

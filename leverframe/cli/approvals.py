@@ -71,7 +71,8 @@ def show_approval(approval: Approval, as_json: AsJson = False) -> None:
     if as_json:
         print_json(standing)
         return
-    from policies.explain import effect_words, sentence  # noqa: PLC0415 - the policy loads when it is used
+    from leverframe.model.proposals import ChangeQuarantine  # noqa: PLC0415
+    from policies.explain import amended_words, effect_words, sentence  # noqa: PLC0415 - the policy loads when it is used
 
     question = standing.question
     print_fields(
@@ -90,6 +91,9 @@ def show_approval(approval: Approval, as_json: AsJson = False) -> None:
     )
     for finding in question.findings:
         say(f"  {sentence(finding)}")
+    if isinstance(question.effect, ChangeQuarantine):
+        for one in question.effect.amend:
+            say(f"  {amended_words(one)}")
     print_fields({"effect": question.effect.model_dump_json(), "digest": question.request_digest})
 
 

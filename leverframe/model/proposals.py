@@ -1,5 +1,6 @@
 """Proposals: what an agent wants done, with evidence and a ladder of levers, fastest first."""
 
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -92,6 +93,51 @@ class Entering(Frozen):
     markers: Markers = None
     strength: int = Field(ge=0)
     """The evidence that it is flaky: the runs to a false one."""
+    unhealed: bool = Field(default=False, exclude_if=lambda unhealed: not unhealed)
+    """Its last quarantine ended though it had not healed: it goes on with this one."""
+
+
+class Amending(Frozen):
+    """An entry that stays in the file and says something else, with what policy looks at."""
+
+    was: Quarantined
+    """As the file has it; one that says anything else by then is left alone."""
+    entry: Quarantined
+    """As it is to be."""
+    on: date
+    """The day on which it is proposed: a renewal lasts from then on."""
+    path: TestPath = ""
+    markers: Markers = None
+    strength: int = Field(ge=0)
+    """The least evidence of what it is to hide besides: the runs to a false one."""
+    renewed: int = Field(default=0, ge=0)
+    """How often it was renewed before, as far as that is known."""
+
+    @property
+    def renews(self) -> bool:
+        """Whether it is to expire later."""
+        return self.entry.expires > self.was.expires
+
+    @property
+    def hides(self) -> tuple[str, ...]:
+        """The failures that it is to hide besides."""
+        return tuple(mask for mask in self.entry.masks if mask not in self.was.masks)
+
+    @property
+    def loosens(self) -> bool:
+        """Whether failures are to be hidden that would count otherwise."""
+        return self.renews or bool(self.hides)
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> "Amending":
+        kept = [(one.test, one.since, one.owner) for one in (self.was, self.entry)]
+        if kept[0] != kept[1]:
+            raise ValueError("an entry keeps its test, since when it is quarantined, and its owner")
+        if self.was == self.entry:
+            raise ValueError("an entry is amended to what it says already")
+        if self.renews and self.hides:
+            raise ValueError("an entry is renewed, or hides more failures: not both at once")
+        return self
 
 
 class ChangeQuarantine(Frozen):
@@ -105,6 +151,10 @@ class ChangeQuarantine(Frozen):
     repository: Slug
     enter: tuple[Entering, ...] = Field(default=(), max_length=MOST_PER_CHANGE)
     leave: tuple[Untrusted, ...] = Field(default=(), max_length=MOST_PER_CHANGE)
+    amend: tuple[Amending, ...] = Field(
+        default=(), max_length=MOST_PER_CHANGE, exclude_if=lambda amend: not amend
+    )
+    """Entries that stay and say something else."""
     staying: int = Field(ge=0)
     """Entries that were in the file and stay. It is refused where more do, since then too many might be."""
     tests: int = Field(ge=0)
@@ -118,13 +168,25 @@ class ChangeQuarantine(Frozen):
         """Tests that the file names afterwards."""
         return self.staying + len(self.enter)
 
+    @property
+    def written(self) -> "tuple[Entering | Amending, ...]":
+        """What the file says anew afterwards."""
+        return (*self.enter, *self.amend)
+
+    @property
+    def renewals(self) -> tuple[Amending, ...]:
+        """The entries that are to expire later: then there is nothing else in it."""
+        return tuple(one for one in self.amend if one.renews)
+
     @model_validator(mode="after")
     def _each_once(self) -> "ChangeQuarantine":
-        named = [one.entry.test for one in self.enter] + list(self.leave)
+        named = [one.entry.test for one in self.written] + list(self.leave)
         if not named:
-            raise ValueError("no test enters or leaves")
+            raise ValueError("no test enters or leaves, and no entry is amended")
         if len(set(named)) < len(named):
             raise ValueError("a test is named twice")
+        if 0 < len(self.renewals) < len(named):
+            raise ValueError("renewals are a change of their own")
         return self
 
 

@@ -80,6 +80,10 @@ class FlakyFinding(Frozen):
     """The tracking issue of exactly this test."""
     executions: Reexecutions = EXECUTIONS
     """By its own rate."""
+    mask_strength: int = Field(default=0, ge=0)
+    """The least evidence that each of `masks` has of its own: enough for one that came later to be hidden."""
+    unhealed: bool = False
+    """The file named it and does so no more, though the detector has not released it since."""
 
 
 class QuarantineCaps(Frozen):
@@ -100,6 +104,20 @@ class QuarantineCaps(Frozen):
     """Evidence of at least this may land by itself; less needs a person."""
     executions_a_day: int = Field(default=0, ge=0)
     """Fresh executions of single tests in the repository."""
+    renewals: bool = False
+    """Whether people may be asked to let a quarantine go on that expires, or has ended unhealed."""
+
+
+class EntryStory(Frozen):
+    """What is remembered of an entry that the file has now."""
+
+    test: Untrusted
+    renewed: int = Field(default=0, ge=0)
+    """How often it was renewed, as far as that is known."""
+    asked: bool = False
+    """People were asked already whether to renew it beyond the day on which it expires now."""
+    refused: tuple[Fingerprint, ...] = Field(default=(), max_length=1_000)
+    """Failures that a person did not want it to hide."""
 
 
 class FlakyFacts(Frozen):
@@ -116,6 +134,8 @@ class FlakyFacts(Frozen):
     rejected: tuple[Untrusted, ...] = Field(default=(), max_length=10_000)
     """Tests whose quarantine a person turned down; for ever, until a person takes that back."""
     added_today: int = Field(default=0, ge=0)
+    stories: tuple[EntryStory, ...] = Field(default=(), max_length=MOST_ENTRIES)
+    """Of entries of which there is something to tell."""
     caps: QuarantineCaps = QuarantineCaps()
     """What policy allows by now."""
 

@@ -1,7 +1,7 @@
 """An organisation at home: the real ledger and the real housekeeping, with policies and flags of our own."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -43,6 +43,7 @@ from tests.fakes.tracks import track_at
 from tests.fakes.workers import unversioned
 from workflows.housekeeping import HousekeepingWorkflow, Tidied
 from workflows.policy_ledger import PolicyLedgerWorkflow
+from workflows.watch import WatchWorkflow
 
 FLAG = "new-checkout"
 
@@ -127,11 +128,16 @@ class House:
 
 @asynccontextmanager
 async def house(
-    client: Client, home: Path, policies_from: PolicySource | None = None, *, name: str = ""
+    client: Client,
+    home: Path,
+    policies_from: PolicySource | None = None,
+    *,
+    name: str = "",
+    watching: Sequence[str] = (),
 ) -> AsyncIterator[House]:
     """An organisation with a worker of its own; nothing has been tidied yet.
 
-    Its policies come from `source`, unless they come from elsewhere.
+    Its policies come from `source`, unless they come from elsewhere. `watching`: agents that look at tests.
     """
     organisation = name or f"org-{uuid4().hex[:8]}"
     settings = Settings(organisation=organisation, home=home, policies=PolicySettings(reload_seconds=3600))
@@ -149,6 +155,7 @@ async def house(
     reconcile, chats = ReconcileActivities(door, look), ChatActivities({"memory": cast(Chat, notices)})
     results = ResultsStore(store)
     tests = ResultActivities(results, track, {})
+    expiry = FlakyExpiry(results, {"shop": "shop"}, agents=watching)
     executing = ExecutionActivities(
         results, tests, track, {}, allowances=Allowances(policies_from or source, {}), client=client
     )
@@ -156,7 +163,7 @@ async def house(
         async with Worker(
             client,
             task_queue=organisation,
-            workflows=[PolicyLedgerWorkflow, HousekeepingWorkflow],
+            workflows=[PolicyLedgerWorkflow, HousekeepingWorkflow, WatchWorkflow],
             activities=[
                 AuditActivities(audit).append,
                 AuditActivities(audit).end,
@@ -167,7 +174,7 @@ async def house(
                 reconcile.stranded,
                 reconcile.unscored,
                 ReportActivities(audit, organisation, FlakyDigest(results, ["shop"]).sections).weekly,
-                FlakyExpiry(results, ["shop"]).expired,
+                *(expiry.expired, expiry.expiring),
                 MissedReports(None, {}, client).begin_fetches,
                 tests.tend_results,
                 executing.begin_executions,

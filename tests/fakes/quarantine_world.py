@@ -7,8 +7,11 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.quarantining import Ended, QuarantineRequest
+from activities.entry_stories import entry_stories
+from activities.quarantining import Ended, QuarantineRequest, amended
+from activities.results_port import QuarantineNote
 from activities.undo import Undoable, UndoLook
+from agents.flaky_tests.quarantine_file import edited, read, rendered
 from leverframe.model.changes import CarEjected, Change, Enqueue, Priority
 from leverframe.model.differences import TreeDifference
 from leverframe.model.facts import FactsRequest, FlakyFactsRequest
@@ -33,6 +36,8 @@ class QuarantineWorld(World):
     opened: list[ChangeQuarantine] = field(default_factory=list)
     ended: list[tuple[str, str]] = field(default_factory=list)
     """Changes, and what is remembered of them."""
+    notes: list[QuarantineNote] = field(default_factory=list)
+    """Of entries that change."""
 
     @property
     def hands(self) -> Sequence[Callable[..., Any]]:
@@ -66,17 +71,33 @@ class QuarantineWorld(World):
 
     @activity.defn
     async def quarantine_ended(self, ended: Ended) -> None:
-        """What a store remembers: it is in the facts of the next run."""
+        """What a store remembers, and what has landed: it is in the facts of the next run."""
         self.ended.append((ended.change, ended.state))
+        effect, suite = ended.effect, self.suite
         if ended.state == "rejected":
-            tests = tuple(one.entry.test for one in ended.effect.enter)
-            self.suite = self.suite.model_copy(update={"rejected": (*self.suite.rejected, *tests)})
+            tests = tuple(one.entry.test for one in effect.enter)
+            suite = suite.model_copy(update={"rejected": (*suite.rejected, *tests)})
+        if ended.state == "over":
+            suite = suite.model_copy(update={"file": read(edited(rendered(suite.file), effect))})
+        amend = tuple(amended(one.was, one.entry) for one in effect.amend)
+        self.notes.append(
+            QuarantineNote(
+                change=ended.change, state=ended.state, enter=(), leave=(), opened_at=ended.at, amend=amend
+            )
+        )
+        self.suite = suite.model_copy(update={"stories": entry_stories(suite.file, self.notes)})
 
     @activity.defn
     async def undoable(self, look: UndoLook) -> Undoable:
         """As it is when nobody has touched the file since."""
         assert look.quarantine is not None
-        return Undoable(landed=LANDED, lifted=tuple(one.entry.test for one in look.quarantine.enter))
+        did = look.quarantine
+        return Undoable(
+            landed=LANDED,
+            lifted=tuple(one.entry.test for one in did.enter),
+            restored=tuple(one.model_copy(update={"was": one.entry, "entry": one.was}) for one in did.amend),
+            staying=len(did.amend),
+        )
 
     @activity.defn
     async def get_change(self, change: str) -> Change:

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from typing import Any
 
-from leverframe.model.proposals import ChangeQuarantine, Entering
+from leverframe.model.proposals import Amending, ChangeQuarantine, Entering
 from leverframe.model.untrusted import Untrusted
 from policies.documents import PolicySnapshot, parse
 from tests.fakes.asks import ESCALATION, PEOPLE
@@ -31,12 +31,17 @@ def entering(name: str, *, days: int = 30, **fields: Any) -> Entering:
 
 
 def change(
-    *enter: Entering, leave: tuple[str, ...] = (), staying: int = 0, tests: int = 1_000
+    *enter: Entering,
+    leave: tuple[str, ...] = (),
+    amend: tuple[Amending, ...] = (),
+    staying: int = 0,
+    tests: int = 1_000,
 ) -> ChangeQuarantine:
     return ChangeQuarantine(
         repository="shop",
         enter=enter,
         leave=tuple(map(Untrusted, leave)),
+        amend=amend,
         staying=staying,
         tests=tests,
         title="Quarantine",

@@ -15,10 +15,11 @@ from activities.reconcile import AT_ONCE
 from activities.records_port import QuarantineSeen
 from agents.flaky_tests.quarantine_file import rendered
 from leverframe.model.errors import Unavailable
-from leverframe.model.ids import housekeeping_id
+from leverframe.model.ids import housekeeping_id, watch_id
 from leverframe.model.outcomes import Outcome
 from leverframe.model.proposals import FlipFlag
 from leverframe.model.quarantine import QuarantineFile
+from leverframe.model.signals import SUITE
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Allowed, Denied
 from policies.ledger import Ledger
@@ -29,6 +30,7 @@ from tests.fakes.house_world import House, house, policy_files
 from tests.fakes.result_reports import tell
 from tests.fakes.stores import store_at
 from workflows.housekeeping import CERTAIN, HOUSEKEEPING, RECONCILER, HousekeepingStart, settled_as
+from workflows.messages import WatchStart
 from workflows.timetable import Chore, Done
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -223,6 +225,33 @@ async def test_people_are_told_of_an_expired_quarantine_once(
     assert said.endswith("; 1 notices of expired quarantines")
     assert key == f"quarantine-expired/shop/{ended.expires}"
     assert f"{FLAKY}, @acme/payments, quarantined since {ended.since}" in text
+
+
+async def test_the_watch_of_an_idle_suite_is_woken_before_its_quarantines_expire(
+    env: WorkflowEnvironment, tmp_path: Path
+) -> None:
+    """It has ended long ago, and no report comes; the next day it is running, and told as well."""
+    today, store = datetime.now(UTC).date(), store_at(tmp_path / "store.db")
+    soon = entry(FLAKY, since=today - timedelta(days=28), expires=today + timedelta(days=2))
+    seen = rendered(QuarantineFile(entries=(soon,)))
+    ResultsStore(store).see_quarantine(
+        "shop", QuarantineSeen(sha="a" * 40, content=seen, read_at=datetime.now(UTC))
+    )
+    store.dispose()
+    watch = env.client.get_workflow_handle(watch_id("flaky_tests", "shop", SUITE))
+    name = f"org-{uuid4().hex[:8]}"
+    async with house(env.client, tmp_path, watching=["flaky_tests"], name=name) as home:
+        said = (await home.tidy()).done[Chore.DIGEST].said
+        first = await watch.query("snapshot", result_type=WatchStart)
+        await env.client.get_workflow_handle(housekeeping_id(name)).terminate()
+        await home.tidy()
+        again = await watch.query("snapshot", result_type=WatchStart)
+        await watch.terminate()
+    assert said.endswith("; quarantines expire in 1 repositories")
+    assert home.notices.told == {}
+    assert first.seen == again.seen == (f"expiring/shop/{today}",), "it is told once a day"
+    assert (first.batches, first.repository) == (1, "shop")
+    assert first.title.stored() == f"quarantines of 1 tests of shop expire, from {soon.expires} on"
 
 
 async def test_the_weekly_report_tells_people_of_flaky_tests_once(

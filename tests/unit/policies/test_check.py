@@ -220,6 +220,8 @@ def test_a_quarantine_that_lets_nothing_enter_or_is_looser_is_remarked() -> None
         f"{place}: by_itself has no effect: org.yaml says 9",
         f"{place}: max_share_ppm is looser than in org.yaml, which allows 9",
     ]
+    never = quarantining("org", ASKING + daily).replace("by_itself: 9", "by_itself: 9, renewals: never")
+    assert told(never, quarantining("agent")) == [f"{place}: renewals has no effect: org.yaml says never"]
 
 
 def test_weak_evidence_asks_people_so_somebody_must_be_there() -> None:

@@ -1,11 +1,12 @@
 """Rules on what enters a quarantine file: asked of the request itself, whatever the agent thinks."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from leverframe.model.errors import BadConfiguration
-from leverframe.model.proposals import ChangeQuarantine
+from leverframe.model.proposals import Amending, ChangeQuarantine
 from leverframe.model.quarantine import QuarantineCaps
 from policies.decision import Verdict
 from policies.documents import PolicySnapshot, parse
@@ -14,7 +15,7 @@ from policies.intent import Intent
 from policies.quarantine import caps
 from policies.retention import slim
 from tests.fakes.asks import ask, document, judge, use
-from tests.fakes.quarantines import RULE, change, entering, policy_files, ruled
+from tests.fakes.quarantines import RULE, TODAY, change, entering, policy_files, ruled
 
 
 def said(effect: ChangeQuarantine, snapshot: PolicySnapshot | None = None, **known: Any) -> list[str]:
@@ -93,7 +94,13 @@ def test_a_repository_can_only_tighten_what_the_agent_may_quarantine() -> None:
     tighter = RULE.replace("20000", "1000").replace("max_per_change: 3", "max_per_change: 50")
     snapshot = ruled(repo=f"{tighter}, deny_markers: [slow], fallback_owner: '@shop/core'")
     assert caps(snapshot, agent="flaky_tests", repository="shop") == QuarantineCaps(
-        share_ppm=1_000, per_day=4, per_change=3, deny_markers=("slow",), days=30, by_itself=1_000_000
+        share_ppm=1_000,
+        per_day=4,
+        per_change=3,
+        deny_markers=("slow",),
+        days=30,
+        by_itself=1_000_000,
+        renewals=True,
     )
     owned = ruled(agent=f"{RULE}, fallback_owner: '@acme/all'", repo=f"{RULE}, fallback_owner: '@shop/core'")
     assert caps(owned, agent="flaky_tests", repository="shop").fallback_owner == "@shop/core"
@@ -140,3 +147,92 @@ def test_the_strictest_file_says_how_often_tests_are_executed_and_none_says_neve
         files["org.yaml"] = files["org.yaml"].replace("kill_switch: false", switched)
     found = caps(parse(files), agent="flaky_tests", repository="shop")
     assert found.executions_a_day == a_day
+
+
+UNTIL = TODAY + timedelta(days=30)
+NEW = "1" * 16
+
+
+def amending(name: str, **fields: Any) -> Amending:
+    """A renewal by thirty days, two days before its end."""
+    was = entering(name).entry.model_copy(
+        update={"since": TODAY - timedelta(days=28), "expires": TODAY + timedelta(days=2)}
+    )
+    known = {"was": was, "entry": was.model_copy(update={"expires": UNTIL}), "on": TODAY}
+    return Amending.model_validate(
+        {**known, "path": "tests/test_a.py", "markers": (), "strength": 2_000_000, **fields}
+    )
+
+
+def hiding(name: str, strength: int = 2_000_000, **fields: Any) -> Amending:
+    was = entering(name).entry
+    entry = was.model_copy(update={"masks": (*was.masks, NEW)})
+    return amending(name, was=was, entry=entry, strength=strength, **fields)
+
+
+def amends(*amend: Amending, staying: int = 5, tests: int = 1_000) -> ChangeQuarantine:
+    return change(amend=amend, staying=staying, tests=tests)
+
+
+def test_a_renewal_never_lands_by_itself() -> None:
+    (finding,) = judge(ruled(), ask(effect=amends(amending("a")), agent="flaky_tests")).findings
+    assert finding.rule == "agents.flaky_tests.levers.open_merge_request.quarantine.renewals"
+    assert (finding.verdict, finding.observed) == (Verdict.ESCALATE, "1 renewed for up to 30 days")
+    assert finding.limit == "a person's leave for each that goes on"
+    assert finding.source.startswith("agents/flaky_tests.yaml:")
+    never = ruled(agent=f"{RULE}, renewals: never")
+    assert said(amends(amending("a")), never) == ["renewals: deny"]
+    assert not caps(never, agent="flaky_tests", repository="shop").renewals
+
+
+def test_a_quarantine_that_begins_again_unhealed_is_asked_of_a_person_like_a_renewal() -> None:
+    assert said(change(entering("a", unhealed=True))) == ["renewals: escalate"]
+    assert said(change(entering("a", unhealed=True)), ruled(agent=f"{RULE}, renewals: never")) == [
+        "renewals: deny"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("effect", "findings"),
+    [
+        (amends(amending("a"), staying=21), ["max_share_ppm: deny", "renewals: escalate"]),
+        (amends(*map(amending, "abcd")), ["max_per_change: deny", "renewals: escalate"]),
+        (amends(amending("a", on=TODAY - timedelta(days=1))), ["max_days: deny", "renewals: escalate"]),
+        (amends(amending("a", strength=0)), ["renewals: escalate"]),
+        (amends(hiding("a")), []),
+        (amends(hiding("a"), staying=900), []),
+        (amends(hiding("a", strength=20_000)), ["by_itself: escalate"]),
+        (amends(*map(hiding, "abcd")), ["max_per_change: deny"]),
+        (change(entering("x"), entering("y"), amend=tuple(map(hiding, "ab"))), ["max_per_change: deny"]),
+    ],
+)
+def test_the_caps_hold_for_entries_that_change(effect: ChangeQuarantine, findings: list[str]) -> None:
+    assert said(effect) == findings
+
+
+@pytest.mark.parametrize("made", [amending, hiding])
+def test_policys_paths_and_markers_hold_for_entries_that_change(made: Any) -> None:
+    named = ruled(agent=f"{RULE}, deny_paths: ['tests/security/**'], deny_markers: [payment]")
+    for fields, finding in (
+        ({"path": "tests/security/t.py"}, "deny_paths: deny"),
+        ({"markers": ("payment",)}, "deny_markers: deny"),
+        ({"markers": None}, "deny_markers: escalate"),
+    ):
+        assert finding in said(amends(made("a", **fields)), named)
+
+
+def test_no_entry_says_more_without_a_rule_and_an_earlier_end_needs_none() -> None:
+    missing = "agents.flaky_tests.levers.open_merge_request.quarantine: deny"
+    for one in (amending("a"), hiding("a")):
+        assert said(amends(one), ruled(agent=None)) == [missing]
+        back = one.model_copy(update={"was": one.entry, "entry": one.was})
+        assert said(amends(back), ruled(agent=None, limits="")) == []
+        assert effect_words(amends(back)).endswith("that restores the entries of 1 test")
+
+
+def test_a_renewal_is_no_test_that_enters() -> None:
+    renewal = ask(effect=amends(*map(amending, "abc")), agent="flaky_tests")
+    assert Intent.of(renewal).tests == 0
+    two = ask(effect=change(entering("a"), entering("b")), agent="flaky_tests")
+    assert judge(ruled(), two, use(renewal, 60)).findings == ()
+    assert "tests/test_a.py::a" not in Intent.of(renewal).model_dump_json()
