@@ -5,7 +5,10 @@ from pathlib import Path
 
 from temporalio.client import Client
 
+from activities.backends.results_store import ResultsStore
 from activities.ledger import LedgerDoor
+from activities.records_port import QuarantineSeen
+from agents.flaky_tests.quarantine_file import rendered
 from leverframe.model.ids import (
     approval_id,
     housekeeping_id,
@@ -15,6 +18,7 @@ from leverframe.model.ids import (
     watch_id,
 )
 from leverframe.model.outcomes import Outcome
+from leverframe.model.quarantine import QuarantineFile
 from leverframe.model.signals import SUITE, ErrorBatch, SecondCount
 from leverframe.model.untrusted import Untrusted
 from policies.decision import Finding, Terms, Verdict
@@ -30,8 +34,9 @@ from tests.fakes.remediation_world import BEGAN, DUE, LANDED, LIVE, PREVIOUS, Wo
 from tests.fakes.rollout_world import FLAG as ROLLED_OUT
 from tests.fakes.rollout_world import Rollouts, rollout_policy
 from tests.fakes.runs import PatientRun
+from tests.fakes.stores import store_at
 from tests.replay.stage import Histories, history, until, working
-from tests.unit.agents.flaky_tests.proposals import facts, flaky
+from tests.unit.agents.flaky_tests.proposals import CAPS, entry, facts, flaky
 from workflows.approval import ApprovalWorkflow
 from workflows.messages import RunRequest, WatchStart
 from workflows.queues import HANDS
@@ -42,6 +47,7 @@ from workflows.watch import WatchWorkflow
 
 AGENT = "sentry_spike"
 SUBJECT = "SHOP-1A2B3C4D5E6F"
+_TODAY = datetime.now(UTC).date()
 
 
 async def watch(client: Client, root: Path) -> Histories:
@@ -120,10 +126,17 @@ async def remediation(client: Client, root: Path) -> Histories:
 
 
 async def quarantine(client: Client, root: Path) -> Histories:
-    """A run of the other agent: people are asked, the change lands, and the landed file is looked at."""
+    """Runs of the other agent: people are asked, the change lands, and the landed file is looked at; once for
+    a test that enters, once for a quarantine that goes on.
+    """
     world = QuarantineWorld(client, ruled(), suite=facts(flaky("pays", strength=20_000)))
     run = await _run(client, world, SUITE, agent="flaky_tests")
-    return {"remediation_quarantined": await history(client, run)}
+    found = {"remediation_quarantined": await history(client, run)}
+    soon = entry("pays", since=_TODAY - timedelta(days=28), expires=_TODAY + timedelta(days=2))
+    caps = CAPS.model_copy(update={"renewals": True})
+    suite = facts(flaky("pays"), file=QuarantineFile(entries=(soon,)), caps=caps)
+    run = await _run(client, QuarantineWorld(client, ruled(), suite=suite), "SUITE2", agent="flaky_tests")
+    return found | {"remediation_renewed": await history(client, run)}
 
 
 async def approval(client: Client, root: Path) -> Histories:
@@ -151,8 +164,17 @@ async def approval(client: Client, root: Path) -> Histories:
 
 
 async def housekeeping(client: Client, root: Path) -> Histories:
-    """A policy that is put in force, one that is refused, and a reservation whose run is gone."""
-    async with house(client, root, name="acme") as home:
+    """A policy that is put in force, one that is refused, a reservation whose run is gone, and the watch of a
+    suite whose quarantine expires soon.
+    """
+    store = store_at(root / "store.db")
+    soon = entry("pays", since=_TODAY - timedelta(days=28), expires=_TODAY + timedelta(days=2))
+    seen = QuarantineSeen(
+        sha="a" * 40, content=rendered(QuarantineFile(entries=(soon,))), read_at=datetime.now(UTC)
+    )
+    ResultsStore(store).see_quarantine("shop", seen)
+    store.dispose()
+    async with house(client, root, name="acme", watching=["flaky_tests"]) as home:
         await home.tidy()
         await home.door.reserve(ask("run/gone/1"))
         await home.door.commit("run/gone/1")
@@ -160,7 +182,7 @@ async def housekeeping(client: Client, root: Path) -> Histories:
         for _ in range(2):
             await home.tidy()
         tidied = await history(client, housekeeping_id("acme"))
-    return {"housekeeping_expired": tidied}
+    return {"housekeeping_woken": tidied}
 
 
 async def restore(client: Client, root: Path) -> Histories:
