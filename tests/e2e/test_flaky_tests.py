@@ -13,12 +13,15 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from agents.flaky_tests.quarantine_file import rendered
 from agents.flaky_tests.watch import SETTLE
 from leverframe.model.errors import LeverframeError
 from leverframe.model.ids import run_id, watch_id
 from leverframe.model.outcomes import Outcome, RunReport
+from leverframe.model.quarantine import QuarantineFile
 from leverframe.model.signals import SUITE, ReportArrived
 from leverframe.model.untrusted import Untrusted
+from leverframe_pytest.quarantine import PLACE
 from tests.fakes.flaky_house import BAD_ORDER, BROKEN, FIXED, FlakyHouse, OneRun
 from tests.fakes.receivers import CarReceiver, InstantRelease
 from tests.fakes.servers import running_server
@@ -33,6 +36,7 @@ from workflows.remediation import RemediationWorkflow
 from workflows.undo import UndoRequest, UndoWorkflow
 from workflows.watch import WatchWorkflow
 
+DAY = timedelta(days=1)
 PAYS, SIGNS = "tests/test_cart.py::test_pays", "tests/test_cart.py::test_signs"
 
 
@@ -131,6 +135,42 @@ async def test_only_the_flaky_test_is_quarantined_and_it_is_released_once_it_is_
             last = await agent_looks(env)
             assert last.outcome is Outcome.LANDED, last.detail
             assert house.quarantined() == []
+            assert await released(env) == 0
+        await house.yard.close()
+
+
+@pytest.mark.slow
+async def test_a_quarantine_goes_on_by_a_persons_leave_and_begins_again_by_none_but_a_persons(
+    tmp_path: Path,
+) -> None:
+    async with await running_server() as env:
+        house = FlakyHouse(env.client, tmp_path)
+        house.ci_runs(house.tip(), "main", [OneRun(f"m{number}", str(number)) for number in range(12)])
+        async with working(house):
+            assert (await agent_looks(env)).outcome is Outcome.LANDED
+            (made,) = house.entries()
+            today = datetime.now(UTC).date()
+            soon = made.model_copy(update={"since": today - 28 * DAY, "expires": today + 2 * DAY})
+            house.git.commit("main", {PLACE: rendered(QuarantineFile(entries=(soon,)))})
+            report = await agent_looks(env)
+            assert report.outcome is Outcome.LANDED, report.detail
+            (question,) = house.people.questions
+            assert question.title.endswith(f"renews the quarantine of 1 test until {today + 30 * DAY}")
+            (renewed,) = house.entries()
+            assert renewed == soon.model_copy(
+                update={
+                    "expires": today + 30 * DAY,
+                    "evidence": renewed.evidence,
+                    "executions": renewed.executions,
+                }
+            )
+            # A person takes the entry out, and tells nobody: the detector still calls the test flaky.
+            house.git.commit("main", {PLACE: rendered(QuarantineFile())})
+            house.people.vote = "no"
+            again = await agent_looks(env)
+            assert again.outcome is Outcome.REJECTED, again.detail
+            assert "begun again though not healed" in " ".join(again.steps[0].findings)
+            assert (house.quarantined(), len(house.people.questions)) == ([], 2)
             assert await released(env) == 0
         await house.yard.close()
 

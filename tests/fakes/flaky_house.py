@@ -35,6 +35,7 @@ from activities.train import TrainActivities
 from activities.undo import UndoActivities
 from agents.flaky_tests.quarantine_file import read as entries_of
 from leverframe.model.changes import CheckResult
+from leverframe.model.quarantine import Quarantined
 from leverframe.reports.facts import Facts
 from leverframe.reports.reading import read
 from leverframe_pytest.quarantine import PLACE
@@ -148,9 +149,13 @@ class FlakyHouse:
 
     def quarantined(self) -> list[str]:
         """The tests that main's file names."""
+        return [one.test.stored() for one in self.entries()]
+
+    def entries(self) -> tuple[Quarantined, ...]:
+        """Of main's file."""
         if PLACE not in self.git.git("ls-tree", "-r", "--name-only", "main").splitlines():
-            return []
-        return [one.test.stored() for one in entries_of(self.git.git("show", f"main:{PLACE}") + "\n").entries]
+            return ()
+        return entries_of(self.git.git("show", f"main:{PLACE}") + "\n").entries
 
     def ci_runs(self, sha: str, branch: str, runs: Sequence[OneRun]) -> None:
         """Run the suite for real, with reruns; each report comes half an hour after the last one."""
