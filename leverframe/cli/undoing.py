@@ -56,8 +56,8 @@ def undo(
 
     A flag is switched back. After a roll-back production is pointed forward again to what it was rolled back
     from. What a merge request landed is reverted; tests that it quarantined leave the quarantine, and are not
-    proposed again; entries that it renewed have their earlier day. All but flags go by the train. Without a step it is the flag that the run switched last,
-    or, when it switched none, the last change that it opened.
+    proposed again; entries that it renewed have their earlier day. All but flags go by the train. Without a
+    step it is the flag that the run switched last, or, when it switched none, the last change that it opened.
     """
     settings = load()
     found = reported(settings, run)
