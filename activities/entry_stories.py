@@ -15,6 +15,16 @@ Answer = Literal["asked", "declined", "on its way"]
 _Amends = Sequence[tuple[ChangeState, AmendedEntry]]
 
 
+def amended(was: Quarantined, entry: Quarantined) -> AmendedEntry:
+    """What is remembered of an entry that changes."""
+    return AmendedEntry(
+        test=entry.test.stored(),
+        expired=was.expires,
+        expires=entry.expires,
+        masks=tuple(mask for mask in entry.masks if mask not in was.masks),
+    )
+
+
 def entry_stories(file: QuarantineFile, notes: Sequence[QuarantineNote]) -> tuple[EntryStory, ...]:
     """Of the entries of which there is something to tell, in their order."""
     amends: dict[str, list[tuple[ChangeState, AmendedEntry]]] = {}

@@ -7,11 +7,10 @@ from functools import cache
 from typing import TypedDict
 
 from activities.code_owners import CodeOwners, code_owners
-from activities.entry_stories import entry_stories
+from activities.entry_stories import amended, entry_stories
 from activities.investigate import suffixes
 from activities.issues_port import Issues
 from activities.ports import Changes
-from activities.quarantining import amended
 from activities.results_port import AmendedEntry, ChangeState, KnownTest, QuarantineNote, Results
 from activities.test_places import MOST_FILES, TestPlaces, the_only
 from activities.test_results import BOUNDS, WITH_FACTS, ResultActivities

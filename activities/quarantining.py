@@ -10,13 +10,14 @@ from typing import Literal, Protocol
 
 from temporalio import activity
 
+from activities.entry_stories import amended
 from activities.failures import typed_failures
 from activities.issues_port import Issues
 from activities.ports import Changes
 from activities.pulse import with_pulse
 from activities.repair_tracking import track
 from activities.reserved import effect_of, patch_of, run_message
-from activities.results_port import AmendedEntry, ChangeState, QuarantineNote
+from activities.results_port import ChangeState, QuarantineNote
 from activities.track_port import Track
 from agents.flaky_tests.quarantine_file import edited, holds
 from leverframe.model.changes import Author, Change, ChangeSpec
@@ -25,7 +26,6 @@ from leverframe.model.errors import LeverframeError, NotFound, Refused, Unavaila
 from leverframe.model.frozen import Frozen, Instant, Slug
 from leverframe.model.ids import quarantine_branch
 from leverframe.model.proposals import ChangeQuarantine
-from leverframe.model.quarantine import Quarantined
 from leverframe.model.topology import Repository
 from leverframe_pytest.quarantine import PLACE
 from policies.decision import Reservation
@@ -188,16 +188,6 @@ class QuarantineActivities:
         if name not in self._repositories:
             raise NotFound(f"repository {name!r} is not declared")
         return self._repositories[name]
-
-
-def amended(was: Quarantined, entry: Quarantined) -> AmendedEntry:
-    """What is remembered of an entry that changes."""
-    return AmendedEntry(
-        test=entry.test.stored(),
-        expired=was.expires,
-        expires=entry.expires,
-        masks=tuple(mask for mask in entry.masks if mask not in was.masks),
-    )
 
 
 def preview(

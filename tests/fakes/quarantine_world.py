@@ -7,8 +7,8 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.entry_stories import entry_stories
-from activities.quarantining import Ended, QuarantineRequest, amended
+from activities.entry_stories import amended, entry_stories
+from activities.quarantining import Ended, QuarantineRequest
 from activities.results_port import QuarantineNote
 from activities.undo import Undoable, UndoLook
 from agents.flaky_tests.quarantine_file import edited, read, rendered
