@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leverframe.cli import flaky_jobs, flaky_records
-from leverframe.cli.output import AsJson, complain, print_fields, print_json, print_table
+from leverframe.cli.output import AsJson, complain, print_fields, print_long_json, print_table
 from leverframe.cli.session import lines_of
 from leverframe.model.errors import BadInput
 
@@ -86,13 +86,12 @@ def replay(
     seconds = round(perf_counter() - started, 3)
     _remark(told)
     if as_json:
-        print_json(
-            {
-                "tests": {test: _shape(judged) for test, judged in result.verdicts()},
-                "runs": result.runs,
-                "quarantines": result.quarantines,
-                "seconds": seconds,
-            }
+        print_long_json(
+            "tests",
+            ((test, _shape(judged)) for test, judged in result.verdicts()),
+            runs=result.runs,
+            quarantines=result.quarantines,
+            seconds=seconds,
         )
     else:
         _show(result, seconds)

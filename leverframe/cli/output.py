@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from textwrap import indent
 from typing import Annotated
 
 import typer
@@ -23,6 +24,23 @@ WIDE = 200
 def print_json(value: object) -> None:
     """One JSON document. Non-ASCII is escaped, so that no byte of it steers a terminal."""
     sys.stdout.write(json.dumps(to_jsonable_python(value), indent=2) + "\n")
+
+
+def print_long_json(name: str, entries: Iterable[tuple[str, object]], **rest: object) -> None:
+    """What `print_json` makes of `{name: {key: value, …}, **rest}`, one entry after the other.
+
+    So that an answer about very many things is never in memory as a whole.
+    """
+    write, between = sys.stdout.write, "\n"
+    write(f"{{\n  {json.dumps(name)}: {{")
+    for key, value in entries:
+        entry = json.dumps(to_jsonable_python({key: value}), indent=2)
+        write(between + indent(entry.removeprefix("{\n").removesuffix("\n}"), "  "))
+        between = ",\n"
+    write("\n  }" if between != "\n" else "}")
+    for key, value in rest.items():
+        write(f",\n  {json.dumps(key)}: {json.dumps(to_jsonable_python(value))}")
+    write("\n}\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leverframe.cli.exits import Exit, exit_code
-from leverframe.cli.output import inert
+from leverframe.cli.output import inert, print_json, print_long_json
 from leverframe.cli.session import given
 from leverframe.model import errors
 from leverframe.model.changes import Author
@@ -145,3 +145,15 @@ def test_outside_text_is_inert_when_printed(hostile: str) -> None:
 def test_what_a_person_typed_wrong_is_named_by_field() -> None:
     with pytest.raises(errors.BadInput, match="name: String should have at least 1 character"):
         given(Author, kind="person", name="")
+
+
+@pytest.mark.parametrize(
+    "entries", [{}, {"a": 1}, {"naïve\n": {"x": ["y\n", None]}, "b": [], "c": {"d": (1, 2)}}]
+)
+def test_a_long_answer_is_the_same_document_whether_or_not_it_is_printed_piece_by_piece(
+    capsys: pytest.CaptureFixture[str], entries: dict[str, object]
+) -> None:
+    print_json({"many": entries, "count": len(entries), "took": 0.5})
+    whole = capsys.readouterr().out
+    print_long_json("many", iter(entries.items()), count=len(entries), took=0.5)
+    assert capsys.readouterr().out == whole
