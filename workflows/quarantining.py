@@ -8,10 +8,8 @@ from datetime import timedelta
 from typing import Literal
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.forge import ForgeActivities
     from activities.pulse import heartbeat_timeout
     from activities.quarantining import Ended, QuarantineActivities, QuarantineRequest
     from leverframe.model.changes import Change, Priority
@@ -33,7 +31,8 @@ async def change_quarantine(
     timings["detected_to_opened"] = levers.since_detected(opened)
     ride = await levers.rider.carry(change, Priority.NORMAL)
     if ride.landed_as is None:
-        if await _closed(change):
+        found = await levers.rider.looked_up(change, "it did not land", timedelta(minutes=10))
+        if found is not None and found.state == "closed":
             await keep(change.id, effect, "rejected")
             return Pulled(
                 result="failed",
@@ -114,21 +113,3 @@ def _not_again(effect: ChangeQuarantine) -> str:
     if effect.renewals:
         return "nobody is asked again, and the tests leave when they expire"
     return "none of its tests is proposed again"
-
-
-async def _closed(change: Change) -> bool:
-    """Whether a person closed it; a forge that does not answer says nothing."""
-    try:
-        found: Change = await workflow.execute_activity_method(
-            ForgeActivities.get_change,
-            change.id,
-            task_queue=HANDS,
-            start_to_close_timeout=timedelta(seconds=30),
-            schedule_to_close_timeout=timedelta(minutes=10),
-            summary=f"look at {change.id}: it did not land",
-        )
-    except ActivityError as error:
-        if is_cancelled_exception(error):
-            raise
-        return False
-    return found.state == "closed"

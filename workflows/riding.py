@@ -154,14 +154,14 @@ class Rider:
             )
             if (car := self.mailbox.cars.get(change.id)) is not None:
                 return ridden(change, car)
-            found = await self._looked_up(change)
+            found = await self.looked_up(change, "the train is silent")
             if found is not None and found.state != "open":
                 detail = f"the train did not say how {change.id} ended; it is {found.state}"
                 return Ride(landed_as=found.landed_as, detail=detail)
             silence *= 2
         return Ride(detail=f"the train did not settle {change.id} within {CAR_SETTLES_WITHIN}", over=False)
 
-    async def _looked_up(self, change: Change) -> Change | None:
+    async def looked_up(self, change: Change, why: str, within: timedelta = SILENCE) -> Change | None:
         """The change as the forge has it; None when the forge does not answer, which is no word either."""
         try:
             return await workflow.execute_activity_method(
@@ -169,8 +169,8 @@ class Rider:
                 change.id,
                 task_queue=HANDS,
                 start_to_close_timeout=timedelta(seconds=30),
-                schedule_to_close_timeout=SILENCE,
-                summary=f"look at {change.id}: the train is silent",
+                schedule_to_close_timeout=within,
+                summary=f"look at {change.id}: {why}",
             )
         except ActivityError as error:
             if is_cancelled_exception(error):
