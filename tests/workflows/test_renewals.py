@@ -70,6 +70,26 @@ async def test_people_are_asked_once_for_all_and_with_their_yes_the_file_has_the
     assert not house.open_reservations()
 
 
+async def test_the_command_line_shows_what_the_decision_needs(
+    env: WorkflowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = world(env)
+    await ran(house)
+    desk = Desk(monkeypatch, tmp_path, SHOP, noun="approvals")
+    desk.at(env.client)
+    async with working(house):
+        code, shown, complaint = await desk.asked("show", house.questions[0].approval)
+    assert (code, complaint) == (0, "")
+    (line,) = [line for line in shown.splitlines() if line.startswith(f"  {PAYS.stored()}; ")]
+    for told in (
+        f"until {UNTIL}, not {TODAY + 2 * DAY}",
+        "@shop/tests",
+        f"since {TODAY - 26 * DAY}",
+        "4 of 311",
+    ):
+        assert told in line
+
+
 @pytest.mark.parametrize("closed", [False, True], ids=["the question", "the merge request"])
 async def test_after_a_no_nobody_is_asked_again_and_the_tests_leave_on_their_day(
     env: WorkflowEnvironment, closed: bool

@@ -258,6 +258,11 @@ def test_a_finding_says_what_the_history_says() -> None:
         assert named.evidence.endswith(words)
     before = found().strength
     assert before >= 1_000_000
+    later = "1" * 16
+    for _ in range(3):
+        lives.run({0: both(later)})
+    assert found().masks == ("0" * 16, later)
+    assert found().mask_strength == lives.bounds.runs_to_false_quarantine
     lives.run({0: both("0" * 16)})
     assert found().strength > before
     lives.tell("F" * 30)
