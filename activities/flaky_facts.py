@@ -175,7 +175,11 @@ class FlakyFactsGatherer:
         self, repository: Repository, tip: str, known: KnownTest, places: Callable[[], TestPlaces]
     ) -> str | None:
         """The test's file where the tip has it, `""` where it is not known, None where it is gone."""
-        told = known.path or known.test.partition("::")[0]
+        named = known.test.partition("::")[0]
+        told = known.path or named
+        # Reports may tell any path. A test that is named by a file of the commit lies there, or in one below.
+        if not f"/{told}".endswith(f"/{named}") and suffixes(named)[:1] == [named]:
+            told = named if self._track.has_file(repository, sha=tip, path=named) else told
         for path in suffixes(told):
             if self._track.has_file(repository, sha=tip, path=path):
                 return path

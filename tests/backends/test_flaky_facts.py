@@ -199,6 +199,24 @@ def test_a_report_that_names_classes_only_gives_the_one_file_of_the_class_and_it
     assert found["com.acme.CartTest::pays"] == (moved, "@acme/basket")
 
 
+@pytest.mark.parametrize(
+    ("told", "file"),
+    [("tests/test_b.py", "tests/test_a.py"), ("backend/tests/test_a.py", "backend/tests/test_a.py")],
+    ids=["another file", "the same one from further up"],
+)
+def test_a_report_moves_no_test_to_another_file_than_its_name_says(
+    world: World, told: str, file: str
+) -> None:
+    world.trees.files[TIP] |= {"tests/test_a.py": "", "tests/test_b.py": "", "backend/tests/test_a.py": ""}
+    for number in range(24):
+        at = NOW - timedelta(days=50 - number)
+        one = report({FLAKY: "F." if number % 2 else ".", OTHER: "."}, run=f"j{number}", sha=f"{number:040x}")
+        attempts = tuple(attempt._replace(path=told, at=at) for attempt in one.attempts)
+        world.store.keep(replace(one, attempts=attempts), at=at)
+    (found,) = world.gatherer.gather(REQUEST).findings
+    assert found.path == file
+
+
 def test_a_run_that_has_not_settled_waits_for_the_next_time(world: World) -> None:
     world.store.keep(report({FLAKY: "F."}), at=datetime.now(UTC))
     assert world.gatherer.gather(REQUEST).tests == 1
