@@ -6,7 +6,7 @@ from typing import Protocol
 from activities.issues_port import Issues
 from activities.results_port import QuarantineNote
 from agents.flaky_tests import tracking
-from leverframe.model.errors import LeverframeError, Refused, Unavailable
+from leverframe.model.errors import BadConfiguration, LeverframeError, Refused, Unavailable
 from leverframe.model.quarantine import Quarantined, QuarantineFile
 from leverframe.model.untrusted import Untrusted
 
@@ -63,6 +63,7 @@ def catch_up(issues: Issues, memory: TrackingMemory, repository: str, file: Quar
 
     Raises:
         Unavailable: nothing is known of the change; it is for the next time.
+        BadConfiguration: the forge does not know us, so it has said nothing of the change either.
         LeverframeError: the forge refused a change, with what becomes of it.
     """
     entries = {entry.test: entry for entry in file.entries}
@@ -80,7 +81,7 @@ def catch_up(issues: Issues, memory: TrackingMemory, repository: str, file: Quar
                 ],
                 left=[test for name in note.leave if (test := Untrusted(name)) not in entries],
             )
-        except Unavailable:
+        except (Unavailable, BadConfiguration):
             raise
         except LeverframeError as error:
             times = memory.note_refused(repository, note.change)

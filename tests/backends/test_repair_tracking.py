@@ -8,7 +8,7 @@ from activities.backends.results_store import ResultsStore
 from activities.repair_tracking import MOST_REFUSALS, catch_up
 from activities.results_port import QuarantineNote
 from agents.flaky_tests import tracking
-from leverframe.model.errors import Refused, Unavailable
+from leverframe.model.errors import BadConfiguration, LeverframeError, Refused, Unavailable
 from leverframe.model.quarantine import QuarantineFile
 from leverframe.model.untrusted import Untrusted
 from tests.backends.test_quarantining import Issues
@@ -67,9 +67,12 @@ def test_a_change_whose_issue_is_refused_lets_the_others_go_first_and_is_given_u
     assert first in issues.open
 
 
-def test_a_forge_that_is_away_has_refused_nothing(results: ResultsStore) -> None:
-    issues = Choosy(error=Unavailable("no answer"))
-    with pytest.raises(Unavailable):
+@pytest.mark.parametrize("error", [Unavailable("no answer"), BadConfiguration("the token has expired")])
+def test_a_forge_that_is_away_or_does_not_know_us_has_refused_nothing(
+    results: ResultsStore, error: LeverframeError
+) -> None:
+    issues = Choosy(error=error)
+    with pytest.raises(type(error)):
         catch_up(issues, results, "shop", FILE)
     assert _behind(results) == ["shop/7", "shop/8", "shop/9"]
     issues.error = None
