@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from itertools import islice, pairwise
 from typing import Any
 
+import structlog
 from githubkit import Response
 from pydantic import BaseModel, Field
 
@@ -22,7 +23,7 @@ from activities.backends.github_errors import answering
 from activities.backends.github_places import Place
 from activities.backends.jobs_told import MOST_JOBS, JobsOf, ToldJob, found_jobs
 from activities.forge_reports_port import FoundJobs, FoundRun
-from leverframe.model.errors import Unavailable
+from leverframe.model.errors import BadConfiguration, BadInput, NotFound, Refused, Unavailable
 from leverframe.model.frozen import Instant
 from leverframe.model.jobs import JobConclusion
 
@@ -38,6 +39,8 @@ startup_failure say nothing of how it would have ended, and neither does what Gi
 _PAGE = 100
 _MOST_COMMITS = 100
 """Of which other Apps' suites are looked for at once, the newest ones."""
+
+_log = structlog.get_logger(__name__)
 
 
 class _Job(BaseModel):
@@ -109,15 +112,21 @@ class GithubJobs:
         return FoundRun(id=name, sha=told.head_sha, branch=told.head_branch or "", began=began, ended=ended)
 
     def suites(self, at: Place, shas: Iterable[str], since: datetime) -> list[str]:
-        """The check suites of other Apps on these commits that ended since then, each by its name."""
+        """The check suites of other Apps on these commits that ended since then, each by its name.
+
+        None where they may not be read, or of a commit that is gone: runs of workflows don't depend on it.
+        """
         found = list[str]()
         for sha in islice(dict.fromkeys(shas), _MOST_COMMITS):
-            with answering(f"list the check suites of {sha[:12]}"):
-                pages = self._rest.paginate(
-                    self._rest.checks.list_suites_for_ref, map_func=_suites,
-                    owner=at.owner, repo=at.repo, ref=sha, per_page=_PAGE,
-                )  # fmt: skip
-                told = list(islice(pages, MOST_JOBS))
+            try:
+                told = self._suites_of(at, sha)
+            except BadConfiguration:
+                raise
+            except Refused as error:
+                _log.warning("github.suites", repository=at.key, why=str(error))
+                break
+            except (NotFound, BadInput):
+                continue
             found += [
                 f"suite-{one.id}.{int(one.updated_at.timestamp())}"
                 for one in told
@@ -125,6 +134,14 @@ class GithubJobs:
                 if one.status == "completed" and self._is_anothers(one)
             ]
         return found
+
+    def _suites_of(self, at: Place, sha: str) -> list[_Suite]:
+        with answering(f"list the check suites of {sha[:12]}"):
+            pages = self._rest.paginate(
+                self._rest.checks.list_suites_for_ref, map_func=_suites,
+                owner=at.owner, repo=at.repo, ref=sha, per_page=_PAGE,
+            )  # fmt: skip
+            return list(islice(pages, MOST_JOBS))
 
     def of_attempt(self, at: Place, repository: str, run: FoundRun, number: int, attempt: int) -> FoundJobs:
         """The jobs of one attempt of a workflow run, but for several with one name: which of them ran again

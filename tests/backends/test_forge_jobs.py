@@ -9,7 +9,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.forge_reports import FetchReports, ForgeReportActivities
 from activities.forge_reports_port import ForgeReports, FoundJobs
 from agents.flaky_tests.jobs import Job, JobRuns, flaky_job
-from leverframe.model.errors import NotFound, Unavailable
+from leverframe.model.errors import BadConfiguration, NotFound, Unavailable
 from leverframe.model.test_reports import MOST_NAME
 from tests.fakes.github import FakeGithub
 from tests.fakes.github_artifacts import zipped
@@ -195,6 +195,23 @@ class TestCheckSuites:
         for name in ("suite-1.1", "suite-0.1", "suite-7", "suite-7.x", "suite-../1.1", f"suite-{'9' * 30}.1"):
             with pytest.raises(NotFound):
                 forge.run(SHOP, name)
+
+    @pytest.mark.parametrize(("status", "left"), [(403, []), (404, ["suite"]), (422, ["suite"])])
+    def test_suites_that_can_not_be_listed_keep_no_run_of_a_workflow_back(
+        self, github: FakeGithub, status: int, left: list[str]
+    ) -> None:
+        for number, sha in ((9, SHA), (8, "b" * 40)):
+            github.runs.attempt(number, 1, sha, began=BEGAN)
+            github.jobs.check(github.jobs.suite(sha), "build", "success", began=BEGAN)
+        github.faults.append(Fault("GET", "/check-suites$", status, {"message": "No commit found for SHA"}))
+        ended = reports_on(github, jobs=("*",)).ended(SHOP, BEGAN)
+        assert sorted(name.partition("-")[0] for name in ended) == ["8.1", "9.1", *left]
+
+    def test_a_token_that_is_not_accepted_is_no_commit_that_is_gone(self, github: FakeGithub) -> None:
+        github.runs.attempt(9, 1, SHA, began=BEGAN)
+        github.faults.append(Fault("GET", "/check-suites$", 401, {"message": "Bad credentials"}))
+        with pytest.raises(BadConfiguration):
+            reports_on(github, jobs=("*",)).ended(SHOP, BEGAN)
 
     def test_health_says_which_permission_is_missing(self, github: FakeGithub) -> None:
         key = new_key()
