@@ -69,4 +69,5 @@ class JobAttempt(Frozen):
 
 def is_wanted(job: str, globs: Iterable[str]) -> bool:
     """Whether a job's name matches one of the globs. A slash in it is nothing special: `*` crosses it."""
-    return any_match((job,), (glob.replace("*", "**") for glob in globs))
+    # As paths of one part: there a `*` matches all of it.
+    return any_match((job.replace("/", "\0"),), (glob.replace("/", "\0") for glob in globs))

@@ -154,6 +154,8 @@ def test_globs_cross_slashes_and_names_are_bounded() -> None:
     assert is_wanted("CI / unit (a/b)", ("CI*",))
     assert is_wanted("x", ("a", "?"))
     assert not is_wanted("CI / unit", ("unit*",))
+    assert is_wanted("e2e/web/deploy", ("*/deploy", "x"))
+    assert not is_wanted("deploy", ("*/deploy",)), "the slash has to be there"
     with pytest.raises(ValidationError):
         attempt("9", 1, "pass", job="x" * (MOST_NAME + 1))
     with pytest.raises(ValidationError):
