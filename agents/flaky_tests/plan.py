@@ -133,14 +133,16 @@ def _wanted(
     refused = {story.test: story.refused for story in facts.stories}
     wanted: list[FlakyFinding] = []
     left_out: list[LeftOut] = []
-    for finding in sorted(facts.findings, key=lambda one: (-one.strength, one.test.stored())):
-        if finding.kind != "flaky":
+    for found in sorted(facts.findings, key=lambda one: (-one.strength, one.test.stored())):
+        if found.kind != "flaky":
             continue
+        no = refused.get(found.test, ())
+        finding = found.model_copy(update={"masks": tuple(mask for mask in found.masks if mask not in no)})
         if finding.test in known:
             entry = kept.get(finding.test)
-            if entry is None or not (new := set(finding.masks) - set(entry.masks)):
+            if entry is None or set(found.masks) <= set(entry.masks):
                 continue
-            turned_down = new <= set(refused.get(finding.test, ()))
+            turned_down = set(finding.masks) <= set(entry.masks)
         else:
             turned_down = finding.test in rejected
         why = (

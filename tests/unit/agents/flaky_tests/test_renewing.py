@@ -228,6 +228,8 @@ def test_more_is_hidden_only_within_policy_and_what_people_have_not_turned_down(
     assert reasons(found.model_copy(update={"in_flight": (named("a"),)})) == [
         "an open change of ours names it"
     ]
+    later = facts(flaky("a", masks=("0" * 16, NEW, "3" * 16)), file=file_of(entry("a")), stories=refused)
+    assert [one.hides for one in plan_of(later).amended] == [("3" * 16,)], "one that came after it is another"
     marked = facts(flaky("a", masks=(NEW,), markers=("payment",)), file=file_of(entry("a")))
     assert reasons(marked) == ["policy never quarantines tests marked payment"]
     assert reasons(found, CAPS.model_copy(update={"per_change": 0})) == [
