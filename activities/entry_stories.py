@@ -1,6 +1,6 @@
 """What people were asked and said of entries of a quarantine file, out of the notes of our changes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from activities.results_port import AmendedEntry, ChangeState, QuarantineNote
@@ -46,6 +46,13 @@ def answer(entry: Quarantined, notes: Sequence[QuarantineNote]) -> Answer | None
     if not states:
         return None
     return "declined" if "rejected" in states else "on its way" if "open" in states else "asked"
+
+
+def declined(notes: Sequence[QuarantineNote]) -> Iterator[str]:
+    """Tests whose quarantine a person did not want to go on, those that were told last first."""
+    for note in reversed(notes):
+        if note.state == "rejected":
+            yield from (one.test for one in note.amend if one.expires > one.expired)
 
 
 def _story(entry: Quarantined, known: _Amends) -> EntryStory | None:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TypedDict
 
 from activities.code_owners import CodeOwners, code_owners
-from activities.entry_stories import amended, entry_stories
+from activities.entry_stories import amended, declined, entry_stories
 from activities.investigate import suffixes
 from activities.issues_port import Issues
 from activities.ports import Changes
@@ -84,10 +84,15 @@ class FlakyFactsGatherer:
         file = self._file(repository, tip)
         self._results.note_named(repository.name, [test.stored() for test in file.tests()], now)
         notes = self._notes(repository, file)
+        findings = tuple(self._findings(repository, tip, file, now))[:MOST_FINDINGS]
+        unhealed = {one.test.stored() for one in findings if one.unhealed}
+        turned_down = [test for one in reversed(notes) if one.state == "rejected" for test in one.enter]
+        # Who did not let it go on is not asked to let it begin again, until the detector has released it.
+        turned_down += [test for test in declined(notes) if test in unhealed]
         return FlakyFacts(
             tests=self._results.suite(repository.name).tests,
             file=file,
-            findings=tuple(self._findings(repository, tip, file, now))[:MOST_FINDINGS],
+            findings=findings,
             in_flight=_tests(
                 (
                     test
@@ -97,10 +102,7 @@ class FlakyFactsGatherer:
                 ),
                 MOST_IN_FLIGHT,
             ),
-            rejected=_tests(
-                (test for one in reversed(notes) if one.state == "rejected" for test in one.enter),
-                MOST_REJECTED,
-            ),
+            rejected=_tests(turned_down, MOST_REJECTED),
             added_today=sum(entry.since == now.date() for entry in file.entries),
             stories=entry_stories(file, notes),
         )

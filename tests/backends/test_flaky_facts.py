@@ -344,6 +344,24 @@ def test_failures_that_a_person_did_not_want_hidden_are_in_the_story(world: Worl
     assert facts.rejected == ()
 
 
+@pytest.mark.parametrize(("state", "asks"), [("rejected", False), ("over", True), ("asked", True)])
+def test_who_did_not_let_a_quarantine_go_on_is_not_asked_to_let_it_begin_again(
+    world: World, state: ChangeState, asks: bool
+) -> None:
+    world.tell(*["F.", "."] * 12)
+    world.write(FLAKY)
+    until = TODAY + timedelta(days=30)
+    world.store.note("shop", [renewing_note("run/1/0", state, expired=TODAY, expires=until)])
+    assert world.gatherer.gather(REQUEST).rejected == (), "it is in the file still"
+    del world.trees.files[TIP][PLACE]
+    facts = world.gatherer.gather(REQUEST)
+    assert [one.unhealed for one in facts.findings] == [True]
+    assert (facts.rejected == ()) == asks
+    # What the detector released in between is another quarantine.
+    world.store.note_named("shop", [FLAKY], NOW - timedelta(days=200))
+    assert world.gatherer.gather(REQUEST).rejected == ()
+
+
 def test_an_open_renewal_is_in_flight_and_a_closed_one_was_asked(world: World) -> None:
     """Its worker may have died before it could note what it opened: the branch says what it does."""
     world.write(FLAKY, since=TODAY - timedelta(days=29))
