@@ -11,7 +11,7 @@ from _pytest import timing
 
 pytest_plugins = "pytester"
 
-LEAP_DAY = datetime(2028, 2, 29, 9, 30, tzinfo=UTC)
+LEAP_DAY = datetime(2096, 2, 29, 9, 30, tzinfo=UTC)
 PLUGIN = ("-p", "no:asyncio", "-p", "leverframe_pytest.plugin", "--leverframe-results=out.jsonl")
 CONFTEST = """
     from datetime import date
@@ -29,11 +29,11 @@ SHOP = """
     import freezegun, pytest, time_machine
 
     def test_dates():
-        leap = date(2028, 2, 29)
+        leap = date(2096, 2, 29)
         assert TODAY == date.today() == datetime.now().date() == leap
         assert datetime.now(timezone.utc).date() == date.fromtimestamp(named_before()) == leap
-        assert time.localtime()[:3] == time.gmtime()[:3] == (2028, 2, 29)
-        assert time.strftime("%d.%m.%Y") == "29.02.2028"
+        assert time.localtime()[:3] == time.gmtime()[:3] == (2096, 2, 29)
+        assert time.strftime("%d.%m.%Y") == "29.02.2096"
         ticks_of_100ns = uuid.uuid1().time - 0x01B21DD213814000
         assert date.fromtimestamp(ticks_of_100ns / 1e7) == leap
 
@@ -109,7 +109,7 @@ def house(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> House:
 def test_a_run_begins_at_the_moment_before_anything_is_loaded_and_goes_on_from_there(house: House) -> None:
     result = house.run("test_dates", "test_waits")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["LEVERFRAME_CLOCK: the clock began at 2028-02-29 09:30:00 UTC"])
+    result.stdout.fnmatch_lines(["LEVERFRAME_CLOCK: the clock began at 2096-02-29 09:30:00 UTC"])
 
 
 def test_tests_may_move_the_clock_once_more(house: House) -> None:
@@ -148,7 +148,7 @@ def test_without_time_machine_or_with_one_that_moves_what_waits_it_says_so_and_r
 ) -> None:
     house.pytester.makepyfile(
         time_machine=library,
-        test_shop="import time\ndef test_now(): assert time.gmtime()[:3] != (2028, 2, 29)",
+        test_shop="import time\ndef test_now(): assert time.gmtime()[:3] != (2096, 2, 29)",
     )
     result = house.run("test_now", arguments=("-q", "-p", "no:time_machine"))
     result.assert_outcomes(passed=1)
