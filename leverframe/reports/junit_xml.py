@@ -66,7 +66,7 @@ def read_junit(body: bytes, facts: Facts, *, now: datetime) -> Report:
         gathered.complain(f"{reading.nameless:,} test cases have no name and were left out")
     if reading.surplus:
         gathered.complain(f"{reading.surplus:,} test cases after the first {MOST_ATTEMPTS:,} were left out")
-    if (outside := reading.declared - reading.failed) > 0:
+    if outside := reading.outside:
         gathered.complain(
             f"{outside:,} failures are counted that no test case has: they lie outside of tests"
         )
@@ -112,8 +112,9 @@ class _Reading:
         self.cases: list[Case] = []
         self.nameless = 0
         self.surplus = 0
-        self.declared = self.failed = 0
-        """Failures and errors that the outermost suites say to have, and those that their test cases have."""
+        self.declared = self.failed = self.reran = 0
+        """Failures and errors that the outermost suites say to have; test cases that have some; and, besides,
+        failures after or before which a case ran again."""
         self._depth = 0
         self._rooted = False
         self._suites: list[_Suite] = []
@@ -228,6 +229,14 @@ class _Reading:
             self._text = None
         self._depth -= 1
 
+    @property
+    def outside(self) -> int:
+        """Failures that are counted and in no test case. Some runners count a case that failed, Surefire 2
+        each of its executions that did; what is between is neither.
+        """
+        more = self.declared - self.failed
+        return 0 if more <= 0 or more == self.reran else more - self.reran if more > self.reran else more
+
     def _close(self, told: dict[str, str]) -> None:
         suite = self._suites[-1] if self._suites else _Suite({}, None)
         name, classname = told.get("name", ""), told.get("classname", "")
@@ -239,7 +248,9 @@ class _Reading:
             return
         file = told.get("file") or suite.file
         problems = [problem for problem in self._problems if not problem.element.startswith("flaky")]
-        self.failed += _counted(self._problems)
+        again = sum(one.element.startswith(("flaky", "rerun")) for one in self._problems)
+        self.failed += again < len(self._problems)
+        self.reran += again
         self.cases.append(
             Case(
                 test=identity(suite=suite.name, classname=classname, name=name, file=file),
@@ -273,12 +284,6 @@ def _instant(text: str) -> datetime | None:
         return instant(text) if text else None
     except ValueError:
         return None
-
-
-def _counted(problems: list[Problem]) -> int:
-    """As how many failures a case may be counted by its suite: Surefire counts each rerun of it, too."""
-    again = [problem for problem in problems if problem.element.startswith(("flaky", "rerun"))]
-    return len(again) + (len(again) < len(problems))
 
 
 def _count(text: str | None) -> int:

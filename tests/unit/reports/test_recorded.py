@@ -101,6 +101,15 @@ def test_failures_that_a_suite_counts_beyond_its_reruns_lie_outside_of_its_tests
     assert more.complaints == ("1 failures are counted that no test case has: they lie outside of tests",)
 
 
+def test_a_test_that_passed_when_it_ran_again_covers_no_failure_that_is_missing() -> None:
+    body = (RECORDED / "surefire_flaky.xml").read_bytes()
+    facts = Facts(repository="shop", source="upload", run="1", sha="abc")
+    assert b'errors="2"' in body
+    for counted, complaints in ((b"2", 0), (b"0", 0), (b"1", 1), (b"3", 1)):
+        told = read(body.replace(b'errors="2"', b'errors="%s"' % counted), facts, now=datetime.now(UTC))
+        assert len(told.complaints) == complaints, counted
+
+
 def test_a_panic_is_a_failure_of_its_test_and_the_rest_of_the_package_is_missing() -> None:
     found = outcomes(report("gotestsum_panic.xml"))
     assert found["example.com/shop/store::TestReads"] == ["fail"]
