@@ -212,12 +212,17 @@ def _discordant(history: History, sight: _Sight, noise: float) -> History:
     )
 
 
-def _judged(history: History, seen: int, at: datetime, bounds: Bounds) -> History:
-    """Quarantined once the evidence passes A, of a pair of discordances A_PAIR; never on a single one."""
+def _enough(history: History, bounds: Bounds) -> bool:
+    """Once the evidence passes A, of a pair of discordances A_PAIR; never on a single one."""
     needed = bounds.runs_to_false_quarantine
     if history.hits == 2:
         needed = max(needed, A_PAIR)
-    if history.hits < 2 or strength(history.evidence) < needed:
+    return history.hits >= 2 and strength(history.evidence) >= needed
+
+
+def _judged(history: History, seen: int, at: datetime, bounds: Bounds) -> History:
+    """Quarantined once the evidence is enough."""
+    if not _enough(history, bounds):
         return history
     times = history.quarantines + 1
     rate = history.rate if history.rate.failures else Rate(failures=1, units=max(history.rate.clean, 1))
@@ -291,13 +296,22 @@ def caught_up(quarantine: Quarantine, seen: int) -> Quarantine:
 def _widened(
     history: History, quarantine: Quarantine, new: tuple[str, ...], seen: int, conditions: Conditions
 ) -> History:
-    """A failure that is not masked needs evidence of its own before it is."""
-    evidence = after_discordance(after_quiet(history.evidence, seen - history.as_of), conditions.noise)
-    signatures = masking.with_signatures(history.signatures, new)
-    if strength(evidence) >= conditions.bounds.runs_to_false_quarantine:
-        quarantine = quarantine._replace(masked=masking.with_signatures(quarantine.masked, signatures))
-        evidence, signatures = NONE, ()
-    return history._replace(evidence=evidence, as_of=seen + 1, signatures=signatures, quarantine=quarantine)
+    """A failure that is not masked needs as much evidence of its own as a quarantine before it is."""
+    since_last = seen - history.as_of
+    fresh = since_last > _STRETCH
+    history = history._replace(
+        evidence=after_discordance(after_quiet(history.evidence, since_last), conditions.noise),
+        as_of=seen + 1,
+        hits=1 if fresh else history.hits + 1,
+        signatures=masking.with_signatures(() if fresh else history.signatures, new),
+        quarantine=quarantine,
+    )
+    if not _enough(history, conditions.bounds):
+        return history
+    masked = masking.with_signatures(quarantine.masked, history.signatures)
+    return history._replace(
+        evidence=NONE, hits=0, signatures=(), quarantine=quarantine._replace(masked=masked)
+    )
 
 
 def _released(history: History, at: datetime) -> History:

@@ -159,6 +159,15 @@ def test_a_new_failure_is_hidden_only_after_evidence_of_its_own() -> None:
     assert set(quarantine_of(lives).masked) == {"s", "new"}
 
 
+def test_a_new_failure_that_is_seen_once_in_a_long_time_is_never_hidden() -> None:
+    lives = Lives(PERSON).tell("....B" * 20)
+    for _ in range(3):
+        lives.tell("....B" * 420)
+        lives.run({0: both("new")})
+        assert strength(lives.history().evidence) >= PERSON.runs_to_false_quarantine
+        assert "new" not in quarantine_of(lives).masked
+
+
 def test_a_quarantined_test_that_really_breaks_is_unmasked_within_a_few_runs() -> None:
     lives = quarantined((".........B") * 30)
     lives.tell("F" * 5)
