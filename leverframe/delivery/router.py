@@ -22,6 +22,9 @@ UPSTREAM_SECONDS = 30
 KEEP_ALIVE_SECONDS = 2.0
 """Shorter than servers keep idle connections, so that we never send into one that is just closing."""
 
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods that may be sent again though nobody knows how far the first one came (RFC 9110 §9.2)."""
+
 _HOP_BY_HOP = frozenset(
     {
         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
@@ -91,17 +94,18 @@ class Router:
     ) -> web.Response:
         began = time.perf_counter()
         instance.enter()
-        refused = False
+        again = False
         try:
             response = await self._send(instance, request, headers, body)
         except aiohttp.ClientConnectorError:
-            refused = True
+            again = True
             response = _problem(502, "the service refuses connections")
         except TimeoutError:
             response = _problem(504, f"the service did not answer within {UPSTREAM_SECONDS} seconds")
         except _TooLong:
             response = _problem(502, f"the service's answer is longer than {MAX_BODY_BYTES} bytes")
         except (aiohttp.ClientError, OSError):
+            again = request.method in _SAFE
             response = _problem(502, "the service broke the connection")
         finally:
             instance.leave()
@@ -110,8 +114,9 @@ class Router:
         route.counts.record(
             instance.sha, failed=response.status >= 500, milliseconds=milliseconds, flags=flags
         )
-        if refused and instance is route.canary and route.stable is not None:
-            # It never reached the canary: the error counts, and the user gets stable's answer.
+        if again and instance is route.canary and route.stable is not None:
+            # It never reached the canary, or did nothing there: the error counts, and the user gets stable's
+            # answer.
             return await self._forward(route, route.stable, request, headers, body)
         return response
 
