@@ -131,11 +131,18 @@ def _judged(tried: list[tuple[str, Check]], seen: Seen | str) -> Finding:
             f"{{python}} in the sandbox lacks {lacks}, so these only work in a tree that brings it: {names}",
             _INSTALL,
         )
-    if silent := [told for told, check in tried if not (seen.named or _names_plugin(check.command))]:
+    if silent := [told for told, check in tried if not _loads(seen, check.command)]:
         return _finding(
             "red",
             f"{{python}} in the sandbox has our plugin, and pytest does not load it: {', '.join(silent)}",
             "install it as a package, or put `-p leverframe_pytest.plugin` into the command",
+        )
+    if twice := [told for told, check in tried if _loads(seen, check.command) > 1]:
+        return _finding(
+            "red",
+            "pytest loads our plugin by itself in the sandbox, and ends where it is named besides: "
+            + ", ".join(twice),
+            "take `-p leverframe_pytest.plugin` out of the command",
         )
     can = f"can be executed again, tried: {names}"
     if not seen.knows_zones:
@@ -153,8 +160,10 @@ def _judged(tried: list[tuple[str, Check]], seen: Seen | str) -> Finding:
     return _finding("green", can)
 
 
-def _names_plugin(command: tuple[str, ...]) -> bool:
-    return any(word.removeprefix("-p") == "leverframe_pytest.plugin" for word in command)
+def _loads(seen: Seen, command: tuple[str, ...]) -> int:
+    """How often pytest loads our plugin: as a package by itself, and where its module is named once more."""
+    words = [word.removeprefix("-p") for word in command]
+    return (seen.named and "no:leverframe" not in words) + ("leverframe_pytest.plugin" in words)
 
 
 def _finding(colour: Colour, detail: str, remedy: str = "") -> Finding:

@@ -82,6 +82,20 @@ def test_a_plugin_that_the_command_names_need_not_be_a_package() -> None:
     assert finding.colour == "green"
 
 
+def test_a_plugin_that_is_a_package_and_named_in_the_command_ends_pytest() -> None:
+    for named in (("-p", "leverframe_pytest.plugin"), ("-pleverframe_pytest.plugin",)):
+        [finding] = found(WHOLE, bank(*TRIED, *named))
+        assert (finding.colour, "and ends where it is named besides: bank by" in finding.detail) == (
+            "red",
+            True,
+        )
+    for once in (("-p", "leverframe"), ("-p", "no:leverframe", "-p", "leverframe_pytest.plugin")):
+        [finding] = found(WHOLE, bank(*TRIED, *once))
+        assert finding.colour == "green"
+    [finding] = found(WHOLE, bank(*TRIED, "-pno:leverframe"))
+    assert (finding.colour, "pytest does not load it" in finding.detail) == ("red", True)
+
+
 class Scripted:
     """A sandbox that answers as it is told to."""
 
