@@ -214,11 +214,13 @@ class FlakyFactsGatherer:
             for name, change in seen.items()
             if (note := self._note(repository, file, change, kept.get(name))) is not None
         ]
-        self._results.note(repository.name, [one for one in new if one != kept.get(one.change)])
         for one in new:
-            if one.state == "over" and seen[one.change].state == "landed":
-                # Its run has yet to open the issues, or is gone; what is open already stays so.
+            before = kept.get(one.change)
+            if before and before.state != "over" and seen[one.change].state == "landed":
+                # Its run has yet to open the issues, or is gone; what is open already stays so. It is said
+                # before the change counts as over: who dies in between finds it open again.
                 self._results.note_tracking(repository.name, one.change, tracked=False)
+        self._results.note(repository.name, [one for one in new if one != kept.get(one.change)])
         return self._results.notes(repository.name)
 
     def _note(

@@ -362,6 +362,39 @@ def test_who_did_not_let_a_quarantine_go_on_is_not_asked_to_let_it_begin_again(
     assert world.gatherer.gather(REQUEST).rejected == ()
 
 
+def test_a_landed_renewal_has_its_issues_brought_up_to_date_once(world: World) -> None:
+    def behind() -> list[str]:
+        return [one.change for one in world.store.untracked("shop", most_refusals=9, limit=9)]
+
+    world.write(FLAKY)
+    until = TODAY + timedelta(days=30)
+    world.store.note("shop", [renewing_note("shop/1", "open", expired=TODAY, expires=until)])
+    world.record.put(1, "landed")
+    world.gatherer.gather(REQUEST)
+    assert behind() == ["shop/1"], "its run may be gone"
+    world.store.note_tracking("shop", "shop/1", tracked=True)
+    world.gatherer.gather(REQUEST)
+    assert behind() == []
+
+
+def test_who_dies_while_noting_that_a_change_landed_has_its_issues_opened_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise Unavailable("killed")
+
+    note = QuarantineNote(change="shop/1", state="open", enter=(FLAKY,), leave=(), opened_at=NOW)
+    world.store.note("shop", [note])
+    world.record.put(1, "landed")
+    for step in ("note", "note_tracking"):
+        with monkeypatch.context() as patched:
+            patched.setattr(world.store, step, killed)
+            with pytest.raises(Unavailable):
+                world.gatherer.gather(REQUEST)
+    world.gatherer.gather(REQUEST)
+    assert [one.change for one in world.store.untracked("shop", most_refusals=9, limit=9)] == ["shop/1"]
+
+
 def test_an_open_renewal_is_in_flight_and_a_closed_one_was_asked(world: World) -> None:
     """Its worker may have died before it could note what it opened: the branch says what it does."""
     world.write(FLAKY, since=TODAY - timedelta(days=29))
