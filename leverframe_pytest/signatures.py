@@ -43,21 +43,32 @@ def normalised(failure: str) -> str:
 
     Small numbers stay: `expected 3, got 4` and `expected 3, got 5` are two failures.
     """
-    half = LONGEST // 2
-    text = failure if len(failure) <= LONGEST else f"{failure[:half]} {failure[-half:]}"
-    for pattern, name in _VARYING:
-        text = pattern.sub(name, text)
-    return text.strip()
+    return _without_varying(_shortened(failure))
 
 
-@lru_cache(maxsize=4096)
 def fingerprint(failure: str | None) -> str:
     """16 hexadecimal digits for the normalised failure; `""` where nothing is known of it.
 
     A fingerprint is its own, so that results may carry either.
     """
-    if not failure:
-        return ""
+    # Not more of it is remembered than is looked at: a text may be as long as a report.
+    return _fingerprint(_shortened(failure)) if failure else ""
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(failure: str) -> str:
+    """Of one that is short already."""
     if _FINGERPRINT.fullmatch(failure):
         return failure
-    return sha256(normalised(failure).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return sha256(_without_varying(failure).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _shortened(failure: str) -> str:
+    half = LONGEST // 2
+    return failure if len(failure) <= LONGEST else f"{failure[:half]} {failure[-half:]}"
+
+
+def _without_varying(text: str) -> str:
+    for pattern, name in _VARYING:
+        text = pattern.sub(name, text)
+    return text.strip()

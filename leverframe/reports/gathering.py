@@ -81,7 +81,7 @@ class Gathering:
                     fingerprint=fingerprint if outcome in ("fail", "error") else "",
                     at=self._unsaid if at is None or at > self._latest else at,
                     duration_ms=min(max(duration_ms, 0), MOST_MILLISECONDS),
-                    path=path if _is_place(path) else "",
+                    path=path if len(path) <= MOST_NAME and _is_place(path) else "",
                     markers=_kept(markers),
                 )
             )
@@ -133,4 +133,4 @@ def _sorted(markers: tuple[str, ...]) -> tuple[str, ...] | None:
 def _is_place(path: str) -> bool:
     """Whether a path names a file in the repository, wherever that is checked out."""
     parts = PurePosixPath(path).parts
-    return 0 < len(path) <= MOST_NAME and parts[:1] != ("/",) and ".." not in parts and not unstorable(path)
+    return bool(path) and parts[:1] != ("/",) and ".." not in parts and not unstorable(path)

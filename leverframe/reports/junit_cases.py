@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from leverframe.model.test_reports import Outcome
+from leverframe.model.test_reports import MOST_TEST, Outcome
 from leverframe_pytest.signatures import fingerprint
 
 _OWN_NAMES = frozenset({"pytest", "pytest tests", "rspec", "jest tests"})
@@ -78,9 +78,14 @@ def place_of(file: str) -> str:
     return _placed(file)[0] if file else ""
 
 
-@lru_cache(maxsize=4096)
 def _placed(file: str) -> tuple[str, str]:
     """The file with its parts parted by `/`, and as the name of a module."""
+    # What is longer is in no name that is kept, and is not remembered either.
+    return _parsed(file[: MOST_TEST + 1])
+
+
+@lru_cache(maxsize=4096)
+def _parsed(file: str) -> tuple[str, str]:
     path = PurePosixPath(file.replace("\\", "/"))
     place = str(path)
     return place, place.removesuffix(path.suffix).replace("/", ".")

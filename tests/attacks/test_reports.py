@@ -1,6 +1,9 @@
 """Reports made to do harm are refused in words, whatever they are made of."""
 
+import gc
 import gzip
+import json
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -147,3 +150,31 @@ def test_gzip_data_is_unpacked_within_bounds(body: bytes, told: str) -> None:
 def test_a_gzip_file_is_bounded_by_what_it_holds() -> None:
     with pytest.raises(BadInput, match="holds more than 1000 bytes"):
         unpacked(gzip.compress(b"0123456789" * 101), max_bytes=1_000)
+
+
+LONG = [f"{number:06}" + "x" * 200_000 for number in range(20)]
+LINES = "".join(
+    json.dumps(
+        {"test": f"t::{text[:6]}", "at": "2026-01-01T00:00:00Z", "outcome": "fail"}
+        | {"signature": text, "path": text}
+    )
+    + "\n"
+    for text in LONG
+)
+CASES = "".join(
+    f'<testcase name="{text[:6]}"><failure message="{text}"/></testcase><testcase file="{text}" name="x"/>'
+    for text in LONG
+)
+
+
+@pytest.mark.parametrize("body", [LINES, f"<testsuite>{CASES}</testsuite>"], ids=["lines", "JUnit"])
+def test_long_texts_are_not_remembered_once_their_report_is_read(body: str) -> None:
+    read_from = body.encode()
+    tracemalloc.start()
+    try:
+        assert len(report(read_from).attempts) == len(LONG)
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
