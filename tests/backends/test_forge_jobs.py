@@ -107,6 +107,14 @@ class TestWorkflowRuns:
         assert [name for _, name, _, _ in told(found)] == ["CI / \x1b[2J"], "data, until it is shown"
         assert [complaint[:6] for complaint in found.complaints] == ["2 jobs"]
 
+    def test_a_name_of_a_million_characters_is_not_looked_through(self, github: FakeGithub) -> None:
+        """With a glob of several parts that would take hours."""
+        github.jobs.job(9, 1, "unit" * 250_000, "success", began=BEGAN)
+        github.jobs.job(9, 1, "unit tests", "success", began=BEGAN)
+        found = jobs_of(reports_on(github, jobs=("*unit*unit*x", "CI / unit*")), "9.1")
+        assert [name for _, name, _, _ in told(found)] == ["CI / unit tests"]
+        assert [complaint[:6] for complaint in found.complaints] == ["1 jobs"]
+
     def test_times_that_can_not_be_are_left_out(self, github: FakeGithub) -> None:
         github.jobs.job(9, 1, "far", "success", began=BEGAN + timedelta(days=900))
         github.jobs.job(9, 1, "long", "success", began=BEGAN, took=timedelta(days=8))
