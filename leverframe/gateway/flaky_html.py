@@ -106,7 +106,7 @@ def _facts(figures: SuiteFigures, days: int) -> Html:
         f"Lost in {days} days": f"{_took(figures.rerun_milliseconds)} of {_took(figures.milliseconds)}, in "
         "executions after a test's first in a run",
         "Verdicts now": ", ".join(f"{count:,} {verdict.value}" for verdict, count in figures.verdicts),
-        "Quarantined by the evidence": f"{len(ages):,}, in the middle for {median_low(ages):,} days, "
+        "Quarantined by the evidence": f"{len(ages):,}, in the middle for {_count(median_low(ages))}, "
         f"the oldest for {ages[-1]:,}"
         if ages
         else "none",
@@ -150,7 +150,7 @@ def _quarantine(one: InQuarantine, today: date) -> tuple[Content, ...]:
         at = one.line.quarantined_at if one.line else None
         return one.test, "–", _since(at.date(), today) if at else "–", "not in the file", known, "–", "–"
     left = (entry.expires - today).days
-    then = f" (in {left:,} days)" if left > 0 else ": its failures count again"
+    then = f" (in {_count(left)})" if left > 0 else ": its failures count again"
     expires: Content = (_day(entry.expires), then)
     link = el("a", "issue", href=entry.link, rel="noreferrer") if entry.link else "–"
     masks = ", ".join(mask or "not known" for mask in entry.masks)
@@ -272,7 +272,11 @@ def _section(
 
 
 def _since(day: date, today: date) -> Content:
-    return _day(day), f" ({(today - day).days:,} days)"
+    return _day(day), f" ({_count((today - day).days)})"
+
+
+def _count(days: int) -> str:
+    return f"{days:,} day" if days == 1 else f"{days:,} days"
 
 
 def _day(day: date) -> Html:
