@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from leverframe.model.test_reports import MOST_TEST, Outcome
 from leverframe_pytest.signatures import fingerprint
 
 _OWN_NAMES = frozenset({"pytest", "pytest tests", "rspec", "jest tests"})
 """What test runners call a suite that nobody gave a name: it tells no test from another."""
+Namesake = Literal["again", "another", "unknown"]
+"""A further case of the same name: the test once more, another test, or that can't be said."""
 _CRASH = re.compile(r"^(?P<file>[^\n:]+):\d+:[^\n]*\Z", re.MULTILINE)
 """How pytest ends a failure."""
 _PHASE = re.compile(r'failed on (?:setup|teardown) with "(?P<message>.*)"\Z', re.DOTALL)
@@ -40,13 +42,15 @@ class Case(NamedTuple):
     path: str
     host: str
     of_pytest: bool
+    namesake: Namesake
+    """What its runner means by a further case of its name."""
     at: datetime | None
     duration_ms: int
     skipped: bool
     problems: tuple[tuple[Outcome, str], ...]
     """Outcome and fingerprint of each failed attempt that it tells of."""
     passed_last: bool
-    """Surefire's flaky test: it passed after its problems."""
+    """It had no problems, or passed after them, as Surefire's flaky tests do."""
     markers: tuple[str, ...] | None
     """What a property of the case tells; None without one."""
     of_teardown: bool
@@ -131,22 +135,56 @@ class Executed(NamedTuple):
     case: Case
 
 
-def attempts(cases: Sequence[Case]) -> Iterator[Executed]:
-    """The attempts of a file's cases, a test's in their order.
+def names(cases: Sequence[Case]) -> list[str]:
+    """What the test of each case is called.
 
-    Cases of one name are attempts of one test. pytest's rerun plugins leave an attempt that failed without a
-    failure, so that of pytest every case without one but the last has failed. The same test in suites of
-    several hosts is several variants, as browsers are to Playwright, and is named by the host.
+    The same test in suites of several hosts is several variants, as browsers are to Playwright, and is named
+    by the host.
     """
     hosts: defaultdict[str, set[str]] = defaultdict(set)
-    last: dict[str, int] = {}
-    for number, case in enumerate(cases):
+    for case in cases:
         hosts[case.test].add(case.host)
-        last[case.test] = number
+    return [
+        f"{case.test} ({case.host})" if len(hosts[case.test]) > 1 and case.host else case.test
+        for case in cases
+    ]
+
+
+def shared(cases: Sequence[Case]) -> frozenset[str]:
+    """Names that several tests have, of which one failed and another did not.
+
+    Nobody runs a test again that has passed, but Go, which tells two tests by their names.
+    """
+    by_name: defaultdict[str, list[Case]] = defaultdict(list)
+    for name, case in zip(names(cases), cases, strict=True):
+        by_name[name].append(case)
+    return frozenset(
+        name
+        for name, same in by_name.items()
+        if len({case.passed_last for case in same}) > 1 and _are_several(same)
+    )
+
+
+def _are_several(same: Sequence[Case]) -> bool:
+    namesake = same[0].namesake
+    return namesake == "another" or (
+        namesake == "unknown" and any(case.passed_last and not case.skipped for case in same[:-1])
+    )
+
+
+def attempts(cases: Sequence[Case], shared: frozenset[str]) -> Iterator[Executed]:
+    """The attempts of a file's cases, a test's in their order.
+
+    Cases of one name are attempts of one test; where it is `shared` only what failed is told, since a pass of
+    another test would make a broken one look flaky. pytest's rerun plugins leave an attempt that failed
+    without a failure, so that of pytest every case without one but the last has failed.
+    """
+    last = {case.test: number for number, case in enumerate(cases)}
     failed_call: dict[str, bool] = {}
-    for number, case in enumerate(cases):
-        name = f"{case.test} ({case.host})" if len(hosts[case.test]) > 1 and case.host else case.test
+    for number, (name, case) in enumerate(zip(names(cases), cases, strict=True)):
         if case.of_pytest and case.of_teardown and failed_call.get(case.test):
+            continue
+        if case.passed_last and name in shared:
             continue
         failed_call[case.test] = any(outcome == "fail" for outcome, _ in case.problems)
         if case.problems:

@@ -14,12 +14,14 @@ from leverframe.reports.facts import Facts
 from leverframe.reports.gathering import MOST_ATTEMPTS, Gathering
 from leverframe.reports.junit_cases import (
     Case,
+    Namesake,
     Problem,
     attempts,
     identity,
     is_of_teardown,
     outcome_of,
     place_of,
+    shared,
     signature_of,
 )
 from leverframe.reports.lines import instant
@@ -39,6 +41,12 @@ _KEPT_TEXT = 2_000
 _ENCODINGS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "windows-1252"})
 _OF_PYTEST = ("pytest", "pytest tests")
 """What pytest calls its suite, and later versions all suites together."""
+_ONE_CASE_EACH = ("jest tests", "rspec")
+"""What runners call their suites that tell a test once, whatever they ran again."""
+_OF_SUREFIRE = "surefire-test-report"
+"""Its schema, which an attribute of the suite names: it tells reruns inside a case."""
+_OF_GO = "go.version"
+"""A property of gotestsum's suites: Go has no two tests of one name, and may run one many times."""
 _ROOTS = ("testsuites", "testsuite")
 _PROBLEMS = frozenset(
     {"failure", "error", "flakyFailure", "flakyError", "rerunFailure", "rerunError"},
@@ -70,8 +78,13 @@ def read_junit(body: bytes, facts: Facts, *, now: datetime) -> Report:
         gathered.complain(
             f"{outside:,} failures are counted that no test case has: they lie outside of tests"
         )
-    lost = 0
-    for test, outcome, signature, case in attempts(reading.cases):
+    lost, mixed = 0, shared(reading.cases)
+    if mixed:
+        gathered.complain(
+            f"{len(mixed):,} names are shared by tests that failed and tests that did not: only the failures "
+            "are taken, until each test has a name of its own"
+        )
+    for test, outcome, signature, case in attempts(reading.cases, mixed):
         lost += case.of_pytest and outcome == "fail" and not signature
         gathered.add(
             test,
@@ -99,6 +112,11 @@ class _Suite:
         self.host: str = attributes.get("hostname") or (outer.host if outer else "")
         self.at: datetime | None = _instant(attributes.get("timestamp", "")) or (outer.at if outer else None)
         self.of_pytest: bool = self.name in _OF_PYTEST or (outer is not None and outer.of_pytest)
+        self.namesake: Namesake = outer.namesake if outer else "unknown"
+        if self.of_pytest:
+            self.namesake = "again"
+        elif self.name in _ONE_CASE_EACH or any(_OF_SUREFIRE in each for each in attributes.values()):
+            self.namesake = "another"
         failures, errors = attributes.get("failures"), attributes.get("errors")
         self.declared: int = _count(failures) + _count(errors)
         """Failures and errors that it says to have, those of the suites inside it among them."""
@@ -184,6 +202,8 @@ class _Reading:
             if not any(one.tells for one in self._suites):
                 self.declared += suite.declared
             self._suites.append(suite)
+        elif element == "property" and attributes.get("name") == _OF_GO and self._suites:
+            self._suites[-1].namesake = "again"
         elif element == "testcase":
             self._case, self._case_depth = attributes, self._depth
             self._problems, self._skipped, self._markers = [], False, None
@@ -257,6 +277,7 @@ class _Reading:
                 path=place_of(file),
                 host=suite.host,
                 of_pytest=suite.of_pytest,
+                namesake=suite.namesake,
                 at=suite.at,
                 duration_ms=_milliseconds(told.get("time", "")),
                 skipped=self._skipped,

@@ -98,6 +98,44 @@ def test_a_test_of_go_that_ran_twice_without_a_failure_has_passed_twice() -> Non
     ]
 
 
+SUREFIRE_SUITE = (
+    '<testsuite name="a.RowsTest" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+    'xsi:noNamespaceSchemaLocation="https://maven.apache.org/surefire/xsd/surefire-test-report.xsd">'
+)
+GO_SUITE = '<testsuite name="a"><properties><property name="go.version" value="go1.19"/></properties>'
+PASS, FAIL, SKIP = (
+    f'<testcase classname="a" name="row">{it}</testcase>' for it in ("", "<failure/>", "<skipped/>")
+)
+
+
+@pytest.mark.parametrize(
+    ("suite", "cases", "outcomes"),
+    [
+        # A test that passed is not run again: these are two tests, and a broken one does not look flaky.
+        ("<testsuite>", PASS + FAIL, ["fail"]),
+        ("<testsuite>", FAIL + PASS + FAIL, ["fail", "fail"]),
+        # These runners tell a test once, whatever they ran again.
+        (SUREFIRE_SUITE, FAIL + PASS, ["fail"]),
+        ('<testsuite name="rspec">', FAIL + PASS, ["fail"]),
+        ('<testsuites name="jest tests"><testsuite name="x">', FAIL + PASS, ["fail"]),
+        (SUREFIRE_SUITE, FAIL + SKIP, ["fail"]),
+        (SUREFIRE_SUITE, FAIL + "<testcase classname='a' name='row'><flakyFailure/></testcase>", ["fail"]),
+        # These write an attempt as a case.
+        ("<testsuite>", FAIL + FAIL + PASS, ["fail", "fail", "pass"]),
+        ("<testsuite>", FAIL + SKIP, ["fail", "skip"]),
+        (GO_SUITE, PASS + FAIL + PASS, ["pass", "fail", "pass"]),
+        # Nothing failed, so that nothing can be taken for flaky.
+        (SUREFIRE_SUITE, PASS + PASS, ["pass", "pass"]),
+    ],
+)
+def test_tests_that_share_a_name_are_no_attempts_of_one(suite: str, cases: str, outcomes: list[str]) -> None:
+    ends = "</testsuite>" * suite.count("<testsuite ") or "</testsuite>"
+    report = read_text(suite + cases + ends + ("</testsuites>" if "<testsuites" in suite else ""))
+    assert [one.outcome for one in report.attempts] == outcomes
+    told = [each for each in report.complaints if "names are shared" in each]
+    assert bool(told) is ("pass" not in outcomes and "skip" not in outcomes)
+
+
 JEST = """<testsuites name="jest tests"><testsuite name="pay" timestamp="2026-11-29T17:00:00">
 <testcase classname="pay refunds" name="pay refunds" time="0.005">
 <failure>Error: 1 at pay.js:3:7</failure></testcase>
