@@ -1,8 +1,8 @@
 """Changes of a quarantine file over real git and a real store: opened once, looked for, remembered."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,112 +14,24 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.backends.results_store import ResultsStore
 from activities.flaky_facts import FlakyFactsGatherer
-from activities.forge import ForgeActivities
 from activities.look import Look
-from activities.ports import Health
-from activities.quarantining import PATIENCE, Ended, QuarantineActivities, QuarantineRequest
-from activities.repair_tracking import catch_up
-from activities.results_port import QuarantineNote
+from activities.quarantining import PATIENCE, Ended, QuarantineActivities
 from activities.test_results import Keeping, ResultActivities
-from activities.undo import Undoable, UndoActivities, UndoLook
 from agents.flaky_tests import tracking
 from agents.flaky_tests.quarantine_file import read, rendered
-from leverframe.model.errors import LeverframeError, Refused, Unavailable
+from leverframe.model.errors import Refused, Unavailable
 from leverframe.model.facts import FlakyFactsRequest
 from leverframe.model.outcomes import Outcome
-from leverframe.model.proposals import Amending, ChangeQuarantine
-from leverframe.model.quarantine import Quarantined, QuarantineFile
+from leverframe.model.quarantine import QuarantineFile
 from leverframe.model.signals import SUITE
 from leverframe.model.untrusted import Untrusted
 from leverframe_pytest.quarantine import PLACE
-from policies.decision import Allowed, Reservation
-from tests.backends.test_look import World, looking
-from tests.fakes.asks import ask
-from tests.fakes.git_world import AT, GitWorld, Link
+from tests.backends.test_look import looking
+from tests.fakes.git_world import AT, Link
+from tests.fakes.quarantine_yard import REQUEST, RUN, Yard, ended, failure, undoable
 from tests.fakes.quarantines import change, entering
 from tests.fakes.result_reports import report
 from tests.unit.agents.flaky_tests.proposals import entry
-
-RUN = "run/flaky_tests/shop/SUITE/1"
-REQUEST = QuarantineRequest(at=AT)
-
-
-@dataclass
-class Memory:
-    """Remembers the last word on each change."""
-
-    known: dict[str, str] = field(default_factory=dict)
-    untracked: set[str] = field(default_factory=set)
-    named: set[str] = field(default_factory=set)
-
-    def note(self, repository: str, notes: Sequence[QuarantineNote]) -> None:
-        for one in notes:
-            self.known[one.change] = f"{one.state} {','.join(one.enter)} {','.join(one.leave)}".strip()
-
-    def note_named(self, repository: str, named: Collection[str], at: datetime) -> None:
-        self.named |= set(named)
-
-    def note_tracking(self, repository: str, change: str, *, tracked: bool) -> None:
-        (self.untracked.discard if tracked else self.untracked.add)(change)
-
-
-@dataclass
-class Issues:
-    """Issues as people see them, by their keys."""
-
-    open: dict[str, tuple[str, str]] = field(default_factory=dict)
-    closed: dict[str, str] = field(default_factory=dict)
-    error: LeverframeError | None = None
-
-    def track(self, repository: str, *, key: str, title: str, body: str) -> str:
-        if self.error is not None:
-            raise self.error
-        self.open[key] = (title, body)
-        return f"https://git.example/{key}"
-
-    def address(self, repository: str, *, key: str) -> str:
-        return f"https://git.example/?q={key}"
-
-    def resolve(self, repository: str, *, key: str, body: str) -> None:
-        if self.error is not None:
-            raise self.error
-        self.open.pop(key, None)
-        self.closed[key] = body
-
-    def health(self) -> Health:
-        return Health(ok=True, detail="")
-
-
-class Yard:
-    """The activities, and what they act on."""
-
-    def __init__(self, root: Path) -> None:
-        self.world = World(root)
-        self.git: GitWorld = self.world.git
-        declared = {"shop": self.world.repository}
-        self.memory = Memory()
-        self.issues = Issues()
-        self.acts = QuarantineActivities(
-            self.world.changes, self.world.track, declared, self.memory, self.issues
-        )
-        self.forge = ForgeActivities(self.world.changes, self.world.track, declared)
-
-    def reserved(self, effect: ChangeQuarantine, *, step: int = 0) -> Reservation:
-        """What the ledger grants for the difference that it would make now."""
-        request = ask(
-            f"{RUN}/{step}",
-            effect,
-            agent="flaky_tests",
-            subject="SUITE",
-            difference=self.forge.preview("shop", effect, AT),
-        )
-        lapses = AT + timedelta(minutes=5)
-        return Allowed.grant(request, policy_digest="p", now=AT, lapses_at=lapses).reservation
-
-    def on(self, commit: str) -> list[str]:
-        """The tests that the commit's file names."""
-        entries = read(self.git.git("show", f"{commit}:{PLACE}") + "\n").entries
-        return [one.test.stored().rpartition("::")[2] for one in entries]
 
 
 @pytest.fixture
@@ -127,13 +39,6 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
     made = Yard(tmp_path)
     yield made
     made.world.engine.dispose()
-
-
-def failure(act: Callable[[], object], match: str) -> str:
-    with pytest.raises(ApplicationError, match=match) as caught:
-        act()
-    assert caught.value.non_retryable
-    return str(caught.value.type)
 
 
 def test_a_first_quarantine_makes_the_file_in_one_change_by_the_agent(yard: Yard) -> None:
@@ -261,12 +166,6 @@ def test_what_a_person_turned_down_is_in_the_facts_of_the_next_run(yard: Yard) -
     assert not facts.in_flight
 
 
-def ended(effect: ChangeQuarantine, state: str = "over") -> Ended:
-    return Ended.model_validate(
-        {"repository": "shop", "change": "shop/7", "state": state, "effect": effect, "at": AT}
-    )
-
-
 def test_the_repair_of_a_test_is_tracked_from_its_quarantine_on_until_it_leaves(yard: Yard) -> None:
     test = Untrusted("tests/test_a.py::a")
     key = tracking.key_of(test)
@@ -327,11 +226,6 @@ def test_a_forge_that_is_away_is_asked_again_for_a_while(yard: Yard, attempt: in
         environment.run(yard.acts.ended, ended(change(entering("a"))))
 
 
-def undoable(yard: Yard, made: str, did: ChangeQuarantine) -> Undoable:
-    acts = UndoActivities(yard.world.changes, yard.world.track, {"shop": yard.world.repository})
-    return acts.undoable(UndoLook(repository="shop", change=made, quarantine=did))
-
-
 def test_an_undone_quarantine_takes_out_what_it_let_in_and_nothing_else(yard: Yard) -> None:
     old = "tests/test_a.py::old"
     yard.git.commit("main", {PLACE: rendered(QuarantineFile(entries=(entry("old"), entry("stays"))))})
@@ -372,72 +266,3 @@ def test_a_hostile_name_is_only_text_in_the_issue() -> None:
     assert row == f"| test | {Untrusted(name).for_markdown(300)} |"
     assert "<img" not in body
     assert "\x1b" not in title + body
-
-
-TODAY = datetime.now(UTC).date()
-UNTIL = TODAY + timedelta(days=30)
-OLD = entry("a", since=TODAY - timedelta(days=28), expires=TODAY + timedelta(days=2))
-
-
-def renewing(was: Quarantined = OLD, *, staying: int = 1) -> ChangeQuarantine:
-    one = Amending(was=was, entry=was.model_copy(update={"expires": UNTIL}), on=TODAY, strength=9)
-    return change(amend=(one,), staying=staying)
-
-
-def test_a_renewal_is_one_line_of_the_file_and_the_landed_file_has_the_new_date(yard: Yard) -> None:
-    yard.git.commit("main", {PLACE: rendered(QuarantineFile(entries=(OLD, entry("stays"))))})
-    effect = renewing(staying=2)
-    made = yard.acts.change(yard.reserved(effect), REQUEST)
-    diff = yard.git.git("diff", "-U0", "main", made.head).splitlines()
-    assert [line for line in diff if line.startswith(("+ ", "- "))] == [
-        f'-    expires: "{OLD.expires}"',
-        f'+    expires: "{UNTIL}"',
-    ]
-    assert "1 entries change." in yard.git.git("log", "-1", "--format=%B", made.head)
-    landed = yard.world.land(made)
-    assert yard.acts.holds("shop", landed, effect)
-    assert not yard.acts.holds("shop", yard.git.git("rev-parse", f"{landed}^"), effect)
-
-
-def test_the_issue_of_a_renewed_test_says_until_when_it_is_quarantined_now(yard: Yard) -> None:
-    yard.acts.ended(ended(renewing()))
-    _, body = yard.issues.open[tracking.key_of(OLD.test)]
-    assert f"since {OLD.since}; by shop/7 its failures count again on {UNTIL}" in body
-    assert yard.memory.named == {OLD.test.stored()}
-
-
-def test_that_people_are_asked_is_remembered_and_nothing_is_tracked_by_it(yard: Yard) -> None:
-    yard.acts.ended(ended(renewing(), "asked"))
-    assert yard.memory.known == {"shop/7": "asked"}
-    assert (yard.issues.open, yard.memory.named, yard.memory.untracked) == ({}, set(), set())
-
-
-def test_an_undone_renewal_puts_the_earlier_day_back_unless_somebody_changed_the_entry(yard: Yard) -> None:
-    yard.git.commit("main", {PLACE: rendered(QuarantineFile(entries=(OLD, entry("stays"))))})
-    did = renewing(staying=2)
-    made = yard.acts.change(yard.reserved(did), REQUEST)
-    yard.world.land(made)
-    found = undoable(yard, made.id, did)
-    assert (found.lifted, found.staying) == ((), 2)
-    effect = change(amend=found.restored, staying=found.staying)
-    undone = yard.acts.change(yard.reserved(effect, step=1), REQUEST)
-    yard.world.land(undone)
-    text = yard.git.git("show", f"main:{PLACE}") + "\n"
-    assert read(text).entries == (OLD, entry("stays"))
-    words = "somebody has changed what .* says of tests/test_a.py::a since shop/1 landed: change them by"
-    assert failure(lambda: undoable(yard, made.id, did), words) == "Refused"
-    yard.git.commit("main", {PLACE: rendered(QuarantineFile(entries=(entry("stays"),)))})
-    words = "no test that shop/1 renewed or changed is quarantined any more"
-    assert failure(lambda: undoable(yard, made.id, did), words) == "Refused"
-
-
-def test_what_could_not_be_tracked_of_a_renewal_is_caught_up_with(yard: Yard) -> None:
-    results, renewed = ResultsStore(yard.world.engine), renewing().amend[0].entry
-    acts = QuarantineActivities(
-        yard.world.changes, yard.world.track, {"shop": yard.world.repository}, results, yard.issues
-    )
-    yard.issues.error = Refused("issues are switched off")
-    acts.ended(ended(renewing()))
-    yard.issues.error = None
-    assert catch_up(yard.issues, results, "shop", QuarantineFile(entries=(renewed,))) == 1
-    assert f"count again on {UNTIL}" in yard.issues.open[tracking.key_of(OLD.test)][1]

@@ -11,8 +11,8 @@ from agents.flaky_tests import tracking
 from leverframe.model.errors import BadConfiguration, LeverframeError, Refused, Unavailable
 from leverframe.model.quarantine import QuarantineFile
 from leverframe.model.untrusted import Untrusted
-from tests.backends.test_quarantining import Issues
 from tests.fakes.git_world import AT
+from tests.fakes.quarantine_yard import Issues
 from tests.unit.agents.flaky_tests.proposals import entry
 
 FILE = QuarantineFile(entries=tuple(entry(name) for name in "abc"))

@@ -21,7 +21,6 @@ from activities.backends.results_tables import (
     test_states,
     tests,
 )
-from activities.results_port import AmendedEntry, QuarantineNote
 from agents.flaky_tests.history import Verdict
 from leverframe.model.errors import BadInput
 from leverframe.model.test_reports import MOST_MARKERS
@@ -365,44 +364,6 @@ def test_what_is_old_is_forgotten_and_what_is_known_stays(store: ResultsStore, e
     assert store.unannounced(before=now, limit=1)[0].id == waiting.id
     assert store.prune(attempts_before=middle, days_before=now + timedelta(days=2)).days == 1
     assert _count(engine, test_days) == 0
-
-
-def test_notes_of_changes_keep_the_newest_state_and_those_that_are_over_are_not_told(
-    store: ResultsStore,
-) -> None:
-    def note(change: str, state: Any) -> QuarantineNote:
-        return QuarantineNote(change=change, state=state, enter=(FLAKY,), leave=(), opened_at=BEGAN)
-
-    store.note("shop", [note("shop/1", "open"), note("shop/2", "open"), note("shop/3", "open")])
-    store.note("shop", [note("shop/1", "rejected"), note("shop/2", "over")])
-    assert [(one.change, one.state) for one in store.notes("shop")] == [
-        ("shop/1", "rejected"),
-        ("shop/3", "open"),
-    ]
-    assert store.notes("till") == []
-
-
-def test_what_changes_do_to_entries_that_stay_is_told_for_ever(store: ResultsStore) -> None:
-    day = BEGAN.date()
-    amend = (AmendedEntry(test=FLAKY, expired=day, expires=day + timedelta(days=30), masks=("a" * 16,)),)
-    notes = [
-        QuarantineNote(change=change, state=state, enter=(), leave=(), opened_at=BEGAN, amend=amend)
-        for change, state in (("run/1/0", "asked"), ("shop/1", "over"))
-    ]
-    store.note("shop", notes)
-    store.note("shop", notes)
-    assert store.notes("shop") == notes
-
-
-def test_when_a_file_last_named_a_test_is_remembered(store: ResultsStore) -> None:
-    store.note_named("shop", [FLAKY, CALM], BEGAN)
-    for _ in range(2):
-        store.note_named("shop", [FLAKY], BEGAN + HOUR)
-    store.note_named("shop", [], BEGAN + HOUR)
-    named = store.named_at("shop", [FLAKY, CALM, "tests/unheard_of.py::test_x"])
-    assert named == {FLAKY: BEGAN + HOUR, CALM: BEGAN}
-    assert store.named_at("till", [FLAKY]) == {}
-    assert store.named_at("shop", []) == {}
 
 
 def test_a_payload_of_tests_that_pass_is_small_and_comes_back(store: ResultsStore, engine: Engine) -> None:
