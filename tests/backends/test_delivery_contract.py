@@ -30,6 +30,9 @@ class Ground(Protocol):
 
     async def deploy(self, sha: str, *, well: bool = True) -> None: ...
     async def point(self, sha: str) -> None: ...
+    async def looked(self) -> None:
+        """Wait until who delivers has seen what is applied by now."""
+        ...
 
 
 class LocalGround:
@@ -44,6 +47,9 @@ class LocalGround:
 
     async def point(self, sha: str) -> None:
         self._world.point(sha, "production")
+
+    async def looked(self) -> None:
+        """Its router tells of nothing that it has not seen."""
 
 
 class ArgoGround:
@@ -60,6 +66,9 @@ class ArgoGround:
     async def point(self, sha: str) -> None:
         self._world.point(sha)
 
+    async def looked(self) -> None:
+        """Its controller acts on each change at once."""
+
 
 class FlaggerGround:
     """Flagger and Flux in a cluster; Flagger's intervals are short."""
@@ -67,6 +76,7 @@ class FlaggerGround:
     def __init__(self, world: FlaggerWorld) -> None:
         self._world = world
         self.delivery, self.hasty, self.gitops = world.delivery, world.delivery, world.gitops
+        self._over = 0
 
     async def deploy(self, sha: str, *, well: bool = True) -> None:
         if not well:
@@ -75,10 +85,16 @@ class FlaggerGround:
     async def point(self, sha: str) -> None:
         self._world.land(sha)
 
+    async def looked(self) -> None:
+        """What comes and goes between two of its looks, Flagger never sees."""
+        whole = self._over + 2
+        await until(lambda: self._over >= whole)
+
     async def intervals(self) -> None:
         """One after the other, until cancelled."""
         while True:
             await asyncio.to_thread(self._world.tick)
+            self._over += 1
             await asyncio.sleep(0.01)
 
 
@@ -133,6 +149,7 @@ async def brought(ground: Ground, sha: str) -> DeliveryState:
         return state.ready and sha in (state.stable, state.canary)
 
     await until(there)
+    await ground.looked()
     return await seen(ground)
 
 
