@@ -243,6 +243,8 @@ async def test_a_commit_that_neither_the_queue_nor_a_receipt_knows_is_told_after
     theirs = yard.world.commit("main", {"theirs.py": "x\n"})
     text = await told(yard)
     assert ("foreign_commit" in text, theirs[:12] in text) == (True, True)
+    while not (await view(yard)).findings:  # noqa: ASYNC110 - people are told first
+        await asyncio.sleep(0.02)
     assert [finding.sha for finding in (await view(yard)).findings] == [theirs]
     yard.queue.land(change)
     assert isinstance(await end, CarLanded)
